@@ -1,0 +1,50 @@
+//! The UPDATE message (RFC 4271 §4.3, MP_REACH_NLRI and MP_UNREACH_NLRI of RFC 4760, error handling
+//! of RFC 7606).
+
+use super::PathAttributes;
+use crate::prefix::{Family, Prefix};
+
+/// An UPDATE, after RFC 7606 has been applied: prefixes to be treated as withdrawn are already in
+/// `withdrawn`, discarded attributes are already gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Update {
+    /// Prefixes withdrawn, of any family.
+    pub withdrawn: Vec<Prefix>,
+    /// Prefixes announced: at most one entry from the body and one from MP_REACH_NLRI.
+    pub announced: Vec<Announcement>,
+    /// The family this message marks the end of the initial update for (RFC 4724 §2).
+    pub end_of_rib: Option<Family>,
+    /// What was malformed and how it was treated; empty for a clean message.
+    pub faults: Vec<AttributeFault>,
+}
+
+/// Prefixes that share one set of attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The attributes, next hop included.
+    pub attributes: PathAttributes,
+    /// Prefixes of one family.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// The RFC 7606 §2 reactions short of a session reset (which is a `MessageError`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Treatment {
+    /// All prefixes of the message are handled as if withdrawn.
+    TreatAsWithdraw,
+    /// The attribute alone is dropped.
+    AttributeDiscard,
+}
+
+/// One malformed attribute and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeFault {
+    /// Type code of the attribute.
+    pub code: u8,
+    /// What was done.
+    pub treatment: Treatment,
+    /// What was wrong, for a person.
+    pub what: String,
+    /// The offending attribute's bytes, header included, cut at 64.
+    pub bytes: Vec<u8>,
+}

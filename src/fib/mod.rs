@@ -1,0 +1,8 @@
+//! The FIB: desired routes against installed routes, and the smallest set of changes between them.
+//!
+//! Owns the memory of what the kernel has been asked for and what it answered. Pure: the kernel is
+//! reached by handing out [`Change`]s and taking in results. Does not know BGP.
+
+pub mod route;
+
+pub use route::{Change, NextHop, Route, Target};

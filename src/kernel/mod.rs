@@ -1,0 +1,35 @@
+//! The Linux kernel, through rtnetlink and socket options: namespaces, links, addresses, routes,
+//! and the TCP sockets that BGP needs.
+//!
+//! Owns every system call the program makes on the network. Decides nothing: what to install comes
+//! from `fib`, what to attach from `cni`, what to build from `lab`.
+
+pub mod links;
+pub mod netlink;
+pub mod netns;
+pub mod routes;
+pub mod socket;
+
+pub use netlink::Netlink;
+pub use netns::NetNs;
+
+/// Why the kernel did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused a netlink request.
+    #[error("{what}: {source}")]
+    Netlink {
+        /// What was being asked, with the names involved.
+        what: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was being done, with the names involved.
+        what: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,228 @@
+//! What one node is meant to do: the objects of the cluster, distilled to what a speaker needs.
+//!
+//! `cluster` makes an [`Intent`] from objects; the speaker compares it with the one before and
+//! changes only what differs. Everything is resolved and validated by then: no name is left to look
+//! up, no default to fill in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::prefix::{Family, Prefix};
+
+/// The complete configuration of one speaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Name of the Node object this speaker stands for.
+    pub node_name: String,
+    /// The local AS.
+    pub asn: u32,
+    /// The BGP identifier.
+    pub router_id: Ipv4Addr,
+    /// Addresses of this node, in the Node object's order. The first of a family is the next hop
+    /// for prefixes of that family on sessions of the other.
+    pub addresses: Vec<IpAddr>,
+    /// Pod CIDRs to originate. Each gets an unreachable aggregate before it is announced.
+    pub pod_cidrs: Vec<Prefix>,
+    /// Prefixes that nobody may announce to us, more specific ones included: own pod CIDRs, node
+    /// addresses, Service CIDRs.
+    pub protected: BTreeSet<Prefix>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// What to do with best paths.
+    pub fib: FibIntent,
+    /// The cluster identifier of a route reflector (RFC 4456 §7); the BGP identifier if not given.
+    pub cluster_id: Option<Ipv4Addr>,
+    /// Peers by name.
+    pub peers: BTreeMap<String, PeerIntent>,
+}
+
+/// Where incoming sessions are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// TCP port; 179 unless configured.
+    pub port: u16,
+    /// Local addresses; empty for outgoing sessions only.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// How best paths become kernel routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FibIntent {
+    /// Whether they do at all.
+    pub install: bool,
+    /// Kernel routing table id; 254 is `main`.
+    pub table: u32,
+    /// Protocol number our routes bear.
+    pub protocol: u8,
+    /// Metric of installed routes.
+    pub metric: u32,
+    /// Most next hops of one route; 1 turns multipath off.
+    pub max_paths: u16,
+}
+
+/// One configured or implied session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIntent {
+    /// Where the session comes from.
+    pub origin: PeerOrigin,
+    /// The peer's address.
+    pub address: IpAddr,
+    /// Interface of a link-local `address`.
+    pub interface: Option<String>,
+    /// The peer's TCP port.
+    pub port: u16,
+    /// Which AS the peer must show.
+    pub asn: RemoteAs,
+    /// Local address of the session; the kernel chooses where absent.
+    pub source: Option<IpAddr>,
+    /// Families to offer.
+    pub families: BTreeSet<Family>,
+    /// Session timers.
+    pub timers: Timers,
+    /// TCP MD5 key (RFC 2385).
+    pub password: Option<Password>,
+    /// How far away the peer may be.
+    pub distance: Distance,
+    /// Wait for the peer to connect.
+    pub passive: bool,
+    /// What is accepted from the peer. Nothing if empty (RFC 8212).
+    pub import: Policy,
+    /// What is announced to the peer. Nothing if empty (RFC 8212).
+    pub export: Policy,
+    /// Communities added to what is announced, as `(AS << 16) | value`.
+    pub export_communities: Vec<u32>,
+    /// The peer is a client of this route reflector (RFC 4456).
+    pub route_reflector_client: bool,
+    /// Announce ourselves as the next hop on an internal session too.
+    pub next_hop_self: bool,
+    /// Reset the session when more prefixes of one family than this are accepted.
+    pub max_prefixes: Option<u32>,
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerOrigin {
+    /// A `BgpPeer` object.
+    Configured,
+    /// `mesh: full` or `mesh: reflectors`; the peer's name is its node's.
+    Mesh,
+}
+
+/// Which AS a peer must show in its OPEN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteAs {
+    /// This one.
+    Exactly(u32),
+    /// Any but ours.
+    External,
+    /// Ours.
+    Internal,
+}
+
+impl RemoteAs {
+    /// Whether a peer that shows `asn` is acceptable to a speaker of AS `local`.
+    pub fn accepts(self, asn: u32, local: u32) -> bool {
+        match self {
+            RemoteAs::Exactly(expected) => asn == expected,
+            RemoteAs::External => asn != local,
+            RemoteAs::Internal => asn == local,
+        }
+    }
+}
+
+/// Session timers (RFC 4271 §10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Proposed hold time: zero, or 3 s to 65,535 s. Whole seconds.
+    pub hold: Duration,
+    /// Keepalive interval; a third of the negotiated hold time if that is less.
+    pub keepalive: Duration,
+    /// Pause between connection attempts.
+    pub connect_retry: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers {
+            hold: Duration::from_secs(90),
+            keepalive: Duration::from_secs(30),
+            connect_retry: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How far away a peer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distance {
+    /// External peers one hop (TTL 1), internal peers any.
+    Default,
+    /// Outgoing TTL (RFC 4271 calls such a session multihop).
+    Multihop(u8),
+    /// Generalized TTL security (RFC 5082): at most this many hops, checked by the kernel.
+    Security(u8),
+}
+
+/// A prefix list: what matches none of its rules is rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Prefixes that pass.
+    pub accept: Vec<PrefixRule>,
+}
+
+/// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefixRule {
+    /// Covering prefix.
+    pub prefix: Prefix,
+    /// Least length; at least that of `prefix`.
+    pub ge: u8,
+    /// Greatest length.
+    pub le: u8,
+}
+
+impl PrefixRule {
+    /// Matches this prefix alone.
+    pub fn exactly(prefix: Prefix) -> PrefixRule {
+        PrefixRule { prefix, ge: prefix.length(), le: prefix.length() }
+    }
+
+    /// Whether the rule matches.
+    pub fn matches(&self, prefix: Prefix) -> bool {
+        self.prefix.contains(prefix) && (self.ge..=self.le).contains(&prefix.length())
+    }
+}
+
+impl Policy {
+    /// Whether any rule lets `prefix` pass.
+    pub fn accepts(&self, prefix: Prefix) -> bool {
+        self.accept.iter().any(|rule| rule.matches(prefix))
+    }
+}
+
+/// A session password that no log, error or API answer shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Vec<u8>);
+
+impl Password {
+    /// The most octets a TCP MD5 key can have (`TCP_MD5SIG_MAXKEYLEN`).
+    pub const MAX_LENGTH: usize = 80;
+
+    /// Wraps a key; `None` when it is empty or too long for the kernel.
+    pub fn new(key: impl Into<Vec<u8>>) -> Option<Password> {
+        let key = key.into();
+        (1..=Self::MAX_LENGTH).contains(&key.len()).then_some(Password(key))
+    }
+
+    /// The key itself, for the one call that hands it to the kernel.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}

@@ -1,0 +1,45 @@
+//! Time as the core sees it: a value that is handed in, never a clock that is read.
+//!
+//! The shell maps the machine's monotonic clock onto [`Instant`]; a simulation makes instants up.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A moment on a monotonic axis whose origin means nothing. Resolution is one nanosecond, and the
+/// range of 584 years is treated as endless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The origin of the axis: where a simulation starts.
+    pub const ORIGIN: Instant = Instant(0);
+
+    /// Time passed since `earlier`; zero if `earlier` lies in the future.
+    pub fn since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, duration: Duration) -> Instant {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.since(earlier)
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}s", Duration::from_nanos(self.0).as_secs_f64())
+    }
+}
