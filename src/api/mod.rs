@@ -1,0 +1,1 @@
+//! gRPC over a View: the only place where proto types and domain types meet.

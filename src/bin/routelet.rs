@@ -1,0 +1,3 @@
+//! Argument parsing and one call.
+
+fn main() {}

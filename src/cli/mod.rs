@@ -1,0 +1,1 @@
+//! What people see: the commands of `routelet`, as tables and as JSON.

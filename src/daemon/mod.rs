@@ -1,0 +1,1 @@
+//! Wiring: the driver loop, transport, metrics, start and stop.

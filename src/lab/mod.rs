@@ -1,0 +1,1 @@
+//! A containerlab topology in network namespaces on one machine.
