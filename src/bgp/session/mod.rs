@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use config::{Config, Negotiated, RemoteAs};
-pub use fsm::{Event, State};
 use fsm::{Effect, transition};
+pub use fsm::{Event, State};
 pub use timers::Timer;
 use timers::Timers;
 
@@ -62,6 +62,8 @@ pub enum Output {
     Up(Negotiated),
     /// No longer Established.
     Down,
+    /// The session failed before it was Established, after the peer had been reached.
+    Failed,
     /// The peer sent an UPDATE.
     Update(Update),
     /// The peer asks for all of a family again (RFC 2918).
@@ -115,8 +117,7 @@ impl Session {
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
     pub fn handle_start(&mut self, now: Instant) {
-        let event =
-            if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
+        let event = if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
         self.step(now, event, Payload::None);
     }
 
@@ -157,6 +158,7 @@ impl Session {
 
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
+        self.last_error = Some("another connection with the peer was preferred".to_owned());
         let payload = Payload::Notification(cease_notification(cease::COLLISION));
         self.step(now, Event::OpenCollisionDump, payload);
     }
@@ -254,7 +256,10 @@ impl Session {
     /// Asks the peer for all of a family again; `false` if it does not understand that (RFC 2918).
     pub fn send_route_refresh(&mut self, family: Family) -> bool {
         let able = self.state == State::Established
-            && self.negotiated.as_ref().is_some_and(|n| n.route_refresh && n.codec.families.contains(&family));
+            && self
+                .negotiated
+                .as_ref()
+                .is_some_and(|n| n.route_refresh && n.codec.families.contains(&family));
         if able {
             self.send(self.codec.encode_route_refresh(family));
         }
@@ -312,7 +317,12 @@ impl Session {
                 }
             }
             Effect::StopConnectRetryTimer => self.timers.stop(Timer::ConnectRetry),
-            Effect::StartIdleHoldTimer => self.start_idle_hold_timer(now),
+            Effect::StartIdleHoldTimer => {
+                self.start_idle_hold_timer(now);
+                if matches!(from, State::OpenSent | State::OpenConfirm) {
+                    self.outputs.push_back(Output::Failed);
+                }
+            }
             Effect::SendOpen => {
                 self.codec = Codec::initial();
                 self.send(self.codec.encode_open(&self.config.open()));
@@ -359,8 +369,7 @@ impl Session {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
-                let healthy =
-                    self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
+                let healthy = self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
                 if healthy {
                     self.failures = 0;
                 }
