@@ -16,7 +16,7 @@ mod server;
 mod socket;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 use std::io;
