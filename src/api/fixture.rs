@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Destinations, RouteFilter, Source, Unavailable};
+use super::{RouteFilter, Source, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
 use crate::fib::{NextHop, Target};
@@ -19,6 +19,8 @@ use crate::speaker::view::{
 pub(crate) enum Fixture {
     /// The views of this file.
     Node1,
+    /// No summary, and no peers.
+    Unconfigured,
     /// Nothing, for this reason.
     Silent(&'static str),
     /// Nothing, ever.
@@ -28,7 +30,7 @@ pub(crate) enum Fixture {
 impl Fixture {
     async fn answer<T>(&self, value: T) -> Result<T, Unavailable> {
         match self {
-            Fixture::Node1 => Ok(value),
+            Fixture::Node1 | Fixture::Unconfigured => Ok(value),
             Fixture::Silent(reason) => Err(Unavailable((*reason).to_owned())),
             Fixture::Stuck => std::future::pending().await,
         }
@@ -37,25 +39,19 @@ impl Fixture {
 
 impl Source for Fixture {
     async fn summary(&self) -> Result<Summary, Unavailable> {
+        if let Fixture::Unconfigured = self {
+            return Err(Unavailable("there is no configuration yet".to_owned()));
+        }
         self.answer(summary()).await
     }
 
     async fn peers(&self) -> Result<Vec<PeerView>, Unavailable> {
-        self.answer(peers()).await
+        self.answer(if let Fixture::Unconfigured = self { vec![] } else { peers() }).await
     }
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<RouteView>, Unavailable> {
         let mut routes = routes();
-        routes.retain(|route| filter.family.is_none_or(|family| route.prefix.family() == family));
-        match filter.destinations {
-            Destinations::All => {}
-            Destinations::Exactly(prefix) => routes.retain(|route| route.prefix == prefix),
-            Destinations::Covering(address) => {
-                routes.retain(|route| route.prefix.contains_address(address));
-                let longest = routes.iter().map(|route| route.prefix.length()).max();
-                routes.retain(|route| Some(route.prefix.length()) == longest);
-            }
-        }
+        routes.retain(|route| filter.wants(route.prefix));
         self.answer(routes).await
     }
 

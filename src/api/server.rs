@@ -96,7 +96,9 @@ impl<S: Source> Routelet for Service<S> {
         request: Request<ListRoutesRequest>,
     ) -> Result<Response<Self::ListRoutesStream>, Status> {
         let filter = RouteFilter::try_from(request.into_inner()).map_err(Status::invalid_argument)?;
-        Ok(answers(within(ANSWER_LIMIT, self.source.routes(filter)).await?))
+        let mut routes = within(ANSWER_LIMIT, self.source.routes(filter)).await?;
+        filter.narrow(&mut routes);
+        Ok(answers(routes))
     }
 
     type ListFibStream = Answers<FibRoute>;

@@ -9,13 +9,19 @@ use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 
 /// A speaker that can be looked at. The daemon implements it by asking its driver.
 pub trait Source: Send + Sync + 'static {
+    /// That somebody is there to ask. Sufficient for a health check, unlike the rest: a speaker
+    /// without a configuration is alive, but has no summary.
+    fn alive(&self) -> impl Future<Output = Result<(), Unavailable>> + Send {
+        async { self.peers().await.map(drop) }
+    }
+
     /// The whole speaker in a few numbers.
     fn summary(&self) -> impl Future<Output = Result<Summary, Unavailable>> + Send;
 
     /// Every peer, by name.
     fn peers(&self) -> impl Future<Output = Result<Vec<PeerView>, Unavailable>> + Send;
 
-    /// The destinations that `filter` lets through, by family, then by prefix.
+    /// The destinations that `filter` [wants](RouteFilter::wants), by family, then by prefix.
     fn routes(&self, filter: RouteFilter)
     -> impl Future<Output = Result<Vec<RouteView>, Unavailable>> + Send;
 
@@ -23,7 +29,7 @@ pub trait Source: Send + Sync + 'static {
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;
 }
 
-/// The speaker gives no answer: it has not started, is stopping, or is stuck.
+/// The speaker gives no answer: it has no configuration yet, is stopping, or is stuck.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);
@@ -47,6 +53,27 @@ pub enum Destinations {
     Exactly(Prefix),
     /// The most specific prefix that covers this address.
     Covering(IpAddr),
+}
+
+impl RouteFilter {
+    /// Whether a destination passes. Of several that cover an address, the API keeps the most
+    /// specific one by itself.
+    pub fn wants(&self, prefix: Prefix) -> bool {
+        let destination = match self.destinations {
+            Destinations::All => true,
+            Destinations::Exactly(wanted) => prefix == wanted,
+            Destinations::Covering(address) => prefix.contains_address(address),
+        };
+        destination && self.family.is_none_or(|family| prefix.family() == family)
+    }
+
+    /// Reduces what passed to what was asked for.
+    pub(super) fn narrow(&self, routes: &mut Vec<RouteView>) {
+        if let Destinations::Covering(_) = self.destinations {
+            let longest = routes.iter().map(|route| route.prefix.length()).max();
+            routes.retain(|route| Some(route.prefix.length()) == longest);
+        }
+    }
 }
 
 /// Waits for an answer of a [`Source`], but not for ever.

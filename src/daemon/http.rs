@@ -94,17 +94,18 @@ async fn metrics<S: Source>(State(sight): State<Sight<S>>) -> Response {
 }
 
 async fn exposition<S: Source>(sight: &Sight<S>) -> Result<String, Unavailable> {
-    let summary = within(ANSWER_LIMIT, sight.source.summary()).await?;
     let peers = within(ANSWER_LIMIT, sight.source.peers()).await?;
+    // Without a configuration there is no summary, and just then one wants to see why.
+    let summary = within(ANSWER_LIMIT, sight.source.summary()).await.ok();
     let manifests = *sight.manifests.borrow();
-    metrics::render(&summary, &peers, &manifests).map_err(|error| Unavailable(error.to_string()))
+    metrics::render(summary.as_ref(), &peers, &manifests).map_err(|error| Unavailable(error.to_string()))
 }
 
 /// Alive: the speaker answers in bounded time. Not whether anything works; that is `/readyz`, and
 /// restarting a daemon whose peers are down would help nobody.
 async fn healthz<S: Source>(State(sight): State<Sight<S>>) -> Response {
-    match within(ANSWER_LIMIT, sight.source.summary()).await {
-        Ok(_) => "ok\n".into_response(),
+    match within(ANSWER_LIMIT, sight.source.alive()).await {
+        Ok(()) => "ok\n".into_response(),
         Err(Unavailable(reason)) => failure(reason),
     }
 }
@@ -178,6 +179,12 @@ mod tests {
         let served = serve_fixture(Fixture::Node1).await;
         let (status, _, body) = ask(served.address, "GET /healthz").await;
         assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 200 OK", "ok\n"));
+
+        // Bad manifests are not cured by a restart.
+        let served = serve_fixture(Fixture::Unconfigured).await;
+        assert_eq!(ask(served.address, "GET /healthz").await.0, "HTTP/1.1 200 OK");
+        let (_, _, body) = ask(served.address, "GET /metrics").await;
+        assert!(body.contains("\nroutelet_manifests_valid 0\n"), "{body}");
 
         let served = serve_fixture(Fixture::Silent("the driver has stopped")).await;
         for path in ["GET /healthz", "GET /metrics"] {

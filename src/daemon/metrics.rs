@@ -25,21 +25,25 @@ pub struct Manifests {
     pub last_good: Option<u64>,
 }
 
-/// The metrics of one moment.
+/// The metrics of one moment. A speaker without a configuration has no summary.
 ///
 /// # Errors
 /// The encoder refuses, which it does only for a family that is malformed.
 pub fn render(
-    summary: &Summary,
+    summary: Option<&Summary>,
     peers: &[PeerView],
     manifests: &Manifests,
 ) -> Result<String, prometheus::Error> {
     let mut exposition = Exposition::default();
-    exposition.speaker(summary);
+    let version = sample([("version", env!("CARGO_PKG_VERSION"))], 1);
+    exposition.gauge("routelet_build_info", "Version of the running daemon; always 1.", [version]);
+    if let Some(summary) = summary {
+        exposition.speaker(summary);
+        exposition.tables(summary);
+    }
     exposition.sessions(peers);
     exposition.messages(peers);
     exposition.prefixes(peers);
-    exposition.tables(summary);
     exposition.manifests(manifests);
     prometheus::TextEncoder::new().encode_to_string(&exposition.families)
 }
@@ -51,12 +55,6 @@ struct Exposition {
 
 impl Exposition {
     fn speaker(&mut self, summary: &Summary) {
-        let version = env!("CARGO_PKG_VERSION");
-        self.gauge(
-            "routelet_build_info",
-            "Version of the running daemon; always 1.",
-            [sample([("version", version)], 1)],
-        );
         let asn = summary.asn.to_string();
         let router_id = summary.router_id.to_string();
         let labels = [("node", summary.node_name.as_str()), ("asn", &asn), ("router_id", &router_id)];
@@ -272,7 +270,7 @@ mod tests {
     }
 
     fn rendered() -> String {
-        render(&fixture::summary(), &fixture::peers(), &manifests()).unwrap()
+        render(Some(&fixture::summary()), &fixture::peers(), &manifests()).unwrap()
     }
 
     /// Reads an exposition as `promtool check metrics` does, and panics where that would complain.
@@ -342,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_speaker_without_peers_has_metrics_too() {
-        let samples = checked(&render(&fixture::summary(), &[], &Manifests::default()).unwrap());
+        let samples = checked(&render(Some(&fixture::summary()), &[], &Manifests::default()).unwrap());
         assert!(samples.contains_key("routelet_fib_failures_total"));
         assert!(!samples.keys().any(|series| series.contains("peer=")));
     }
@@ -351,7 +349,7 @@ mod tests {
     fn a_peer_s_name_cannot_break_a_line() {
         let mut peers = fixture::peers();
         peers[0].name = "a\"b\\c\nd".to_owned();
-        let text = render(&fixture::summary(), &peers[..1], &manifests()).unwrap();
+        let text = render(Some(&fixture::summary()), &peers[..1], &manifests()).unwrap();
         assert!(checked(&text).contains_key(r#"routelet_bgp_session_established{peer="a\"b\\c\nd"}"#));
     }
 }
