@@ -4,6 +4,7 @@
 //! Owns every system call the program makes on the network. Decides nothing: what to install comes
 //! from `fib`, what to attach from `cni`, what to build from `lab`.
 
+pub mod addresses;
 pub mod links;
 pub mod netlink;
 pub mod netns;
@@ -32,4 +33,11 @@ pub enum Error {
         /// The kernel's answer.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// For `map_err` on a system call: says what was being done.
+    fn system<E: Into<std::io::Error>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> Error {
+        move |source| Error::System { what: what(), source: source.into() }
+    }
 }
