@@ -1,5 +1,7 @@
 //! The `routelet` program itself: exit codes, what goes to which stream, and what `cleanup` leaves
-//! of a real routing table.
+//! of a real routing table. Needs root, for network namespaces.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -151,7 +153,8 @@ fn cleanup_removes_ours_and_nothing_else() {
     fs::write(directory.0.join("node.json"), "{}").unwrap();
     fs::write(directory.0.join("notes.txt"), "").unwrap();
     let namespace = NetNs::create().unwrap();
-    ip(&namespace, "link add segment type dummy");
+    ip(&namespace, "link add segment type veth peer name far");
+    ip(&namespace, "link set far up");
     ip(&namespace, "address add 192.168.1.11/24 dev segment");
     ip(&namespace, "address add fd00::11/64 dev segment nodad");
     ip(&namespace, "link set segment up");

@@ -15,7 +15,7 @@ use super::Error;
 #[derive(Debug)]
 pub struct Listener {
     listener: tokio::net::UnixListener,
-    _file: SocketFile,
+    file: SocketFile,
 }
 
 impl Listener {
@@ -45,12 +45,12 @@ impl Listener {
         let file = SocketFile { path: path.to_owned(), device: inode.dev(), inode: inode.ino() };
         let listener = tokio::net::UnixListener::from_std(listener)
             .map_err(failed("cannot register with the runtime"))?;
-        Ok(Listener { listener, _file: file })
+        Ok(Listener { listener, file })
     }
 
     /// The connections that come in, and what keeps the file in its place meanwhile.
     pub(super) fn into_incoming(self) -> (tokio_stream::wrappers::UnixListenerStream, SocketFile) {
-        (tokio_stream::wrappers::UnixListenerStream::new(self.listener), self._file)
+        (tokio_stream::wrappers::UnixListenerStream::new(self.listener), self.file)
     }
 }
 

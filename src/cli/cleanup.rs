@@ -17,7 +17,8 @@ pub struct Args {
     #[arg(long, default_value = "main", value_parser = table)]
     table: u32,
     /// Protocol number that marks routes as ours
-    #[arg(long, value_name = "NUMBER", default_value_t = 114)]
+    // 0 to 4 are the kernel's own routes, those of its redirects, and a person's.
+    #[arg(long, value_name = "NUMBER", default_value_t = 114, value_parser = clap::value_parser!(u8).range(5..))]
     protocol: u8,
     /// Directory the daemon kept its state in
     #[arg(long, value_name = "DIR", env = "ROUTELET_STATE_DIR", default_value = "/run/routelet")]

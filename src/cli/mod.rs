@@ -4,8 +4,8 @@
 //! the pattern of `status.rs`, add a line to [`Command`] and one to [`Command::run`], and a golden
 //! test to `tests.rs`.
 //!
-//! Commands that look at a running daemon ask its [`api`](crate::api) and hold nothing themselves;
-//! [`Ask`] is what they have in common. `-o json` prints the messages of
+//! Commands that look at a running daemon ask its [`api`] and hold nothing themselves;
+//! `ask.rs` is what they have in common. `-o json` prints the messages of
 //! `proto/routelet/v1alpha1/routelet.proto` in the form its head describes, lists as one array.
 //! Everything goes to the writer that is passed in, never to `println!`, which panics when the
 //! reader has gone.

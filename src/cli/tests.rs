@@ -364,6 +364,7 @@ fn arguments_that_make_no_sense_say_why() {
         ("routes tor", "neither a prefix nor an address"),
         ("cleanup --table mine", "neither a table number of 1 or more nor main, default or local"),
         ("cleanup --table 0", "neither a table number"),
+        ("cleanup --protocol 2", "2 is not in 5..=255"),
         ("peers -o yaml", "[possible values: table, json]"),
     ] {
         let words = ["routelet"].into_iter().chain(line.split_whitespace());
