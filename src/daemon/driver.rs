@@ -7,11 +7,12 @@
 use std::net::SocketAddr;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::clock::Clock;
 use super::connections::Connections;
+use super::http::Readiness;
 use super::input::Input;
 use super::listeners::Listeners;
 use crate::bgp::header::message_length;
@@ -32,6 +33,7 @@ pub struct Driver {
     listeners: Listeners,
     /// Bounded by the FIB, which has one change per prefix in flight.
     routes: UnboundedSender<Vec<Change>>,
+    readiness: watch::Sender<Readiness>,
 }
 
 impl Driver {
@@ -41,6 +43,7 @@ impl Driver {
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
         routes: UnboundedSender<Vec<Change>>,
+        readiness: watch::Sender<Readiness>,
     ) -> Driver {
         Driver {
             speaker: Speaker::new(seed),
@@ -49,6 +52,7 @@ impl Driver {
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
             routes,
+            readiness,
         }
     }
 
@@ -75,6 +79,7 @@ impl Driver {
                 self.speaker.handle_timeout(now);
             }
             self.perform();
+            self.judge_readiness();
         }
         self.speaker.handle_shutdown(self.clock.now());
         self.perform();
@@ -84,9 +89,12 @@ impl Driver {
     fn handle(&mut self, input: Input) {
         let now = self.clock.now();
         match input {
-            Input::Configured { intent, adopted } => {
+            Input::Configured { intent, adopted, ownership_changed } => {
                 if let Some(routes) = adopted {
                     self.speaker.handle_adopted(now, routes);
+                }
+                if ownership_changed {
+                    self.speaker.handle_ownership_changed(now);
                 }
                 self.listeners.configure(&intent);
                 self.speaker.handle_intent(now, *intent);
@@ -133,6 +141,25 @@ impl Driver {
             self.speaker.handle_frame(at, connection, Ok(frame));
             octets = rest;
         }
+    }
+
+    /// Ready once the node's own prefixes are announced and the kernel has what was learned so far.
+    /// Afterwards only the former counts: tables change, and pods go on running meanwhile.
+    fn judge_readiness(&mut self) {
+        let mut reasons = vec![];
+        if !self.speaker.is_configured() {
+            reasons.push("no valid configuration has been read yet".to_owned());
+        } else if !self.speaker.originates_all() {
+            reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
+        } else if !self.speaker.fib_in_step() && *self.readiness.borrow() != Readiness::Ready {
+            reasons.push("kernel routes are not in step yet".to_owned());
+        }
+        let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };
+        self.readiness.send_if_modified(|readiness| {
+            let news = *readiness != judged;
+            *readiness = judged;
+            news
+        });
     }
 
     fn perform(&mut self) {

@@ -18,6 +18,8 @@ pub enum Input {
         intent: Box<Intent>,
         /// Routes left from before the start.
         adopted: Option<Vec<Route>>,
+        /// Routes now belong in another table, or bear another protocol number, than before.
+        ownership_changed: bool,
     },
     /// The bridge for pods stands, or does not.
     Bridge(bool),

@@ -9,7 +9,8 @@ use ipnetwork::IpNetwork;
 
 use crate::cluster::NodeNetwork;
 use crate::ipam::node::NodeFile;
-use crate::kernel::{Link, Netlink, sysctl};
+use crate::kernel::links::Link;
+use crate::kernel::{Netlink, sysctl};
 use crate::prefix::{Family, Prefix};
 
 /// Name of the file for the CNI plugin, in the state directory.
@@ -42,13 +43,9 @@ pub async fn prepare(
         netlink.add_address(bridge.index, gateway).await?;
     }
     netlink.set_up(bridge.index, true).await?;
-    let file = NodeFile {
-        pod_cidrs: network.pod_cidrs.clone(),
-        bridge: Some(network.bridge.clone()),
-        mtu,
-    };
+    let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
     let path = state_dir.join(NODE_FILE);
-    file.write(&path).with_context(|| format!("writing {}", path.display()))
+    Ok(file.write(path)?)
 }
 
 async fn ensure_bridge(netlink: &Netlink, name: &str, mtu: Option<u32>) -> anyhow::Result<Link> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::input::Input;
 use crate::fib::Change;
@@ -50,28 +50,31 @@ pub async fn watch(netlink: Arc<Netlink>, mut ownership: watch::Receiver<Ownersh
 /// Watches one table until the driver is gone.
 async fn watch_one(netlink: &Netlink, ownership: Ownership, inputs: &Sender<Input>) -> Result<(), Error> {
     // The watch is open before the first snapshot is taken: nothing can change unseen in between.
-    let mut watch = Watch::open(ownership)?;
-    let mut send_underlay = true;
+    let mut watch = Watch::open(ownership)?.ignoring(netlink);
+    let (mut look_at_underlay, mut look_at_ours) = (true, false);
     loop {
-        if send_underlay {
+        if look_at_underlay {
             let underlay = netlink.underlay(ownership).await?;
             if inputs.send(Input::Underlay(underlay)).await.is_err() {
                 return Ok(());
             }
         }
-        send_underlay = false;
-        match watch.next().await? {
-            Event::UnderlayChanged => send_underlay = true,
-            event @ (Event::OursChanged { .. } | Event::Overrun) => {
-                if matches!(event, Event::Overrun) {
-                    info!("the kernel reported more changes than could be read; reading all routes anew");
-                    send_underlay = true;
-                }
-                let routes = netlink.our_routes(ownership).await?;
-                if inputs.send(Input::KernelDump(routes)).await.is_err() {
-                    return Ok(());
-                }
+        if look_at_ours {
+            let routes = netlink.our_routes(ownership).await?;
+            if inputs.send(Input::KernelDump(routes)).await.is_err() {
+                return Ok(());
             }
         }
+        (look_at_underlay, look_at_ours) = match watch.next().await {
+            Event::UnderlayChanged { ours_at_risk } => (true, ours_at_risk),
+            Event::OursChanged { prefix, metric } => {
+                debug!(%prefix, metric, "somebody else changed a route of ours");
+                (false, true)
+            }
+            Event::Overrun => {
+                info!("the kernel had more news than could be read; reading everything anew");
+                (true, true)
+            }
+        };
     }
 }

@@ -1,12 +1,9 @@
 //! How the API and the metrics look at the speaker: by a question that the driver answers in turn.
 
-use std::net::IpAddr;
-
 use tokio::sync::{mpsc, oneshot};
 
 use super::input::Input;
-use crate::api::{Destinations, RouteFilter, Source, Unavailable};
-use crate::prefix::{Family, Prefix};
+use crate::api::{RouteFilter, Source, Unavailable};
 use crate::speaker::Speaker;
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 use crate::time::Instant;
@@ -43,6 +40,10 @@ impl Look {
 }
 
 impl Source for Look {
+    async fn alive(&self) -> Result<(), Unavailable> {
+        self.ask(|_, _| ()).await
+    }
+
     async fn summary(&self) -> Result<Summary, Unavailable> {
         let unconfigured = || Unavailable("no valid configuration has been read yet".to_owned());
         self.ask(|speaker, _| speaker.summary()).await?.ok_or_else(unconfigured)
@@ -53,26 +54,10 @@ impl Source for Look {
     }
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<RouteView>, Unavailable> {
-        self.ask(move |speaker, _| {
-            let of_family = |prefix: Prefix| filter.family.is_none_or(|f| f == prefix.family());
-            match filter.destinations {
-                Destinations::All => speaker.routes(of_family),
-                Destinations::Exactly(wanted) => speaker.routes(|p| p == wanted && of_family(p)),
-                Destinations::Covering(address) => covering(speaker, address, of_family),
-            }
-        })
-        .await
+        self.ask(move |speaker, _| speaker.routes(|prefix| filter.wants(prefix))).await
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.ask(|speaker, _| speaker.fib()).await
     }
-}
-
-/// The most specific destination that covers `address`.
-fn covering(speaker: &Speaker, address: IpAddr, of_family: impl Fn(Prefix) -> bool) -> Vec<RouteView> {
-    let in_family = Family::of(address);
-    let covers = |p: Prefix| p.family() == in_family && p.contains_address(address) && of_family(p);
-    let longest = speaker.routes(covers).into_iter().max_by_key(|route| route.prefix.length());
-    longest.into_iter().collect()
 }

@@ -59,8 +59,7 @@ pub struct World {
 
 impl World {
     pub fn new(plan: &Plan, seed: u64) -> World {
-        let by_address =
-            plan.members.iter().flat_map(|m| m.addresses.iter().map(|a| (*a, m.name))).collect();
+        let by_address = plan.members.iter().flat_map(|m| m.addresses.iter().map(|a| (*a, m.name))).collect();
         World {
             plan: plan.clone(),
             seed,
