@@ -4,3 +4,4 @@
 mod links;
 mod rig;
 mod routes;
+mod sockets;
