@@ -14,9 +14,11 @@ pub mod routes;
 pub mod socket;
 mod sys;
 pub mod sysctl;
+pub mod watch;
 
 pub use netlink::Netlink;
 pub use netns::NetNs;
+pub use watch::Watch;
 
 use crate::prefix::Prefix;
 
