@@ -205,8 +205,7 @@ impl Fib {
 
     /// Whether kernel and desire agree everywhere and nothing is under way.
     pub fn is_in_step(&self) -> bool {
-        self.dirty.is_empty()
-            && self.entries.values().all(|e| e.in_flight.is_none() && e.refusal.is_none())
+        self.dirty.is_empty() && self.entries.values().all(|e| e.in_flight.is_none() && e.refusal.is_none())
     }
 
     /// Every entry: prefix, metric, desired target and standing.
@@ -215,9 +214,7 @@ impl Fib {
             let standing = match &entry.refusal {
                 Some(reason) => Standing::Failed(reason),
                 None if entry.stale => Standing::Stale,
-                None if entry.in_flight.is_none() && entry.desired == entry.installed => {
-                    Standing::Installed
-                }
+                None if entry.in_flight.is_none() && entry.desired == entry.installed => Standing::Installed,
                 None => Standing::Pending,
             };
             let target = if entry.stale { entry.installed.as_ref() } else { entry.desired.as_ref() };
@@ -263,10 +260,7 @@ mod tests {
         let mut fib = Fib::default();
         fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
         assert!(!fib.is_in_step());
-        assert_eq!(
-            answer(&mut fib, Instant::ORIGIN, Ok(())),
-            Change::Install(route(via("192.168.1.12")))
-        );
+        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.12"))));
         assert!(fib.is_installed(prefix(), METRIC, &via("192.168.1.12")));
         assert_eq!(fib.poll_changes(10), []);
         fib.desire(prefix(), METRIC, None);
@@ -284,10 +278,7 @@ mod tests {
         fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
         assert_eq!(fib.poll_changes(10), [], "one change in flight per prefix");
         fib.handle_result(Instant::ORIGIN, &first[0], Ok(()));
-        assert_eq!(
-            answer(&mut fib, Instant::ORIGIN, Ok(())),
-            Change::Install(route(via("192.168.1.13")))
-        );
+        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.13"))));
     }
 
     #[test]
@@ -318,10 +309,7 @@ mod tests {
         fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
         answer(&mut fib, Instant::ORIGIN, Err("no"));
         fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
-        assert_eq!(
-            answer(&mut fib, Instant::ORIGIN, Ok(())),
-            Change::Install(route(via("192.168.1.13")))
-        );
+        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.13"))));
         assert_eq!(fib.poll_timeout(), None);
     }
 

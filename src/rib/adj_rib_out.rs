@@ -128,9 +128,8 @@ mod tests {
             out.set(prefix(text), Some(attributes(1)));
         }
         out.set(prefix("12.0.0.0/8"), Some(attributes(2)));
-        let announce = |med, texts: &[&str]| {
-            Batch::Announce(attributes(med), texts.iter().map(|t| prefix(t)).collect())
-        };
+        let announce =
+            |med, texts: &[&str]| Batch::Announce(attributes(med), texts.iter().map(|t| prefix(t)).collect());
         let expected = [
             announce(1, &["10.0.0.0/8", "11.0.0.0/8"]),
             announce(2, &["12.0.0.0/8"]),

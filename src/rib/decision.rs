@@ -254,18 +254,15 @@ mod tests {
         let a = PathAttributes { med: Some(10), ..attributes() };
         let b = PathAttributes { med: Some(5), ..attributes() };
         let c = PathAttributes { med: Some(100), as_path: AsPath::sequence([65001]), ..attributes() };
-        let with_id = |attributes, id| Candidate {
-            router_id: Ipv4Addr::new(10, 0, 0, id),
-            ..candidate(attributes)
-        };
+        let with_id =
+            |attributes, id| Candidate { router_id: Ipv4Addr::new(10, 0, 0, id), ..candidate(attributes) };
         let candidates = [with_id(&a, 1), with_id(&b, 2), with_id(&c, 3)];
         assert_eq!(decide_permuted(&candidates), (1, Rule::RouterId, vec![1, 2]));
     }
 
     #[test]
     fn originator_id_stands_in_for_the_router_id() {
-        let reflected =
-            PathAttributes { originator_id: Some(Ipv4Addr::new(10, 0, 0, 1)), ..attributes() };
+        let reflected = PathAttributes { originator_id: Some(Ipv4Addr::new(10, 0, 0, 1)), ..attributes() };
         let plain = attributes();
         assert_eq!(decide_permuted(&[candidate(&plain), candidate(&reflected)]).0, 1);
     }

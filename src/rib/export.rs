@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::PeerId;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
 use super::path::{Path, Source};
 use super::policy::Policy;
-use super::PeerId;
 use crate::bgp::{Community, PathAttributes};
 use crate::prefix::{Family, Prefix};
 

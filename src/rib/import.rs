@@ -94,14 +94,8 @@ mod tests {
             judge("172.16.0.0/24", |a| a.originator_id = Some(own_id)),
             Some(Rejection::OriginatorLoop)
         );
-        assert_eq!(
-            judge("172.16.0.0/24", |a| a.cluster_list = vec![own_id]),
-            Some(Rejection::ClusterLoop)
-        );
-        assert_eq!(
-            judge("172.16.0.0/24", |a| a.next_hop = own_id.into()),
-            Some(Rejection::OwnNextHop)
-        );
+        assert_eq!(judge("172.16.0.0/24", |a| a.cluster_list = vec![own_id]), Some(Rejection::ClusterLoop));
+        assert_eq!(judge("172.16.0.0/24", |a| a.next_hop = own_id.into()), Some(Rejection::OwnNextHop));
         assert_eq!(judge("fd00::/64", |_| ()), Some(Rejection::ImportPolicy));
     }
 

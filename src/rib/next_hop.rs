@@ -59,11 +59,7 @@ impl Underlay {
         let Some(gateway) = route.via else {
             return Some(Resolution { via: next_hop, interface: route.interface, cost: 0 });
         };
-        Some(Resolution {
-            via: gateway,
-            interface: route.interface,
-            cost: route.metric.saturating_add(1),
-        })
+        Some(Resolution { via: gateway, interface: route.interface, cost: route.metric.saturating_add(1) })
     }
 
     /// Whether both addresses lie on one connected subnet, so that either may be named to the other

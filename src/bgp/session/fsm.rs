@@ -30,14 +30,8 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [State; 6] = [
-        State::Idle,
-        State::Connect,
-        State::Active,
-        State::OpenSent,
-        State::OpenConfirm,
-        State::Established,
-    ];
+    pub const ALL: [State; 6] =
+        [State::Idle, State::Connect, State::Active, State::OpenSent, State::OpenConfirm, State::Established];
 
     /// The state's name as the RFC spells it.
     pub fn name(self) -> &'static str {
@@ -183,9 +177,7 @@ pub fn transition(state: State, event: Event) -> (State, &'static [Effect]) {
 fn idle(event: Event) -> (State, &'static [Effect]) {
     use Effect::*;
     match event {
-        Event::ManualStart | Event::IdleHoldTimerExpires => {
-            (State::Connect, &[StartConnectRetryTimer, Dial])
-        }
+        Event::ManualStart | Event::IdleHoldTimerExpires => (State::Connect, &[StartConnectRetryTimer, Dial]),
         Event::ManualStartWithPassive | Event::IdleHoldTimerExpiresPassive => (State::Active, &[]),
         // Every other event is ignored in Idle; a connection that comes in is closed.
         Event::TcpConnectionConfirmed | Event::TcpCrAcked => (State::Idle, &[DropConnection]),
@@ -228,10 +220,7 @@ fn open_sent(event: Event) -> (State, &'static [Effect]) {
         Event::ManualStop => (State::Idle, &[SendNotification, DropConnection, StopTimers]),
         Event::TcpConnectionFails => (State::Active, &[DropConnection, StopTimers, StartConnectRetryTimer]),
         Event::BgpOpen => (State::OpenConfirm, &[StopConnectRetryTimer, Negotiate, SendKeepalive]),
-        Event::HoldTimerExpires
-        | Event::BgpHeaderErr
-        | Event::BgpOpenMsgErr
-        | Event::OpenCollisionDump => {
+        Event::HoldTimerExpires | Event::BgpHeaderErr | Event::BgpOpenMsgErr | Event::OpenCollisionDump => {
             (State::Idle, &[SendNotification, DropConnection, StopTimers, StartIdleHoldTimer])
         }
         Event::NotifMsgVerErr | Event::NotifMsg => {
@@ -248,10 +237,7 @@ fn open_confirm(event: Event) -> (State, &'static [Effect]) {
         Event::ManualStop => (State::Idle, &[SendNotification, DropConnection, StopTimers]),
         Event::KeepaliveTimerExpires => (State::OpenConfirm, &[SendKeepalive]),
         Event::KeepAliveMsg => (State::Established, &[RestartHoldTimer, Up]),
-        Event::HoldTimerExpires
-        | Event::BgpHeaderErr
-        | Event::BgpOpenMsgErr
-        | Event::OpenCollisionDump => {
+        Event::HoldTimerExpires | Event::BgpHeaderErr | Event::BgpOpenMsgErr | Event::OpenCollisionDump => {
             (State::Idle, &[SendNotification, DropConnection, StopTimers, StartIdleHoldTimer])
         }
         Event::TcpConnectionFails | Event::NotifMsgVerErr | Event::NotifMsg => {
@@ -269,10 +255,7 @@ fn established(event: Event) -> (State, &'static [Effect]) {
         Event::KeepaliveTimerExpires => (State::Established, &[SendKeepalive]),
         Event::KeepAliveMsg => (State::Established, &[RestartHoldTimer]),
         Event::UpdateMsg => (State::Established, &[RestartHoldTimer, Deliver]),
-        Event::HoldTimerExpires
-        | Event::BgpHeaderErr
-        | Event::OpenCollisionDump
-        | Event::UpdateMsgErr => {
+        Event::HoldTimerExpires | Event::BgpHeaderErr | Event::OpenCollisionDump | Event::UpdateMsgErr => {
             (State::Idle, &[SendNotification, DropConnection, StopTimers, StartIdleHoldTimer, Down])
         }
         Event::TcpConnectionFails | Event::NotifMsgVerErr | Event::NotifMsg => {

@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use config::{Config, Negotiated, RemoteAs};
-pub use fsm::{Event, State};
 use fsm::{Effect, transition};
+pub use fsm::{Event, State};
 pub use timers::Timer;
 use timers::Timers;
 
@@ -115,8 +115,7 @@ impl Session {
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
     pub fn handle_start(&mut self, now: Instant) {
-        let event =
-            if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
+        let event = if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
         self.step(now, event, Payload::None);
     }
 
@@ -254,7 +253,10 @@ impl Session {
     /// Asks the peer for all of a family again; `false` if it does not understand that (RFC 2918).
     pub fn send_route_refresh(&mut self, family: Family) -> bool {
         let able = self.state == State::Established
-            && self.negotiated.as_ref().is_some_and(|n| n.route_refresh && n.codec.families.contains(&family));
+            && self
+                .negotiated
+                .as_ref()
+                .is_some_and(|n| n.route_refresh && n.codec.families.contains(&family));
         if able {
             self.send(self.codec.encode_route_refresh(family));
         }
@@ -359,8 +361,7 @@ impl Session {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
-                let healthy =
-                    self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
+                let healthy = self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
                 if healthy {
                     self.failures = 0;
                 }
