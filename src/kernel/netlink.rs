@@ -73,13 +73,13 @@ impl Netlink {
     /// [`BATCH`] of them.
     pub(super) async fn changes(
         &self,
-        requests: impl IntoIterator<Item = (RouteNetlinkMessage, u16)>,
+        requests: Vec<(RouteNetlinkMessage, u16)>,
     ) -> Vec<Result<(), Refusal>> {
+        let mut verdicts = Vec::with_capacity(requests.len());
         let mut requests =
             requests.into_iter().map(|(message, flags)| request(message, flags | NLM_F_ACK)).peekable();
-        let mut verdicts = Vec::new();
         while requests.peek().is_some() {
-            let batch: Vec<_> = requests.by_ref().take(BATCH).collect();
+            let batch: Vec<Message> = requests.by_ref().take(BATCH).collect();
             let expected = verdicts.len() + batch.len();
             // The kernel works a datagram off in order, so that the nth reply is to the nth request.
             if let Ok(mut replies) = self.send(batch) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 
-use crate::rig::{Pair, eventually, namespace};
+use crate::rig::{Pair, eventually, namespace, require_root};
 
 #[tokio::test]
 async fn enter_brings_the_thread_back() {
@@ -23,6 +23,7 @@ async fn enter_brings_the_thread_back() {
 
 #[tokio::test]
 async fn a_namespace_at_a_path_can_be_opened_and_removed() {
+    require_root();
     let path = std::env::temp_dir().join(format!("routelet-test-netns-{}", std::process::id()));
     let made = NetNs::create_at(&path).unwrap();
     let opened = NetNs::open(&path).unwrap();
