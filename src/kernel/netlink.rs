@@ -19,9 +19,9 @@ use rtnetlink::sys::{AsyncSocket, SocketAddr};
 
 use super::{Error, NetNs};
 
-/// Requests sent in one datagram. Every one is acknowledged before the next datagram leaves, so
+/// Requests sent in one datagram. The replies to one datagram are read before the next is sent, so
 /// this bounds what waits in the receive buffer: 128 acknowledgements take 100 kB of the 208 kB
-/// that a socket has by default.
+/// that a socket has at least.
 const BATCH: usize = 128;
 
 /// How often an interrupted dump is repeated before giving up.
@@ -75,11 +75,11 @@ impl Netlink {
         &self,
         requests: Vec<(RouteNetlinkMessage, u16)>,
     ) -> Vec<Result<(), Refusal>> {
+        let mut verdicts = Vec::with_capacity(requests.len());
         let mut requests =
             requests.into_iter().map(|(message, flags)| request(message, flags | NLM_F_ACK)).peekable();
-        let mut verdicts = Vec::new();
         while requests.peek().is_some() {
-            let batch: Vec<_> = requests.by_ref().take(BATCH).collect();
+            let batch: Vec<Message> = requests.by_ref().take(BATCH).collect();
             let expected = verdicts.len() + batch.len();
             // The kernel works a datagram off in order, so that the nth reply is to the nth request.
             if let Ok(mut replies) = self.send(batch) {
@@ -152,6 +152,10 @@ fn connect()
     socket.set_ext_ack(true)?;
     // The strict check makes dumps honour filters (Linux 4.20); without it they merely take longer.
     let _ = socket.set_netlink_get_strict_chk(true);
+    // Left to itself, tokio would cut the reading short once in a while to let other tasks run. The
+    // driver would then send the next datagram on top of unread replies, and the buffer run over.
+    // What it can read at a time is bounded by what it has sent.
+    let driver = tokio::task::coop::unconstrained(driver);
     let drive = async move {
         // Nothing unsolicited comes to a socket without subscriptions, except the news that replies
         // were lost. Who waits for one of those would wait for ever: end, and so tell them all.
