@@ -36,6 +36,8 @@ pub struct Netlink {
     connection: ConnectionHandle<RouteNetlinkMessage>,
     /// What the kernel knows the socket by.
     port: u32,
+    /// The kernel refuses a second dump on a socket while one is under way (EBUSY).
+    dumping: tokio::sync::Mutex<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,7 +49,7 @@ impl Netlink {
     pub fn open() -> Result<Netlink, Error> {
         let (driver, connection, port) =
             connect().map_err(Error::system(|| "open a routing netlink socket".to_owned()))?;
-        Ok(Netlink { connection, port, task: tokio::spawn(driver) })
+        Ok(Netlink { connection, port, dumping: tokio::sync::Mutex::default(), task: tokio::spawn(driver) })
     }
 
     /// Connects in the given namespace.
@@ -110,6 +112,7 @@ impl Netlink {
         &self,
         message: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        let _alone = self.dumping.lock().await;
         for _ in 0..DUMP_ATTEMPTS {
             let replies = self.send([request(message.clone(), NLM_F_DUMP)])?;
             if let Some(found) = consistent(replies).await? {
