@@ -127,7 +127,10 @@ impl Watch {
 
     /// Whether an outcome differs from the last one; remembers it.
     fn is_news(&mut self, outcome: &Result<Reading, Error>) -> bool {
-        let outcome = outcome.as_ref().map(Clone::clone).map_err(Error::to_string);
+        let outcome = match outcome {
+            Ok(reading) => Ok(reading.clone()),
+            Err(error) => Err(error.to_string()),
+        };
         let news = self.last.as_ref() != Some(&outcome);
         self.last = Some(outcome);
         news
