@@ -1,7 +1,7 @@
 //! Objects to Intent: what all objects together mean for one node. A pure function.
 //!
-//! [`settings`] lays the `BgpConfiguration`s that select a node over each other; [`mesh`] derives the
-//! sessions among the nodes from that; [`peer`] adds what `BgpPeer`s ask for. What the objects ask and
+//! `settings` lays the `BgpConfiguration`s that select a node over each other; `mesh` derives the
+//! sessions among the nodes from that; `peer` adds what `BgpPeer`s ask for. What the objects ask and
 //! the daemon cannot do yet becomes a warning that names the field, never silence.
 
 use std::collections::{BTreeMap, BTreeSet};

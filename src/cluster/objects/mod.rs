@@ -12,7 +12,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub mod bgp_configuration;
 pub mod bgp_peer;
-mod bgp_peer_check;
 pub mod duration;
 pub mod node;
 pub mod secret;
