@@ -1,9 +1,15 @@
-//! Links and their addresses: bridges, veth pairs, up and down.
+//! Links: bridges, veth pairs, up and down. Their addresses are in [`super::addresses`].
 
-use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 
-use ipnetwork::IpNetwork;
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    LinkProtoInfoBridge,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::netlink::Refusal;
 use super::{Error, NetNs, Netlink};
 
 /// A network interface as the kernel describes it.
@@ -48,8 +54,18 @@ impl Netlink {
     /// # Errors
     /// The kernel refused to say.
     pub async fn link(&self, name: &str) -> Result<Option<Link>, Error> {
-        let _ = name;
-        todo!()
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.find_link(message).await.map_err(|refusal| refusal.to(format_args!("look up link {name}")))
+    }
+
+    /// The link of that index; `None` when there is none.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub async fn link_at(&self, index: u32) -> Result<Option<Link>, Error> {
+        let message = at(index);
+        self.find_link(message).await.map_err(|refusal| refusal.to(format_args!("look up link {index}")))
     }
 
     /// All links, by index.
@@ -57,7 +73,21 @@ impl Netlink {
     /// # Errors
     /// The kernel refused to say.
     pub async fn links(&self) -> Result<Vec<Link>, Error> {
-        todo!()
+        let mut message = LinkMessage::default();
+        message.attributes.push(without_statistics());
+        let found = self
+            .dump(RouteNetlinkMessage::GetLink(message))
+            .await
+            .map_err(|refusal| refusal.to("list the links"))?;
+        let mut links: Vec<Link> = found
+            .iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewLink(message) => Link::from_message(message),
+                _ => None,
+            })
+            .collect();
+        links.sort_by_key(|link| link.index);
+        Ok(links)
     }
 
     /// Makes a bridge, without setting it up.
@@ -65,8 +95,9 @@ impl Netlink {
     /// # Errors
     /// The name is taken, or bridges are not to be had here.
     pub async fn add_bridge(&self, name: &str, mtu: Option<u32>) -> Result<Link, Error> {
-        let _ = (name, mtu);
-        todo!()
+        let mut message = named(name, mtu);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+        self.add_link(message, name, &format!("make bridge {name}")).await
     }
 
     /// Makes a veth pair in one request and returns this end.
@@ -74,8 +105,21 @@ impl Netlink {
     /// # Errors
     /// A name is taken in its namespace.
     pub async fn add_veth(&self, pair: &VethPair<'_>) -> Result<Link, Error> {
-        let _ = pair;
-        todo!()
+        let mut peer = named(pair.peer_name, pair.mtu);
+        if let Some(mac) = pair.peer_mac {
+            peer.attributes.push(LinkAttribute::Address(mac.to_vec()));
+        }
+        if let Some(namespace) = pair.peer_namespace {
+            // The pair borrows the namespace, which therefore stays open until the kernel has read this.
+            peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
+        }
+        let mut message = named(pair.name, pair.mtu);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        let what = format!("make veth pair {} and {}", pair.name, pair.peer_name);
+        self.add_link(message, pair.name, &what).await
     }
 
     /// Sets a link administratively up or down.
@@ -83,8 +127,10 @@ impl Netlink {
     /// # Errors
     /// There is no such link.
     pub async fn set_up(&self, index: u32, up: bool) -> Result<(), Error> {
-        let _ = (index, up);
-        todo!()
+        let mut message = at(index);
+        message.header.change_mask = LinkFlags::Up;
+        message.header.flags.set(LinkFlags::Up, up);
+        self.set_link(message, if up { "set up" } else { "set down" }).await
     }
 
     /// Makes a link a port of a bridge, or of none.
@@ -92,8 +138,32 @@ impl Netlink {
     /// # Errors
     /// There is no such link or bridge.
     pub async fn set_master(&self, index: u32, bridge: Option<u32>) -> Result<(), Error> {
-        let _ = (index, bridge);
-        todo!()
+        const NONE: u32 = 0;
+        let mut message = at(index);
+        message.attributes.push(LinkAttribute::Controller(bridge.unwrap_or(NONE)));
+        self.set_link(message, if bridge.is_some() { "make a bridge port of" } else { "take off its bridge" })
+            .await
+    }
+
+    /// Sets a link's hardware address. A bridge that has had its address set keeps it when ports
+    /// come and go.
+    ///
+    /// # Errors
+    /// There is no such link, or the address is not a station's.
+    pub async fn set_mac(&self, index: u32, mac: [u8; 6]) -> Result<(), Error> {
+        let mut message = at(index);
+        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
+        self.set_link(message, "set the hardware address of").await
+    }
+
+    /// Sets a link's MTU in octets.
+    ///
+    /// # Errors
+    /// There is no such link, or it cannot carry packets of that size.
+    pub async fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), Error> {
+        let mut message = at(index);
+        message.attributes.push(LinkAttribute::Mtu(mtu));
+        self.set_link(message, "set the MTU of").await
     }
 
     /// Sets hairpin mode of a bridge port: frames may leave by the port they came in by.
@@ -101,8 +171,16 @@ impl Netlink {
     /// # Errors
     /// The link is not a bridge port.
     pub async fn set_hairpin(&self, index: u32, on: bool) -> Result<(), Error> {
-        let _ = (index, on);
-        todo!()
+        /// `IFLA_BRPORT_MODE`.
+        const HAIRPIN: u16 = 4;
+        // Asked of the bridge (AF_BRIDGE) and not as link data: a link that is no port at all would
+        // ignore the latter without a word.
+        let mut message = at(index);
+        message.header.interface_family = AddressFamily::Bridge;
+        message.attributes.push(LinkAttribute::ProtoInfoBridge(vec![LinkProtoInfoBridge::Other(
+            DefaultNla::new(HAIRPIN, vec![u8::from(on)]),
+        )]));
+        self.set_link(message, "set hairpin mode of").await
     }
 
     /// Deletes a link (both ends of a veth pair). That it is gone already is success.
@@ -110,41 +188,105 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses to delete it.
     pub async fn delete_link(&self, index: u32) -> Result<(), Error> {
-        let _ = index;
-        todo!()
+        match self.change(RouteNetlinkMessage::DelLink(at(index)), 0).await {
+            Err(refusal) if refusal.is(nix::Error::ENODEV) => Ok(()),
+            Err(refusal) => Err(self.link_error("delete", index, refusal).await),
+            Ok(()) => Ok(()),
+        }
     }
 
-    /// Addresses of a link, with their prefix lengths, link-local ones included.
-    ///
-    /// # Errors
-    /// The kernel refused to say.
-    pub async fn addresses(&self, index: u32) -> Result<Vec<IpNetwork>, Error> {
-        let _ = index;
-        todo!()
+    async fn find_link(&self, mut message: LinkMessage) -> Result<Option<Link>, Refusal> {
+        message.attributes.push(without_statistics());
+        match self.query(RouteNetlinkMessage::GetLink(message)).await {
+            Ok(RouteNetlinkMessage::NewLink(message)) => Ok(Link::from_message(&message)),
+            Ok(_) => Ok(None),
+            Err(refusal) if refusal.is(nix::Error::ENODEV) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 
-    /// Adds an address. IPv6 addresses are usable at once: no duplicate detection (`IFA_F_NODAD`).
-    /// That it is there already is success.
-    ///
-    /// # Errors
-    /// There is no such link, or the family is disabled on it.
-    pub async fn add_address(&self, index: u32, address: IpNetwork) -> Result<(), Error> {
-        let _ = (index, address);
-        todo!()
+    async fn add_link(&self, message: LinkMessage, name: &str, what: &str) -> Result<Link, Error> {
+        self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+            .await
+            .map_err(|refusal| refusal.to(what))?;
+        self.link(name).await?.ok_or_else(|| Error::Netlink {
+            what: what.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, "it vanished at once"),
+        })
     }
 
-    /// Adds a plain route as a person would by hand: the kernel's `static`/`boot` protocol, main
-    /// table. For pods and lab hosts; the daemon's routes go through [`super::routes`].
-    ///
-    /// # Errors
-    /// The gateway is not reachable, or the route exists.
-    pub async fn add_static_route(
+    async fn set_link(&self, message: LinkMessage, verb: &str) -> Result<(), Error> {
+        let index = message.header.index;
+        match self.change(RouteNetlinkMessage::SetLink(message), 0).await {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.link_error(verb, index, refusal).await),
+        }
+    }
+
+    /// An error about a link that names it, which takes one more question to the kernel.
+    pub(super) async fn link_error(
         &self,
-        destination: IpNetwork,
-        via: Option<IpAddr>,
-        interface: Option<u32>,
-    ) -> Result<(), Error> {
-        let _ = (destination, via, interface);
-        todo!()
+        verb: impl std::fmt::Display,
+        index: u32,
+        refusal: Refusal,
+    ) -> Error {
+        match self.link_at(index).await {
+            Ok(Some(link)) => refusal.to(format_args!("{verb} link {}", link.name)),
+            _ => refusal.to(format_args!("{verb} link number {index}")),
+        }
     }
+}
+
+impl Link {
+    /// `None` for a message without a name, which the kernel does not send.
+    fn from_message(message: &LinkMessage) -> Option<Link> {
+        let flags = message.header.flags;
+        let mut name = None;
+        let mut link = Link {
+            index: message.header.index,
+            name: String::new(),
+            mac: None,
+            mtu: 0,
+            up: flags.contains(LinkFlags::Up),
+            carrier: flags.contains(LinkFlags::LowerUp),
+            kind: None,
+            master: None,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(value) => name = Some(value.clone()),
+                LinkAttribute::Address(value) => link.mac = value.as_slice().try_into().ok(),
+                LinkAttribute::Mtu(value) => link.mtu = *value,
+                LinkAttribute::Controller(value) => link.master = Some(*value),
+                LinkAttribute::LinkInfo(infos) => {
+                    link.kind = infos.iter().find_map(|info| match info {
+                        LinkInfo::Kind(kind) => Some(kind.to_string()),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Some(Link { name: name?, ..link })
+    }
+}
+
+/// A message about the link of that index.
+fn at(index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message
+}
+
+/// A message about a new link.
+fn named(name: &str, mtu: Option<u32>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    message
+}
+
+/// Statistics make up most of a link's description, and cost the kernel a walk over all processors.
+fn without_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }

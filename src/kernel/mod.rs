@@ -4,14 +4,23 @@
 //! Owns every system call the program makes on the network. Decides nothing: what to install comes
 //! from `fib`, what to attach from `cni`, what to build from `lab`.
 
+pub mod addresses;
 pub mod links;
 pub mod netlink;
 pub mod netns;
+pub mod port_holder;
+mod route_message;
 pub mod routes;
 pub mod socket;
+mod sys;
+pub mod sysctl;
+pub mod watch;
 
 pub use netlink::Netlink;
 pub use netns::NetNs;
+pub use watch::Watch;
+
+use crate::prefix::Prefix;
 
 /// Why the kernel did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,4 +41,35 @@ pub enum Error {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// Another listener has the address.
+    #[error("listen on {address}: {holder}")]
+    PortTaken {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// Who has it.
+        holder: port_holder::Holder,
+    },
+    /// Somebody else's route stands where ours would go. It has been left alone.
+    #[error("install {prefix} metric {metric}: there is a route already, made by {owner}")]
+    ForeignRoute {
+        /// Destination.
+        prefix: Prefix,
+        /// The kernel's priority, which both would have.
+        metric: u32,
+        /// Name and number of the other route's protocol.
+        owner: String,
+    },
+    /// The kernel turns an IPv6 route's metric 0 into 1024.
+    #[error("install {prefix} metric 0: an IPv6 route cannot have metric 0")]
+    MetricZero {
+        /// Destination.
+        prefix: Prefix,
+    },
+}
+
+impl Error {
+    /// For `map_err` on a system call: says what was being done.
+    fn system<E: Into<std::io::Error>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> Error {
+        move |source| Error::System { what: what(), source: source.into() }
+    }
 }

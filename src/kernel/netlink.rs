@@ -1,11 +1,43 @@
-//! One netlink conversation: an rtnetlink handle and the task that drives it.
+//! One netlink conversation: a socket, the task that drives it, and the four ways of asking.
+//!
+//! Knows how requests are answered (RFC 3549 §2.3.2; the kernel's `Documentation/userspace-api/netlink`)
+//! and nothing about what they mean. Built on `netlink-proto` directly rather than on rtnetlink's
+//! request types: those neither send several requests in one datagram nor keep the kernel's
+//! explanation of a refusal.
+
+use std::io;
+
+use futures_util::{Stream, StreamExt};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NlaBuffer, NlasIterator,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::proto::ConnectionHandle;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket, SocketAddr};
 
 use super::{Error, NetNs};
+
+/// Requests sent in one datagram. The replies to one datagram are read before the next is sent, so
+/// this bounds what waits in the receive buffer: 128 acknowledgements take 100 kB of the 208 kB
+/// that a socket has at least.
+const BATCH: usize = 128;
+
+/// How often an interrupted dump is repeated before giving up.
+const DUMP_ATTEMPTS: usize = 10;
+
+/// Number of the attribute that explains a refusal (`NLMSGERR_ATTR_MSG`).
+const EXPLANATION: u16 = 1;
 
 /// A connection to the routing part of the kernel in one network namespace. Its task ends with it.
 #[derive(Debug)]
 pub struct Netlink {
-    pub(super) handle: rtnetlink::Handle,
+    connection: ConnectionHandle<RouteNetlinkMessage>,
+    /// What the kernel knows the socket by.
+    port: u32,
+    /// The kernel refuses a second dump on a socket while one is under way (EBUSY).
+    dumping: tokio::sync::Mutex<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -15,7 +47,9 @@ impl Netlink {
     /// # Errors
     /// The socket could not be opened.
     pub fn open() -> Result<Netlink, Error> {
-        todo!()
+        let (driver, connection, port) =
+            connect().map_err(Error::system(|| "open a routing netlink socket".to_owned()))?;
+        Ok(Netlink { connection, port, dumping: tokio::sync::Mutex::default(), task: tokio::spawn(driver) })
     }
 
     /// Connects in the given namespace.
@@ -23,13 +57,201 @@ impl Netlink {
     /// # Errors
     /// The namespace could not be entered or the socket not be opened.
     pub fn open_in(namespace: &NetNs) -> Result<Netlink, Error> {
-        let _ = namespace;
-        todo!()
+        namespace.enter(Netlink::open)?
+    }
+
+    /// The number that the kernel puts on news of what this conversation did.
+    pub(super) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Asks for a change, which the kernel makes or refuses.
+    pub(super) async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        let mut replies = self.send([request(message, flags | NLM_F_ACK)])?;
+        verdict(replies.next().await)
+    }
+
+    /// Asks for many changes, and returns a verdict on each, in order. One round trip for every
+    /// [`BATCH`] of them.
+    pub(super) async fn changes(
+        &self,
+        requests: Vec<(RouteNetlinkMessage, u16)>,
+    ) -> Vec<Result<(), Refusal>> {
+        let mut verdicts = Vec::with_capacity(requests.len());
+        let mut requests =
+            requests.into_iter().map(|(message, flags)| request(message, flags | NLM_F_ACK)).peekable();
+        while requests.peek().is_some() {
+            let batch: Vec<Message> = requests.by_ref().take(BATCH).collect();
+            let expected = verdicts.len() + batch.len();
+            // The kernel works a datagram off in order, so that the nth reply is to the nth request.
+            if let Ok(mut replies) = self.send(batch) {
+                while verdicts.len() < expected
+                    && let Some(reply) = replies.next().await
+                {
+                    verdicts.push(verdict(Some(reply)));
+                }
+            }
+            verdicts.resize_with(expected, || Err(Refusal::closed()));
+        }
+        verdicts
+    }
+
+    /// Asks for one thing.
+    pub(super) async fn query(&self, message: RouteNetlinkMessage) -> Result<RouteNetlinkMessage, Refusal> {
+        let mut replies = self.send([request(message, 0)])?;
+        match replies.next().await.map(|reply| reply.payload) {
+            Some(NetlinkPayload::InnerMessage(message)) => Ok(message),
+            Some(NetlinkPayload::Error(error)) => Err(Refusal::of(error.raw_code())),
+            _ => Err(Refusal::closed()),
+        }
+    }
+
+    /// Asks for everything of a kind. What the kernel filters depends on its age: the caller must
+    /// not rely on it.
+    pub(super) async fn dump(
+        &self,
+        message: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        let _alone = self.dumping.lock().await;
+        for _ in 0..DUMP_ATTEMPTS {
+            let replies = self.send([request(message.clone(), NLM_F_DUMP)])?;
+            if let Some(found) = consistent(replies).await? {
+                return Ok(found);
+            }
+        }
+        Err(Refusal::new(io::Error::new(
+            io::ErrorKind::Interrupted,
+            format!("the tables changed during each of {DUMP_ATTEMPTS} dumps"),
+        )))
+    }
+
+    fn send(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<impl Stream<Item = Message> + Unpin, Refusal> {
+        const KERNEL: u32 = 0;
+        self.connection.request_batch(messages, SocketAddr::new(KERNEL, 0)).map_err(|_| Refusal::closed())
     }
 }
 
 impl Drop for Netlink {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+type Message = NetlinkMessage<RouteNetlinkMessage>;
+
+/// Opens and configures the socket, in the calling thread's namespace.
+fn connect()
+-> io::Result<(impl Future<Output = ()> + Send + 'static, ConnectionHandle<RouteNetlinkMessage>, u32)> {
+    let (mut driver, connection, mut unsolicited) = rtnetlink::proto::new_connection(NETLINK_ROUTE)?;
+    driver.set_forward_ack(true);
+    driver.set_forward_done(true);
+    let socket = driver.socket_mut().socket_mut();
+    let port = socket.bind_auto()?.port_number();
+    // Explanations in place of copies of what was refused (Linux 4.12).
+    socket.set_cap_ack(true)?;
+    socket.set_ext_ack(true)?;
+    // The strict check makes dumps honour filters (Linux 4.20); without it they merely take longer.
+    let _ = socket.set_netlink_get_strict_chk(true);
+    // Left to itself, tokio would cut the reading short once in a while to let other tasks run. The
+    // driver would then send the next datagram on top of unread replies, and the buffer run over.
+    // What it can read at a time is bounded by what it has sent.
+    let driver = tokio::task::coop::unconstrained(driver);
+    let drive = async move {
+        // Nothing unsolicited comes to a socket without subscriptions, except the news that replies
+        // were lost. Who waits for one of those would wait for ever: end, and so tell them all.
+        tokio::select! {
+            () = driver => {}
+            _ = unsolicited.next() => tracing::error!("a netlink socket lost replies"),
+        }
+    };
+    Ok((drive, connection, port))
+}
+
+fn request(message: RouteNetlinkMessage, flags: u16) -> Message {
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = flags | NLM_F_REQUEST;
+    message
+}
+
+/// What a reply to a change says.
+fn verdict(reply: Option<Message>) -> Result<(), Refusal> {
+    let Some(Message { header, payload: NetlinkPayload::Error(error), .. }) = reply else {
+        return Err(Refusal::closed());
+    };
+    if error.code.is_none() {
+        return Ok(());
+    }
+    let mut refusal = Refusal::of(error.raw_code());
+    if header.flags & NLM_F_ACK_TLVS != 0 {
+        refusal.explanation = explanation(&error.header);
+    }
+    Err(refusal)
+}
+
+/// The kernel's words about a refusal. They follow the header of the refused request, which is all
+/// of it that comes back (`NETLINK_CAP_ACK`).
+fn explanation(reply: &[u8]) -> Option<String> {
+    const HEADER: usize = 16;
+    NlasIterator::new(reply.get(HEADER..)?).find_map(|attribute| {
+        let attribute: NlaBuffer<&[u8]> = attribute.ok()?;
+        (attribute.kind() == EXPLANATION)
+            .then(|| String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned())
+    })
+}
+
+/// All of a dump; `None` if the kernel says that it may be inconsistent.
+async fn consistent(
+    mut replies: impl Stream<Item = Message> + Unpin,
+) -> Result<Option<Vec<RouteNetlinkMessage>>, Refusal> {
+    let mut found = Vec::new();
+    let mut interrupted = false;
+    while let Some(reply) = replies.next().await {
+        interrupted |= reply.header.flags & NLM_F_DUMP_INTR != 0;
+        match reply.payload {
+            NetlinkPayload::InnerMessage(message) => found.push(message),
+            NetlinkPayload::Done(done) if done.code < 0 => return Err(Refusal::of(done.code)),
+            NetlinkPayload::Done(_) => return Ok((!interrupted).then_some(found)),
+            NetlinkPayload::Error(error) => return Err(Refusal::of(error.raw_code())),
+            _ => {}
+        }
+    }
+    Err(Refusal::closed())
+}
+
+/// The kernel's "no", before it is known what the question meant.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    source: io::Error,
+    explanation: Option<String>,
+}
+
+impl Refusal {
+    fn new(source: io::Error) -> Refusal {
+        Refusal { source, explanation: None }
+    }
+
+    fn of(code: i32) -> Refusal {
+        Refusal::new(io::Error::from_raw_os_error(code.saturating_abs()))
+    }
+
+    pub(super) fn closed() -> Refusal {
+        Refusal::new(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection has ended"))
+    }
+
+    /// Whether the kernel's reason is this one.
+    pub(super) fn is(&self, errno: nix::Error) -> bool {
+        self.source.raw_os_error() == Some(errno as i32)
+    }
+
+    /// The error to hand out: what was asked, and the kernel's explanation where it gave one.
+    pub(super) fn to(self, what: impl std::fmt::Display) -> Error {
+        let what = match self.explanation {
+            Some(explanation) => format!("{what}: {}", explanation.trim_end_matches('.')),
+            None => what.to_string(),
+        };
+        Error::Netlink { what, source: self.source }
     }
 }

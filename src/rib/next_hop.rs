@@ -3,7 +3,7 @@
 //! The underlay is what the kernel knows without us: connected subnets and whatever routes somebody
 //! else installed. A path whose next hop it cannot reach takes no part in the decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::prefix::Prefix;
@@ -80,6 +80,45 @@ impl Underlay {
     }
 }
 
+/// The underlay with a memory of what has been resolved by it: next hops are few, paths are many.
+#[derive(Debug, Default)]
+pub struct NextHops {
+    underlay: Underlay,
+    resolved: BTreeMap<IpAddr, Option<Resolution>>,
+}
+
+impl NextHops {
+    /// The underlay itself.
+    pub fn underlay(&self) -> &Underlay {
+        &self.underlay
+    }
+
+    /// Resolves a next hop and remembers the outcome.
+    pub fn resolve(&mut self, next_hop: IpAddr) -> Option<Resolution> {
+        *self.resolved.entry(next_hop).or_insert_with(|| self.underlay.resolve(next_hop))
+    }
+
+    /// The outcome as last resolved.
+    pub fn resolved(&self, next_hop: IpAddr) -> Option<Resolution> {
+        self.resolved.get(&next_hop).copied().flatten()
+    }
+
+    /// Takes a new underlay and returns the next hops that are now reached in another way, or no
+    /// longer, or again.
+    pub fn replace_underlay(&mut self, underlay: Underlay) -> BTreeSet<IpAddr> {
+        self.underlay = underlay;
+        let mut changed = BTreeSet::new();
+        for (next_hop, outcome) in &mut self.resolved {
+            let now = self.underlay.resolve(*next_hop);
+            if now != *outcome {
+                *outcome = now;
+                changed.insert(*next_hop);
+            }
+        }
+        changed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +165,18 @@ mod tests {
         assert!(shared("192.168.1.1", "192.168.1.12"));
         assert!(!shared("192.168.1.1", "203.0.113.1"));
         assert!(!shared("203.0.113.1", "203.0.113.2"), "both behind one gateway");
+    }
+
+    #[test]
+    fn a_changed_underlay_names_the_next_hops_it_moves() {
+        let mut next_hops = NextHops::default();
+        let (near, far) = ("192.168.1.12".parse().unwrap(), "203.0.113.1".parse().unwrap());
+        assert_eq!(next_hops.resolve(near), None);
+        assert_eq!(next_hops.resolve(far), None);
+        assert_eq!(next_hops.replace_underlay(underlay()), [near, far].into());
+        assert!(next_hops.resolved(near).is_some());
+        assert_eq!(next_hops.replace_underlay(underlay()), [].into());
+        let without_default = underlay().routes.into_values().filter(|r| r.via.is_none());
+        assert_eq!(next_hops.replace_underlay(Underlay::new(without_default)), [far].into());
     }
 }

@@ -62,6 +62,8 @@ pub enum Output {
     Up(Negotiated),
     /// No longer Established.
     Down,
+    /// The session failed before it was Established, after the peer had been reached.
+    Failed,
     /// The peer sent an UPDATE.
     Update(Update),
     /// The peer asks for all of a family again (RFC 2918).
@@ -156,6 +158,7 @@ impl Session {
 
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
+        self.last_error = Some("another connection with the peer was preferred".to_owned());
         let payload = Payload::Notification(cease_notification(cease::COLLISION));
         self.step(now, Event::OpenCollisionDump, payload);
     }
@@ -314,7 +317,12 @@ impl Session {
                 }
             }
             Effect::StopConnectRetryTimer => self.timers.stop(Timer::ConnectRetry),
-            Effect::StartIdleHoldTimer => self.start_idle_hold_timer(now),
+            Effect::StartIdleHoldTimer => {
+                self.start_idle_hold_timer(now);
+                if matches!(from, State::OpenSent | State::OpenConfirm) {
+                    self.outputs.push_back(Output::Failed);
+                }
+            }
             Effect::SendOpen => {
                 self.codec = Codec::initial();
                 self.send(self.codec.encode_open(&self.config.open()));
