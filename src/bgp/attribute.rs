@@ -27,7 +27,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::AsPath;
 pub(super) use decode::AttributeBlock;
 pub(super) use encode::encode;
-pub(super) use multiprotocol::is_host_address;
+pub(super) use multiprotocol::{Reach, is_host_address};
 pub(super) use rules::{code, flag};
 pub(super) use walk::fault;
 

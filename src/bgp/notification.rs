@@ -3,7 +3,7 @@
 //! Owns the message and the text an operator may put into it (RFC 9003); the registry of codes is in
 //! [`super::reason`], the choice between them lies with whoever finds the error.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use super::Reason;
 use super::header::{self, MAX_MESSAGE_LENGTH, MessageType};
@@ -83,9 +83,7 @@ impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason().fmt(f)?;
         if let Some(text) = self.communication() {
-            f.write_str(" \"")?;
-            text.chars().try_for_each(|character| f.write_char(character))?;
-            f.write_str("\"")?;
+            write!(f, " \"{text}\"")?;
         }
         Ok(())
     }

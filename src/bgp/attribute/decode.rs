@@ -180,7 +180,8 @@ impl AttributeBlock {
         let params = zettabgp_params();
         let item = BgpAttrItem::decode_from(&params, raw.code, raw.flags, raw.value.len(), raw.value);
         let attributes = &mut self.attributes;
-        match item.map_err(|error| error.to_string())? {
+        // Of values whose length is right, only an ORIGIN can be refused.
+        match item.map_err(|_| format!("value {:?} is undefined", raw.value))? {
             BgpAttrItem::Origin(origin) => {
                 attributes.origin = match origin.value {
                     BgpAttrOrigin::Igp => Origin::Igp,
@@ -220,7 +221,7 @@ impl AttributeBlock {
     fn reach(&mut self, codec: &Codec, raw: &RawAttribute) -> Result<(), MessageError> {
         match Reach::decode(codec, raw)? {
             Ok(reach) => {
-                if !is_host_address(reach.next_hop) {
+                if !reach.prefixes.is_empty() && !is_host_address(reach.next_hop) {
                     let what = format!("MP_REACH_NLRI: {} is no next hop", reach.next_hop);
                     self.faults.push(raw.fault(Treatment::TreatAsWithdraw, what));
                 }

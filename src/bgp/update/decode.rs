@@ -1,9 +1,9 @@
 //! Reading an UPDATE: the three fields, and which fate RFC 7606 gives to their prefixes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Announcement, Treatment, Update};
-use crate::bgp::attribute::{AttributeBlock, code, fault, flag, is_host_address};
+use crate::bgp::attribute::{AttributeBlock, PathAttributes, Reach, code, fault, flag, is_host_address};
 use crate::bgp::cursor::Cursor;
 use crate::bgp::{Codec, MessageError, Reason, nlri};
 use crate::prefix::{Family, Prefix};
@@ -128,19 +128,33 @@ fn assemble(
         update.withdrawn.extend(reach.into_iter().flat_map(|reach| reach.prefixes));
         return update;
     }
-    let body = (!in_body.is_empty()).then(|| {
-        // Prefixes in the body without a NEXT_HOP have been treated as withdrawn above.
-        let next_hop = IpAddr::V4(next_hop.unwrap_or(Ipv4Addr::UNSPECIFIED));
-        let mut attributes = attributes.clone();
-        attributes.next_hop = next_hop;
-        Announcement { attributes, prefixes: in_body }
-    });
-    update.announced.extend(body);
-    if let Some(reach) = reach {
-        let mut attributes = attributes;
-        attributes.next_hop = reach.next_hop;
-        attributes.link_local_next_hop = reach.link_local_next_hop;
-        update.announced.push(Announcement { attributes, prefixes: reach.prefixes });
-    }
+    // Prefixes in the body without a NEXT_HOP have been treated as withdrawn above.
+    let next_hop = IpAddr::V4(next_hop.unwrap_or(Ipv4Addr::UNSPECIFIED));
+    update.announced = match (in_body.is_empty(), reach) {
+        (true, None) => vec![],
+        (false, None) => vec![Announcement::new(attributes, next_hop, None, in_body)],
+        (true, Some(reach)) => vec![reach.announcement(attributes)],
+        (false, Some(reach)) => {
+            let body = Announcement::new(attributes.clone(), next_hop, None, in_body);
+            vec![body, reach.announcement(attributes)]
+        }
+    };
     update
+}
+
+impl Announcement {
+    fn new(
+        attributes: PathAttributes,
+        next_hop: IpAddr,
+        link_local_next_hop: Option<Ipv6Addr>,
+        prefixes: Vec<Prefix>,
+    ) -> Announcement {
+        Announcement { attributes: PathAttributes { next_hop, link_local_next_hop, ..attributes }, prefixes }
+    }
+}
+
+impl Reach {
+    fn announcement(self, attributes: PathAttributes) -> Announcement {
+        Announcement::new(attributes, self.next_hop, self.link_local_next_hop, self.prefixes)
+    }
 }
