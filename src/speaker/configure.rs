@@ -18,18 +18,16 @@ impl Speaker {
     /// Takes a new configuration in place of the one before.
     pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
         self.now = now;
+        let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
             self.configure_first_time();
             return;
         };
-        let new = self.intent.clone().unwrap_or_else(|| old.clone());
         if old == new {
             return;
         }
-        for (name, peer) in &old.peers {
-            if !new.peers.contains_key(name) {
-                self.remove_peer(name, peer);
-            }
+        for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
+            self.remove_peer(name);
         }
         for (name, peer) in &new.peers {
             match old.peers.get(name) {
@@ -74,7 +72,7 @@ impl Speaker {
         self.start_session(id);
     }
 
-    fn remove_peer(&mut self, name: &str, _peer: &PeerIntent) {
+    fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, cease::DECONFIGURED, "the peer is no longer configured");
         self.peers.remove(&id);
