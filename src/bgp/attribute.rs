@@ -20,6 +20,8 @@ mod decode;
 mod encode;
 mod multiprotocol;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
