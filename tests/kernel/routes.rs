@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use futures_util::FutureExt;
 use routelet::fib::{Change, NextHop, Route, Target};
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::{Error, NetNs, Netlink};
@@ -271,6 +272,13 @@ async fn a_conversation_may_be_shared() {
         .collect();
     for task in tasks {
         assert_eq!(task.await.unwrap(), 500);
+    }
+    // Somebody who loses interest half-way does not disturb the others.
+    let ownership = Ownership { table: 1001, protocol: 114 };
+    for _ in 0..20 {
+        assert!(netlink.our_routes(ownership).now_or_never().is_none());
+        tokio::task::yield_now().await;
+        assert_eq!(netlink.our_routes(ownership).await.unwrap().len(), 500);
     }
 }
 
