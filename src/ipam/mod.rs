@@ -40,10 +40,11 @@ use std::path::{Path, PathBuf};
 
 pub mod node;
 pub mod range;
-
+pub mod store;
 
 pub use node::NodeFile;
 pub use range::{Range, RangeSet, RangeSpec};
+pub use store::{Allocation, Owner, Reservation, Store};
 
 /// Why an address could not be given, taken back or looked up.
 #[derive(Debug, thiserror::Error)]
