@@ -47,13 +47,10 @@ impl Member {
 
 impl Plan {
     pub fn reference(families: Families) -> Plan {
-        let used = |v4: &str, v6: &str| {
-            let texts = match families {
-                Families::Ipv4 => vec![v4.to_owned()],
-                Families::Ipv6 => vec![v6.to_owned()],
-                Families::Dual => vec![v4.to_owned(), v6.to_owned()],
-            };
-            texts
+        let used = |v4: &str, v6: &str| match families {
+            Families::Ipv4 => vec![v4.to_owned()],
+            Families::Ipv6 => vec![v6.to_owned()],
+            Families::Dual => vec![v4.to_owned(), v6.to_owned()],
         };
         let member = |name, addresses: Vec<String>, prefixes: Vec<String>| Member {
             name,
