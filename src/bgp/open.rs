@@ -269,7 +269,7 @@ mod tests {
         for hold_time in [0, 3] {
             let mut body = body(&[0]);
             body[4] = hold_time;
-            assert_eq!(Open::decode(&body).unwrap().hold_time, hold_time.into());
+            assert_eq!(Open::decode(&body).unwrap().hold_time, u16::from(hold_time));
         }
     }
 
