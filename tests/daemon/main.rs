@@ -92,7 +92,8 @@ async fn a_password_is_needed_on_both_sides() {
         cluster.await_learned(1, &cluster.pod_cidrs(0)).await;
 
         cluster.peer_by_object(&["secret", "other"]);
-        cluster.await_md5_failures(0).await;
+        cluster.await_learned(0, &[]).await;
+        cluster.await_md5_failure(0).await;
         assert_eq!(cluster.learned(0).await, []);
         cluster.peer_by_object(&["other", "other"]);
         cluster.await_learned(0, &cluster.pod_cidrs(1)).await;

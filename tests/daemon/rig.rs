@@ -274,10 +274,12 @@ impl Cluster {
         .await;
     }
 
-    /// Waits until the kernel has refused a segment for its MD5 signature.
-    pub async fn await_md5_failures(&self, node: usize) {
+    /// Waits until the kernel refuses a segment for its MD5 signature.
+    pub async fn await_md5_failure(&self, node: usize) {
+        let namespace = &self.nodes[node].namespace;
+        let before = namespace.enter(md5_failures).unwrap();
         self.eventually(node, "a segment with a wrong signature", async || {
-            self.nodes[node].namespace.enter(md5_failures).unwrap() > 0
+            namespace.enter(md5_failures).unwrap() > before
         })
         .await;
     }
