@@ -1,1 +1,3 @@
 //! A containerlab topology in network namespaces on one machine.
+
+pub mod topology;
