@@ -20,6 +20,7 @@ pub mod header;
 pub mod message;
 pub mod notification;
 pub mod open;
+pub mod session;
 pub mod update;
 
 pub use as_path::{AsPath, Segment};
@@ -28,4 +29,5 @@ pub use capability::Capability;
 pub use message::{Codec, Message};
 pub use notification::{MessageError, Notification};
 pub use open::Open;
+pub use session::Session;
 pub use update::{Announcement, Update};

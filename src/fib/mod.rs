@@ -4,5 +4,7 @@
 //! reached by handing out [`Change`]s and taking in results. Does not know BGP.
 
 pub mod route;
+pub mod table;
 
 pub use route::{Change, NextHop, Route, Target};
+pub use table::{Fib, Standing};

@@ -8,11 +8,14 @@ pub mod addresses;
 pub mod links;
 pub mod netlink;
 pub mod netns;
+mod route_message;
 pub mod routes;
 pub mod socket;
 
 pub use netlink::Netlink;
 pub use netns::NetNs;
+
+use crate::prefix::Prefix;
 
 /// Why the kernel did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,22 @@ pub enum Error {
         what: String,
         /// The kernel's answer.
         source: std::io::Error,
+    },
+    /// Somebody else's route stands where ours would go. It has been left alone.
+    #[error("install {prefix} metric {metric}: there is a route already, made by {owner}")]
+    ForeignRoute {
+        /// Destination.
+        prefix: Prefix,
+        /// The kernel's priority, which both would have.
+        metric: u32,
+        /// Name and number of the other route's protocol.
+        owner: String,
+    },
+    /// The kernel turns an IPv6 route's metric 0 into 1024.
+    #[error("install {prefix} metric 0: an IPv6 route cannot have metric 0")]
+    MetricZero {
+        /// Destination.
+        prefix: Prefix,
     },
 }
 

@@ -209,7 +209,7 @@ async fn consistent(
 /// The kernel's "no", before it is known what the question meant.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub(super) source: io::Error,
+    source: io::Error,
     explanation: Option<String>,
 }
 
@@ -222,7 +222,7 @@ impl Refusal {
         Refusal::new(io::Error::from_raw_os_error(code.saturating_abs()))
     }
 
-    fn closed() -> Refusal {
+    pub(super) fn closed() -> Refusal {
         Refusal::new(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection has ended"))
     }
 

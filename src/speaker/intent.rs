@@ -9,7 +9,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
+pub use crate::rib::policy::{Policy, PrefixRule};
 
 /// The complete configuration of one speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,28 +112,6 @@ pub enum PeerOrigin {
     Mesh,
 }
 
-/// Which AS a peer must show in its OPEN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemoteAs {
-    /// This one.
-    Exactly(u32),
-    /// Any but ours.
-    External,
-    /// Ours.
-    Internal,
-}
-
-impl RemoteAs {
-    /// Whether a peer that shows `asn` is acceptable to a speaker of AS `local`.
-    pub fn accepts(self, asn: u32, local: u32) -> bool {
-        match self {
-            RemoteAs::Exactly(expected) => asn == expected,
-            RemoteAs::External => asn != local,
-            RemoteAs::Internal => asn == local,
-        }
-    }
-}
-
 /// Session timers (RFC 4271 §10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timers {
@@ -162,43 +142,6 @@ pub enum Distance {
     Multihop(u8),
     /// Generalized TTL security (RFC 5082): at most this many hops, checked by the kernel.
     Security(u8),
-}
-
-/// A prefix list: what matches none of its rules is rejected.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policy {
-    /// Prefixes that pass.
-    pub accept: Vec<PrefixRule>,
-}
-
-/// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrefixRule {
-    /// Covering prefix.
-    pub prefix: Prefix,
-    /// Least length; at least that of `prefix`.
-    pub ge: u8,
-    /// Greatest length.
-    pub le: u8,
-}
-
-impl PrefixRule {
-    /// Matches this prefix alone.
-    pub fn exactly(prefix: Prefix) -> PrefixRule {
-        PrefixRule { prefix, ge: prefix.length(), le: prefix.length() }
-    }
-
-    /// Whether the rule matches.
-    pub fn matches(&self, prefix: Prefix) -> bool {
-        self.prefix.contains(prefix) && (self.ge..=self.le).contains(&prefix.length())
-    }
-}
-
-impl Policy {
-    /// Whether any rule lets `prefix` pass.
-    pub fn accepts(&self, prefix: Prefix) -> bool {
-        self.accept.iter().any(|rule| rule.matches(prefix))
-    }
 }
 
 /// A session password that no log, error or API answer shows.

@@ -1,4 +1,215 @@
-//! One whole node, pure: peers, tables and FIB. [`intent::Intent`] in, [`view`]s out.
+//! One whole node, pure: sessions, tables and FIB (RFC 4271 §3, §9).
+//!
+//! Inputs arrive by `handle_*`, each with the time it happened. Afterwards the owner takes actions
+//! by [`Speaker::poll_action`] until there is none, and asks [`Speaker::poll_timeout`] when to come
+//! back. The same inputs always give the same actions.
+//!
+//! Deciding is put off until actions are polled, so that a burst of inputs is decided once per
+//! prefix, and a single change goes out at once.
+//!
+//! | file | part |
+//! |---|---|
+//! | [`intent`] | what the node is meant to do |
+//! | `configure` | from one intent to the next, touching only what differs |
+//! | `peer`, `sessions` | connections, collisions, session outputs |
+//! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
+//! | `local` | the node's own prefixes: first deliverable, then announced |
+//! | [`view`], `show` | what a person or a metric sees |
 
+mod action;
+mod configure;
 pub mod intent;
+mod local;
+mod peer;
+mod sessions;
+mod settle;
+mod show;
 pub mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use action::{Action, ConnectionId, Notice, Transport};
+pub use intent::Intent;
+use peer::Peer;
+
+use crate::bgp::session::Timer;
+use crate::fib::{Change, Fib, Route};
+use crate::prefix::Prefix;
+use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
+use crate::rib::{Interner, LocRib, PeerId};
+use crate::time::Instant;
+
+/// How long routes found at start are kept for peers that do not say when they are done.
+pub const STALE_TIME: Duration = Duration::from_secs(120);
+
+/// A BGP speaker with its tables.
+#[derive(Debug)]
+pub struct Speaker {
+    seed: u64,
+    intent: Option<Intent>,
+    peers: BTreeMap<PeerId, Peer>,
+    names: BTreeMap<String, PeerId>,
+    connections: BTreeMap<ConnectionId, PeerId>,
+    next_connection: u64,
+    next_peer: u32,
+    interner: Interner,
+    rib: LocRib,
+    next_hops: NextHops,
+    fib: Fib,
+    /// The bridge for local pods stands.
+    bridge_ready: bool,
+    originated: BTreeSet<Prefix>,
+    /// When routes found at start are let go; `None` once they are.
+    sweep_at: Option<Instant>,
+    /// Peers that may have something to be sent.
+    busy: BTreeSet<PeerId>,
+    actions: VecDeque<Action>,
+    now: Instant,
+}
+
+/// Why a speaker wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A session timer.
+    Session(PeerId, Timer),
+    /// A refused route change is to be tried again.
+    RouteRetry,
+    /// Routes found at start are to be let go.
+    Sweep,
+}
+
+impl Speaker {
+    /// A speaker without any configuration. Equal seeds and inputs give equal actions.
+    pub fn new(seed: u64) -> Speaker {
+        Speaker {
+            seed,
+            intent: None,
+            peers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            next_peer: 0,
+            interner: Interner::default(),
+            rib: LocRib::default(),
+            next_hops: NextHops::default(),
+            fib: Fib::default(),
+            bridge_ready: false,
+            originated: BTreeSet::new(),
+            sweep_at: None,
+            busy: BTreeSet::new(),
+            actions: VecDeque::new(),
+            now: Instant::ORIGIN,
+        }
+    }
+
+    /// Takes over the routes of ours that the kernel holds at start. They keep forwarding until peers
+    /// confirm them, or until every peer has said End-of-RIB, or for [`STALE_TIME`].
+    pub fn handle_adopted(&mut self, now: Instant, routes: Vec<Route>) {
+        self.now = now;
+        self.fib.handle_dump(routes, true);
+        self.sweep_at = Some(now + STALE_TIME);
+    }
+
+    /// Takes what the kernel holds of ours now, and puts right what differs from what should be.
+    pub fn handle_kernel_dump(&mut self, now: Instant, routes: Vec<Route>) {
+        self.now = now;
+        self.fib.handle_dump(routes, self.sweep_at.is_some());
+    }
+
+    /// Routes belong in another table, or bear another protocol number, than before.
+    pub fn handle_ownership_changed(&mut self, now: Instant) {
+        self.now = now;
+        self.fib.forget_installed();
+    }
+
+    /// Takes the kernel's routes that are not ours: what next hops are resolved by.
+    pub fn handle_underlay(&mut self, now: Instant, routes: impl IntoIterator<Item = UnderlayRoute>) {
+        self.now = now;
+        let underlay = Underlay::new(routes);
+        if underlay == *self.next_hops.underlay() {
+            return;
+        }
+        let changed = self.next_hops.replace_underlay(underlay);
+        if !changed.is_empty() {
+            self.rib.mark_dirty(|path| changed.contains(&path.attributes.next_hop));
+        }
+        // Whether a next hop may stay as it is towards an external peer depends on subnets.
+        let external: Vec<PeerId> = self.established_peers().filter(|(_, e)| *e).map(|(id, _)| id).collect();
+        for id in external {
+            self.walk_again(id);
+        }
+    }
+
+    /// Takes the kernel's answer to one change.
+    pub fn handle_route_result(&mut self, now: Instant, change: &Change, result: Result<(), String>) {
+        self.now = now;
+        self.fib.handle_result(now, change, result);
+        self.originate_what_is_deliverable();
+    }
+
+    /// The bridge for local pods stands (or, with `false`, does not), and with it what our pod CIDRs
+    /// can be delivered through.
+    pub fn handle_bridge(&mut self, now: Instant, ready: bool) {
+        self.now = now;
+        self.bridge_ready = ready;
+        self.originate_what_is_deliverable();
+    }
+
+    /// Lets timers expire whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.fib.handle_timeout(now);
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep();
+        }
+        let due: Vec<PeerId> = self
+            .peers
+            .values()
+            .filter(|p| session_timeouts(p).any(|(at, _)| at <= now))
+            .map(|p| p.id)
+            .collect();
+        for id in due {
+            self.handle_session_timeouts(id);
+        }
+    }
+
+    /// Takes the next thing to be done, in order; decides what has become dirty when nothing else is
+    /// left.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            if !self.settle_some() {
+                return None;
+            }
+        }
+    }
+
+    /// When [`Speaker::handle_timeout`] is next due, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
+        let sessions = self
+            .peers
+            .values()
+            .flat_map(|p| session_timeouts(p).map(|(at, timer)| (at, Wake::Session(p.id, timer))));
+        let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
+        let sweep = self.sweep_at.map(|at| (at, Wake::Sweep));
+        sessions.chain(retry).chain(sweep).min()
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.actions.push_back(Action::Notice(notice));
+    }
+
+    /// Peers with an Established session, and whether they are external.
+    fn established_peers(&self) -> impl Iterator<Item = (PeerId, bool)> {
+        self.peers.values().filter_map(|p| Some((p.id, p.established()?.negotiated()?.external())))
+    }
+}
+
+fn session_timeouts(peer: &Peer) -> impl Iterator<Item = (Instant, Timer)> {
+    let first = peer.first.session.poll_timeout();
+    let second = peer.second.as_ref().and_then(|s| s.session.poll_timeout());
+    first.into_iter().chain(second)
+}

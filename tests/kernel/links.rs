@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 
-use crate::rig::{Pair, namespace};
+use crate::rig::{Pair, eventually, namespace};
 
 #[tokio::test]
 async fn enter_brings_the_thread_back() {
@@ -130,7 +130,11 @@ async fn addresses_come_and_go() {
     }
     let found = left.addresses(left_link.index).await.unwrap();
     assert!(found.contains(&v4) && found.contains(&v6), "{found:?}");
-    assert!(found.iter().any(|address| address.to_string().starts_with("fe80::")), "{found:?}");
+    eventually("the link has a link-local address", async || {
+        let found = left.addresses(left_link.index).await.unwrap();
+        found.iter().any(|address| address.to_string().starts_with("fe80::"))
+    })
+    .await;
     let all = left.link_addresses().await.unwrap();
     assert!(all.contains(&(left_link.index, v6)) && all.contains(&(1, "127.0.0.1/8".parse().unwrap())));
 

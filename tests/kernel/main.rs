@@ -3,3 +3,4 @@
 
 mod links;
 mod rig;
+mod routes;

@@ -1,5 +1,7 @@
 //! What the tests stand on: namespaces with a link between them.
 
+use std::time::Duration;
+
 use routelet::kernel::links::{Link, VethPair};
 use routelet::kernel::{NetNs, Netlink};
 
@@ -14,6 +16,16 @@ pub async fn namespace() -> (NetNs, Netlink) {
     let loopback = netlink.link("lo").await.unwrap().unwrap();
     netlink.set_up(loopback.index, true).await.unwrap();
     (namespace, netlink)
+}
+
+/// Waits until `condition` holds; the kernel does some things after it has answered.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// Two namespaces joined by a veth pair `left` and `right`, both up, without addresses.

@@ -1,0 +1,256 @@
+//! Domain views to messages, requests to filters.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::proto;
+use super::source::{Destinations, RouteFilter};
+use crate::bgp::attribute::{Aggregator, UnknownAttribute};
+use crate::bgp::{Community, LargeCommunity, Origin};
+use crate::fib::{NextHop, Target};
+use crate::prefix::{Family, Prefix};
+use crate::speaker::intent::PeerOrigin;
+use crate::speaker::view::{
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+};
+
+impl From<Summary> for proto::Summary {
+    fn from(view: Summary) -> Self {
+        proto::Summary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node_name: view.node_name,
+            asn: view.asn,
+            router_id: view.router_id.to_string(),
+            peers: view.peers,
+            established: view.established,
+            routes: view
+                .routes
+                .into_iter()
+                .map(|(family, count)| proto::FamilyCount { family: family_number(family), count })
+                .collect(),
+            fib_installed: view.fib_installed,
+            fib_pending: view.fib_pending,
+            fib_failures: view.fib_failures,
+        }
+    }
+}
+
+impl From<PeerView> for proto::Peer {
+    fn from(view: PeerView) -> Self {
+        let origin = match view.origin {
+            PeerOrigin::Configured => proto::PeerOrigin::Configured,
+            PeerOrigin::Mesh => proto::PeerOrigin::Mesh,
+        };
+        proto::Peer {
+            name: view.name,
+            origin: origin.into(),
+            address: view.address.to_string(),
+            local_address: text(view.local_address),
+            asn: view.asn,
+            local_asn: view.local_asn,
+            state: session_state(view.state).into(),
+            established_seconds: view.established_for.map(|duration| duration.as_secs()),
+            router_id: text(view.router_id),
+            // A hold time is 16 bits on the wire (RFC 4271 §4.2).
+            hold_time_seconds: view.hold_time.map(|hold| u32::try_from(hold.as_secs()).unwrap_or(u32::MAX)),
+            families: view.families.into_iter().map(Into::into).collect(),
+            capabilities: view.capabilities,
+            counters: Some(view.counters.into()),
+            last_error: view.last_error,
+            flaps: view.flaps,
+        }
+    }
+}
+
+impl From<PeerFamilyView> for proto::PeerFamily {
+    fn from(view: PeerFamilyView) -> Self {
+        proto::PeerFamily {
+            family: family_number(view.family),
+            received: view.received,
+            accepted: view.accepted,
+            advertised: view.advertised,
+            end_of_rib: view.end_of_rib,
+        }
+    }
+}
+
+impl From<PeerCounters> for proto::PeerCounters {
+    fn from(counters: PeerCounters) -> Self {
+        proto::PeerCounters {
+            messages_in: counters.messages_in,
+            messages_out: counters.messages_out,
+            updates_in: counters.updates_in,
+            updates_out: counters.updates_out,
+            faults: counters.faults,
+        }
+    }
+}
+
+impl From<RouteView> for proto::Route {
+    fn from(view: RouteView) -> Self {
+        proto::Route {
+            prefix: view.prefix.to_string(),
+            decided_by: view.decided_by.map(str::to_owned),
+            paths: view.paths.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<PathView> for proto::Path {
+    fn from(view: PathView) -> Self {
+        let attributes = view.attributes;
+        let origin = match attributes.origin {
+            Origin::Igp => proto::Origin::Igp,
+            Origin::Egp => proto::Origin::Egp,
+            Origin::Incomplete => proto::Origin::Incomplete,
+        };
+        proto::Path {
+            peer: view.peer,
+            best: view.best,
+            multipath: view.multipath,
+            ineligible: view.ineligible.map(str::to_owned),
+            next_hop: attributes.next_hop.to_string(),
+            link_local_next_hop: text(attributes.link_local_next_hop),
+            origin: origin.into(),
+            as_path: attributes.as_path.to_string(),
+            local_pref: attributes.local_pref,
+            med: attributes.med,
+            atomic_aggregate: attributes.atomic_aggregate,
+            aggregator: attributes.aggregator.map(Into::into),
+            communities: attributes.communities.iter().map(|Community(c)| community(*c)).collect(),
+            extended_communities: attributes.extended_communities.iter().map(|c| hex(c)).collect(),
+            large_communities: attributes.large_communities.iter().map(large_community).collect(),
+            originator_id: text(attributes.originator_id),
+            cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
+            only_to_customer: attributes.only_to_customer,
+            unknown_attributes: attributes.unknown.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Aggregator> for proto::Aggregator {
+    fn from(aggregator: Aggregator) -> Self {
+        proto::Aggregator { asn: aggregator.asn, router_id: aggregator.router_id.to_string() }
+    }
+}
+
+impl From<UnknownAttribute> for proto::UnknownAttribute {
+    fn from(attribute: UnknownAttribute) -> Self {
+        proto::UnknownAttribute {
+            flags: attribute.flags.into(),
+            code: attribute.code.into(),
+            value: hex(&attribute.value),
+        }
+    }
+}
+
+impl From<FibRouteView> for proto::FibRoute {
+    fn from(view: FibRouteView) -> Self {
+        let (target, next_hops) = match view.target {
+            Some(Target::Via(next_hops)) => (proto::FibTarget::Via, next_hops),
+            Some(Target::Unreachable) => (proto::FibTarget::Unreachable, vec![]),
+            None => (proto::FibTarget::None, vec![]),
+        };
+        let (state, error) = match view.state {
+            FibState::Installed => (proto::FibState::Installed, None),
+            FibState::Pending => (proto::FibState::Pending, None),
+            FibState::Failed(reason) => (proto::FibState::Failed, Some(reason)),
+        };
+        proto::FibRoute {
+            prefix: view.prefix.to_string(),
+            target: target.into(),
+            next_hops: next_hops.into_iter().map(Into::into).collect(),
+            metric: view.metric,
+            state: state.into(),
+            error,
+        }
+    }
+}
+
+impl From<NextHop> for proto::NextHop {
+    fn from(next_hop: NextHop) -> Self {
+        proto::NextHop { via: next_hop.via.to_string(), interface: next_hop.interface }
+    }
+}
+
+impl TryFrom<proto::ListRoutesRequest> for RouteFilter {
+    /// What is wrong with the request, for its sender.
+    type Error = String;
+
+    fn try_from(request: proto::ListRoutesRequest) -> Result<Self, String> {
+        use proto::list_routes_request::Destination;
+
+        let family = match proto::Family::try_from(request.family) {
+            Ok(proto::Family::Unspecified) => None,
+            Ok(proto::Family::Ipv4Unicast) => Some(Family::Ipv4Unicast),
+            Ok(proto::Family::Ipv6Unicast) => Some(Family::Ipv6Unicast),
+            Err(_) => return Err(format!("family: {} is not known", request.family)),
+        };
+        let destinations = match request.destination {
+            None => Destinations::All,
+            Some(Destination::Prefix(prefix)) => {
+                let prefix: Prefix = prefix.parse().map_err(|error| format!("prefix: {error}"))?;
+                Destinations::Exactly(prefix)
+            }
+            Some(Destination::Covering(address)) => {
+                let address: IpAddr =
+                    address.parse().map_err(|_| format!("covering: {address:?} is not an address"))?;
+                Destinations::Covering(address)
+            }
+        };
+        Ok(RouteFilter { family, destinations })
+    }
+}
+
+impl From<RouteFilter> for proto::ListRoutesRequest {
+    fn from(filter: RouteFilter) -> Self {
+        use proto::list_routes_request::Destination;
+
+        let destination = match filter.destinations {
+            Destinations::All => None,
+            Destinations::Exactly(prefix) => Some(Destination::Prefix(prefix.to_string())),
+            Destinations::Covering(address) => Some(Destination::Covering(address.to_string())),
+        };
+        proto::ListRoutesRequest { destination, family: filter.family.map_or(0, family_number) }
+    }
+}
+
+fn family_number(family: Family) -> i32 {
+    let family = match family {
+        Family::Ipv4Unicast => proto::Family::Ipv4Unicast,
+        Family::Ipv6Unicast => proto::Family::Ipv6Unicast,
+    };
+    family.into()
+}
+
+fn session_state(state: &str) -> proto::SessionState {
+    match state {
+        "Idle" => proto::SessionState::Idle,
+        "Connect" => proto::SessionState::Connect,
+        "Active" => proto::SessionState::Active,
+        "OpenSent" => proto::SessionState::OpenSent,
+        "OpenConfirm" => proto::SessionState::OpenConfirm,
+        "Established" => proto::SessionState::Established,
+        _ => proto::SessionState::Unspecified,
+    }
+}
+
+fn text(value: Option<impl ToString>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+fn community(value: u32) -> String {
+    format!("{}:{}", value >> 16, value & 0xffff)
+}
+
+fn large_community(community: &LargeCommunity) -> String {
+    format!("{}:{}:{}", community.global_administrator, community.local_data_1, community.local_data_2)
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}

@@ -1,0 +1,263 @@
+//! A [`Source`] that stands still, for tests of whatever shows a speaker: node1 of the reference
+//! cluster, with node3 down.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{RouteFilter, Source, Unavailable};
+use crate::bgp::attribute::{Aggregator, UnknownAttribute};
+use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
+use crate::fib::{NextHop, Target};
+use crate::prefix::{Family, Prefix};
+use crate::speaker::intent::PeerOrigin;
+use crate::speaker::view::{
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+};
+
+/// What the source answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Fixture {
+    /// The views of this file.
+    Node1,
+    /// No summary, and no peers.
+    Unconfigured,
+    /// Nothing, for this reason.
+    Silent(&'static str),
+    /// Nothing, ever.
+    Stuck,
+}
+
+impl Fixture {
+    async fn answer<T>(&self, value: T) -> Result<T, Unavailable> {
+        match self {
+            Fixture::Node1 | Fixture::Unconfigured => Ok(value),
+            Fixture::Silent(reason) => Err(Unavailable((*reason).to_owned())),
+            Fixture::Stuck => std::future::pending().await,
+        }
+    }
+}
+
+impl Source for Fixture {
+    async fn summary(&self) -> Result<Summary, Unavailable> {
+        if let Fixture::Unconfigured = self {
+            return Err(Unavailable("there is no configuration yet".to_owned()));
+        }
+        self.answer(summary()).await
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerView>, Unavailable> {
+        self.answer(if let Fixture::Unconfigured = self { vec![] } else { peers() }).await
+    }
+
+    async fn routes(&self, filter: RouteFilter) -> Result<Vec<RouteView>, Unavailable> {
+        let mut routes = routes();
+        routes.retain(|route| filter.wants(route.prefix));
+        self.answer(routes).await
+    }
+
+    async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
+        self.answer(fib()).await
+    }
+}
+
+pub(crate) fn summary() -> Summary {
+    Summary {
+        node_name: "node1".to_owned(),
+        asn: 64512,
+        router_id: [192, 168, 1, 11].into(),
+        peers: 3,
+        established: 2,
+        routes: vec![(Family::Ipv4Unicast, 4), (Family::Ipv6Unicast, 1)],
+        fib_installed: 3,
+        fib_pending: 1,
+        fib_failures: 7,
+    }
+}
+
+pub(crate) fn peers() -> Vec<PeerView> {
+    let node2 = PeerView {
+        name: "node2".to_owned(),
+        origin: PeerOrigin::Mesh,
+        address: address("192.168.1.12"),
+        local_address: Some(address("192.168.1.11")),
+        asn: Some(64512),
+        local_asn: 64512,
+        state: "Established",
+        established_for: Some(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 59)),
+        router_id: Some([192, 168, 1, 12].into()),
+        hold_time: Some(Duration::from_secs(90)),
+        families: vec![
+            PeerFamilyView {
+                family: Family::Ipv4Unicast,
+                received: 2,
+                accepted: 1,
+                advertised: 1,
+                end_of_rib: true,
+            },
+            PeerFamilyView {
+                family: Family::Ipv6Unicast,
+                received: 1,
+                accepted: 1,
+                advertised: 0,
+                end_of_rib: false,
+            },
+        ],
+        capabilities: vec!["multiprotocol ipv4Unicast".to_owned(), "route refresh".to_owned()],
+        counters: PeerCounters {
+            messages_in: 310,
+            messages_out: 300,
+            updates_in: 4,
+            updates_out: 3,
+            faults: 2,
+        },
+        last_error: None,
+        flaps: 0,
+    };
+    let node3 = PeerView {
+        name: "node3".to_owned(),
+        address: address("192.168.1.13"),
+        local_address: None,
+        state: "Active",
+        established_for: None,
+        router_id: None,
+        hold_time: None,
+        families: vec![],
+        capabilities: vec![],
+        counters: PeerCounters::default(),
+        // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
+        last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
+        flaps: 5,
+        ..node2.clone()
+    };
+    let tor = PeerView {
+        name: "tor".to_owned(),
+        origin: PeerOrigin::Configured,
+        address: address("fe80::1"),
+        local_address: Some(address("fe80::11")),
+        asn: Some(65000),
+        established_for: Some(Duration::from_secs(12)),
+        router_id: Some([192, 168, 1, 1].into()),
+        hold_time: Some(Duration::ZERO),
+        families: vec![],
+        capabilities: vec![],
+        ..node2.clone()
+    };
+    vec![node2, node3, tor]
+}
+
+pub(crate) fn routes() -> Vec<RouteView> {
+    let local = PathView {
+        peer: None,
+        attributes: PathAttributes::originated(address("192.168.1.11")),
+        best: true,
+        multipath: true,
+        ineligible: None,
+    };
+    let from = |peer: &str, next_hop: &str| PathView {
+        peer: Some(peer.to_owned()),
+        attributes: PathAttributes { local_pref: Some(100), ..PathAttributes::originated(address(next_hop)) },
+        best: false,
+        multipath: false,
+        ineligible: None,
+    };
+    let through_tor = PathAttributes {
+        origin: Origin::Incomplete,
+        as_path: AsPath::sequence([65000, 65001]),
+        med: Some(50),
+        ..PathAttributes::originated(address("192.168.1.1"))
+    };
+    vec![
+        route(
+            "0.0.0.0/0",
+            Some("only path"),
+            vec![PathView {
+                attributes: every_attribute(),
+                best: true,
+                multipath: true,
+                ..from("tor", "192.168.1.1")
+            }],
+        ),
+        route("10.244.1.0/24", Some("locally originated"), vec![local]),
+        route(
+            "10.244.2.0/24",
+            None,
+            vec![PathView { ineligible: Some("next hop is unreachable"), ..from("node2", "192.168.1.12") }],
+        ),
+        route(
+            "172.16.0.0/24",
+            Some("lowest router id"),
+            vec![
+                PathView {
+                    attributes: through_tor.clone(),
+                    best: true,
+                    multipath: true,
+                    ..from("tor", "192.168.1.1")
+                },
+                PathView { attributes: through_tor, multipath: true, ..from("tor-b", "192.168.1.1") },
+                from("node2", "192.168.1.12"),
+            ],
+        ),
+        route(
+            "fd00:10:244:2::/64",
+            Some("only path"),
+            vec![PathView { best: true, multipath: true, ..from("node2", "fd00::12") }],
+        ),
+    ]
+}
+
+fn every_attribute() -> PathAttributes {
+    PathAttributes {
+        origin: Origin::Egp,
+        as_path: AsPath::sequence([65000]),
+        next_hop: address("192.168.1.1"),
+        link_local_next_hop: Some("fe80::1".parse().unwrap()),
+        med: Some(0),
+        local_pref: Some(200),
+        atomic_aggregate: true,
+        aggregator: Some(Aggregator { asn: 65000, router_id: [192, 168, 1, 1].into() }),
+        communities: vec![Community(65000 << 16 | 100), Community(0xffff_ff01)],
+        originator_id: Some([192, 168, 1, 12].into()),
+        cluster_list: vec![[192, 168, 1, 11].into(), [192, 168, 1, 12].into()],
+        extended_communities: vec![[0, 2, 0xfd, 0xe8, 0, 0, 0, 100]],
+        large_communities: vec![LargeCommunity {
+            global_administrator: 65000,
+            local_data_1: 1,
+            local_data_2: 2,
+        }],
+        only_to_customer: Some(65000),
+        unknown: vec![UnknownAttribute { flags: 0xe0, code: 99, value: vec![0xde, 0xad] }],
+    }
+}
+
+pub(crate) fn fib() -> Vec<FibRouteView> {
+    let via = |hops: &[(&str, Option<u32>)]| {
+        Some(Target::Via(
+            hops.iter().map(|&(via, interface)| NextHop { via: address(via), interface }).collect(),
+        ))
+    };
+    let route = |prefix: &str, target, state| FibRouteView {
+        prefix: prefix.parse().unwrap(),
+        target,
+        metric: 20,
+        state,
+    };
+    vec![
+        route("10.244.1.0/24", Some(Target::Unreachable), FibState::Installed),
+        route("10.244.2.0/24", via(&[("192.168.1.12", None)]), FibState::Installed),
+        route("10.244.3.0/24", None, FibState::Pending),
+        route(
+            "172.16.0.0/24",
+            via(&[("192.168.1.1", None), ("fe80::1", Some(3))]),
+            FibState::Failed("Network is unreachable (os error 101)".to_owned()),
+        ),
+    ]
+}
+
+fn route(prefix: &str, decided_by: Option<&'static str>, paths: Vec<PathView>) -> RouteView {
+    let prefix: Prefix = prefix.parse().unwrap();
+    RouteView { prefix, decided_by, paths }
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}

@@ -1,0 +1,123 @@
+//! The daemon's end of the API.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+use super::proto::routelet_server::{Routelet, RouteletServer};
+use super::proto::{
+    FibRoute, GetSummaryRequest, ListFibRequest, ListPeersRequest, ListRoutesRequest, Peer, Route, Summary,
+};
+use super::source::within;
+use super::{Error, Listener, RouteFilter, Source, Unavailable};
+
+/// How long the speaker may take over one answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a reader may go on reading once the daemon is asked to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// Binds the API socket and answers on it until `shutdown` completes.
+///
+/// # Errors
+/// As of [`Listener::bind`], or the server failed.
+pub async fn serve<S: Source>(
+    path: &Path,
+    source: Arc<S>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    Listener::bind(path)?.serve(source, shutdown).await
+}
+
+impl Listener {
+    /// Answers until `shutdown` completes, then removes the socket. Apart from [`serve`] for a
+    /// daemon that wants to know early that the socket is its own.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn serve<S: Source>(
+        self,
+        source: Arc<S>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let (incoming, _file) = self.into_incoming();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tonic::transport::Server::builder()
+            .add_service(RouteletServer::new(Service { source }))
+            .serve_with_incoming_shutdown(incoming, async {
+                // An error says that `stop` is gone, which asks for the same.
+                let _ = stopped.await;
+            });
+        tokio::pin!(server);
+        tokio::select! {
+            ended = &mut server => return ended.map_err(Error::Server),
+            () = shutdown => drop(stop),
+        }
+        // A reader that has stalled in the middle of a list would hold the daemon for ever.
+        tokio::time::timeout(STOP_LIMIT, server).await.unwrap_or(Ok(())).map_err(Error::Server)
+    }
+}
+
+struct Service<S> {
+    source: Arc<S>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<S: Source> Routelet for Service<S> {
+    async fn get_summary(&self, _: Request<GetSummaryRequest>) -> Result<Response<Summary>, Status> {
+        let summary = within(ANSWER_LIMIT, self.source.summary()).await?;
+        Ok(Response::new(summary.into()))
+    }
+
+    type ListPeersStream = Answers<Peer>;
+
+    async fn list_peers(
+        &self,
+        request: Request<ListPeersRequest>,
+    ) -> Result<Response<Self::ListPeersStream>, Status> {
+        let mut peers = within(ANSWER_LIMIT, self.source.peers()).await?;
+        if let Some(name) = request.into_inner().name {
+            peers.retain(|peer| peer.name == name);
+        }
+        Ok(answers(peers))
+    }
+
+    type ListRoutesStream = Answers<Route>;
+
+    async fn list_routes(
+        &self,
+        request: Request<ListRoutesRequest>,
+    ) -> Result<Response<Self::ListRoutesStream>, Status> {
+        let filter = RouteFilter::try_from(request.into_inner()).map_err(Status::invalid_argument)?;
+        let mut routes = within(ANSWER_LIMIT, self.source.routes(filter)).await?;
+        filter.narrow(&mut routes);
+        Ok(answers(routes))
+    }
+
+    type ListFibStream = Answers<FibRoute>;
+
+    async fn list_fib(&self, _: Request<ListFibRequest>) -> Result<Response<Self::ListFibStream>, Status> {
+        Ok(answers(within(ANSWER_LIMIT, self.source.fib()).await?))
+    }
+}
+
+/// Views as a stream of messages, each converted when the reader has room for it.
+fn answers<View, Message>(views: Vec<View>) -> Response<Answers<Message>>
+where
+    View: Into<Message> + Send + 'static,
+{
+    Response::new(Box::pin(stream::iter(views.into_iter().map(|view| Ok(view.into())))))
+}
+
+impl From<Unavailable> for Status {
+    fn from(unavailable: Unavailable) -> Status {
+        Status::unavailable(unavailable.to_string())
+    }
+}

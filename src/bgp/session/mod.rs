@@ -1,0 +1,425 @@
+//! One connection's worth of BGP: the FSM of RFC 4271 §8 with its timers and messages.
+//!
+//! A [`Session`] is told of events (`handle_*`), and asked afterwards what it wants done
+//! (`poll_output`) and when it wants to be woken (`poll_timeout`). It knows nothing of other
+//! sessions: which of two colliding connections survives is decided by its owner (RFC 4271 §6.8),
+//! who then hands in [`Event::OpenCollisionDump`].
+//!
+//! What happens when is the table in [`fsm`]; this file carries out the effects.
+
+mod config;
+pub mod fsm;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use config::{Config, Negotiated, RemoteAs};
+use fsm::{Effect, transition};
+pub use fsm::{Event, State};
+pub use timers::Timer;
+use timers::Timers;
+
+use super::{Codec, Message, MessageError, Notification, Update};
+use crate::prefix::Family;
+use crate::time::Instant;
+
+/// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
+const OPEN_HOLD: Duration = Duration::from_secs(240);
+/// First pause in Idle after a failure.
+const IDLE_HOLD_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause in Idle.
+const IDLE_HOLD_MOST: Duration = Duration::from_secs(60);
+/// A session that has been up this long counts as healthy: its next failure is a first one again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// Cease subcodes (RFC 4486).
+pub mod cease {
+    /// Maximum number of prefixes reached.
+    pub const MAX_PREFIXES: u8 = 1;
+    /// Administrative shutdown.
+    pub const SHUTDOWN: u8 = 2;
+    /// The peer is no longer configured.
+    pub const DECONFIGURED: u8 = 3;
+    /// A configuration change that needs a new session.
+    pub const OTHER_CONFIGURATION_CHANGE: u8 = 6;
+    /// This connection lost a collision.
+    pub const COLLISION: u8 = 7;
+}
+
+/// What a session wants done.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Start a connection attempt.
+    Dial,
+    /// Close the connection or give up the attempt. What was sent before is still delivered.
+    Close,
+    /// Send these octets.
+    Send(Vec<u8>),
+    /// Established: UPDATEs may flow.
+    Up(Negotiated),
+    /// No longer Established.
+    Down,
+    /// The session failed before it was Established, after the peer had been reached.
+    Failed,
+    /// The peer sent an UPDATE.
+    Update(Update),
+    /// The peer asks for all of a family again (RFC 2918).
+    RouteRefresh(Family),
+}
+
+/// Messages counted by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// UPDATEs received.
+    pub updates_in: u64,
+    /// UPDATEs sent.
+    pub updates_out: u64,
+}
+
+/// One BGP session.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    state: State,
+    timers: Timers,
+    codec: Codec,
+    negotiated: Option<Negotiated>,
+    established_at: Option<Instant>,
+    failures: u32,
+    counters: Counters,
+    last_error: Option<String>,
+    outputs: VecDeque<Output>,
+}
+
+impl Session {
+    /// A session in Idle. `seed` decides its jitter.
+    pub fn new(config: Config, seed: u64) -> Session {
+        Session {
+            config,
+            state: State::Idle,
+            timers: Timers::new(seed),
+            codec: Codec::initial(),
+            negotiated: None,
+            established_at: None,
+            failures: 0,
+            counters: Counters::default(),
+            last_error: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Starts the session: by connecting, or by waiting for the peer where configured passive.
+    pub fn handle_start(&mut self, now: Instant) {
+        let event = if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
+        self.step(now, event, Payload::None);
+    }
+
+    /// Waits for the peer's connection whatever the configuration says: how the second session of a
+    /// collision begins.
+    pub fn handle_start_passive(&mut self, now: Instant) {
+        self.step(now, Event::ManualStartWithPassive, Payload::None);
+    }
+
+    /// Stops the session for good, with a Cease of this subcode (RFC 4486) where a connection is up.
+    pub fn handle_stop(&mut self, now: Instant, subcode: u8, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::ManualStop, Payload::Notification(cease_notification(subcode)));
+    }
+
+    /// Ends an Established session because of what the owner found (too many prefixes, say), with a
+    /// Cease of this subcode. The session starts again after its idle hold time.
+    pub fn handle_reset(&mut self, now: Instant, subcode: u8, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::UpdateMsgErr, Payload::Notification(cease_notification(subcode)));
+    }
+
+    /// Our connection attempt succeeded.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.step(now, Event::TcpCrAcked, Payload::None);
+    }
+
+    /// The peer's connection was accepted and given to this session.
+    pub fn handle_accepted(&mut self, now: Instant) {
+        self.step(now, Event::TcpConnectionConfirmed, Payload::None);
+    }
+
+    /// The connection closed, or the attempt to make one failed.
+    pub fn handle_closed(&mut self, now: Instant, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::TcpConnectionFails, Payload::None);
+    }
+
+    /// This connection lost a collision (RFC 4271 §6.8).
+    pub fn handle_collision_dump(&mut self, now: Instant) {
+        self.last_error = Some("another connection with the peer was preferred".to_owned());
+        let payload = Payload::Notification(cease_notification(cease::COLLISION));
+        self.step(now, Event::OpenCollisionDump, payload);
+    }
+
+    /// Decodes a message under what this session has negotiated.
+    ///
+    /// # Errors
+    /// To be handed to [`Session::handle_message_error`].
+    pub fn decode(&self, frame: &[u8]) -> Result<Message, MessageError> {
+        self.codec.decode(frame)
+    }
+
+    /// Handles a decoded message.
+    pub fn handle_message(&mut self, now: Instant, message: Message) {
+        self.counters.messages_in += 1;
+        match message {
+            Message::Open(open) => match self.config.negotiate(&open) {
+                Ok(negotiated) => self.step(now, Event::BgpOpen, Payload::Negotiated(negotiated)),
+                Err(error) => self.fail(now, Event::BgpOpenMsgErr, error),
+            },
+            Message::Keepalive => self.step(now, Event::KeepAliveMsg, Payload::None),
+            Message::Update(update) => {
+                self.counters.updates_in += 1;
+                self.step(now, Event::UpdateMsg, Payload::Output(Output::Update(update)));
+            }
+            Message::RouteRefresh(family) => {
+                self.step(now, Event::UpdateMsg, Payload::Output(Output::RouteRefresh(family)));
+            }
+            Message::RouteRefreshIgnored => self.step(now, Event::UpdateMsg, Payload::None),
+            Message::Notification(notification) => {
+                self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
+                let version_error = (notification.code, notification.subcode) == (2, 1);
+                let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
+                self.step(now, event, Payload::None);
+            }
+        }
+    }
+
+    /// Handles bytes that are no acceptable message.
+    pub fn handle_message_error(&mut self, now: Instant, error: MessageError) {
+        self.counters.messages_in += 1;
+        let event = match error.notification.code {
+            2 => Event::BgpOpenMsgErr,
+            3 => Event::UpdateMsgErr,
+            _ => Event::BgpHeaderErr,
+        };
+        self.fail(now, event, error);
+    }
+
+    /// Lets timers expire whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, timer)) = self.timers.next() {
+            if at > now {
+                return;
+            }
+            self.timers.stop(timer);
+            match timer {
+                Timer::IdleHold if self.config.passive => {
+                    self.step(now, Event::IdleHoldTimerExpiresPassive, Payload::None);
+                }
+                Timer::IdleHold => self.step(now, Event::IdleHoldTimerExpires, Payload::None),
+                Timer::ConnectRetry => {
+                    self.step(now, Event::ConnectRetryTimerExpires, Payload::None);
+                }
+                Timer::Keepalive => self.step(now, Event::KeepaliveTimerExpires, Payload::None),
+                Timer::Hold => {
+                    self.last_error = Some("hold timer expired".into());
+                    let notification = Notification { code: 4, subcode: 0, data: vec![] };
+                    self.step(now, Event::HoldTimerExpires, Payload::Notification(notification));
+                }
+            }
+        }
+    }
+
+    /// Takes the next thing to be done, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Session::handle_timeout`] is next due, and for which timer.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
+    }
+
+    /// Sends UPDATEs that the owner has encoded with [`Negotiated::codec`]: `messages` of them.
+    /// Ignored unless Established.
+    pub fn send_updates(&mut self, octets: Vec<u8>, messages: usize) {
+        if self.state == State::Established && messages > 0 {
+            self.counters.messages_out += messages as u64;
+            self.counters.updates_out += messages as u64;
+            self.outputs.push_back(Output::Send(octets));
+        }
+    }
+
+    /// Asks the peer for all of a family again; `false` if it does not understand that (RFC 2918).
+    pub fn send_route_refresh(&mut self, family: Family) -> bool {
+        let able = self.state == State::Established
+            && self
+                .negotiated
+                .as_ref()
+                .is_some_and(|n| n.route_refresh && n.codec.families.contains(&family));
+        if able {
+            self.send(self.codec.encode_route_refresh(family));
+        }
+        able
+    }
+
+    /// The FSM state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What the OPENs agreed on; `None` before and after.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// When the session became Established, while it is.
+    pub fn established_at(&self) -> Option<Instant> {
+        self.established_at
+    }
+
+    /// Messages counted since the session object was made.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Why the session last went down, or could not come up.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    fn fail(&mut self, now: Instant, event: Event, error: MessageError) {
+        self.last_error = Some(format!("we sent NOTIFICATION {}: {}", error.notification, error.what));
+        self.step(now, event, Payload::Notification(error.notification));
+    }
+
+    fn step(&mut self, now: Instant, event: Event, payload: Payload) {
+        let from = self.state;
+        let (to, effects) = transition(from, event);
+        self.state = to;
+        let mut payload = payload;
+        for effect in effects {
+            self.carry_out(now, from, *effect, &mut payload);
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, from: State, effect: Effect, payload: &mut Payload) {
+        match effect {
+            Effect::Dial => self.outputs.push_back(Output::Dial),
+            Effect::DropConnection => self.outputs.push_back(Output::Close),
+            Effect::StartConnectRetryTimer => {
+                let pause = self.timers.jittered(self.config.connect_retry);
+                if !self.config.passive {
+                    self.timers.start(Timer::ConnectRetry, now + pause);
+                }
+            }
+            Effect::StopConnectRetryTimer => self.timers.stop(Timer::ConnectRetry),
+            Effect::StartIdleHoldTimer => {
+                self.start_idle_hold_timer(now);
+                if matches!(from, State::OpenSent | State::OpenConfirm) {
+                    self.outputs.push_back(Output::Failed);
+                }
+            }
+            Effect::SendOpen => {
+                self.codec = Codec::initial();
+                self.send(self.codec.encode_open(&self.config.open()));
+                self.timers.start(Timer::Hold, now + OPEN_HOLD);
+            }
+            Effect::Negotiate => {
+                if let Payload::Negotiated(negotiated) = std::mem::take(payload) {
+                    self.codec = negotiated.codec.clone();
+                    self.negotiated = Some(negotiated);
+                    self.restart_hold_timer(now);
+                }
+            }
+            Effect::SendKeepalive => {
+                self.send(self.codec.encode_keepalive());
+                self.start_keepalive_timer(now);
+            }
+            Effect::RestartHoldTimer => self.restart_hold_timer(now),
+            Effect::SendNotification => {
+                if let Payload::Notification(notification) = payload {
+                    let octets = self.codec.encode_notification(notification);
+                    self.send(octets);
+                }
+            }
+            Effect::SendFsmError => {
+                let subcode = from.unexpected_message_subcode();
+                self.last_error = Some(format!("unexpected message in {}", from.name()));
+                let notification = Notification { code: 5, subcode, data: vec![] };
+                self.send(self.codec.encode_notification(&notification));
+            }
+            Effect::Up => {
+                self.established_at = Some(now);
+                if let Some(negotiated) = self.negotiated.clone() {
+                    self.outputs.push_back(Output::Up(negotiated));
+                }
+            }
+            Effect::Down => self.outputs.push_back(Output::Down),
+            Effect::Deliver => {
+                if let Payload::Output(output) = std::mem::take(payload) {
+                    self.outputs.push_back(output);
+                }
+            }
+            Effect::StopTimers => {
+                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive] {
+                    self.timers.stop(timer);
+                }
+                self.negotiated = None;
+                let healthy = self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
+                if healthy {
+                    self.failures = 0;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, octets: Vec<u8>) {
+        self.counters.messages_out += 1;
+        self.outputs.push_back(Output::Send(octets));
+    }
+
+    fn start_idle_hold_timer(&mut self, now: Instant) {
+        let pause = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16)).min(IDLE_HOLD_MOST);
+        self.failures += 1;
+        let pause = self.timers.jittered(pause);
+        self.timers.start(Timer::IdleHold, now + pause);
+    }
+
+    /// RFC 4271 §8.2.2 restarts the HoldTimer on each KEEPALIVE and UPDATE. `now` is when the message
+    /// was framed, not when it is applied: during a full-table load the tables may lag by seconds,
+    /// and a peer that is talking must not be called dead.
+    fn restart_hold_timer(&mut self, now: Instant) {
+        match self.negotiated.as_ref().map(|n| n.hold) {
+            Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
+            _ => self.timers.stop(Timer::Hold),
+        }
+    }
+
+    fn start_keepalive_timer(&mut self, now: Instant) {
+        match self.negotiated.as_ref().map(|n| n.keepalive) {
+            Some(interval) if !interval.is_zero() => {
+                let interval = self.timers.jittered(interval);
+                self.timers.start(Timer::Keepalive, now + interval);
+            }
+            _ => self.timers.stop(Timer::Keepalive),
+        }
+    }
+}
+
+/// What an event brings along for its effects.
+#[derive(Debug, Default)]
+enum Payload {
+    #[default]
+    None,
+    Negotiated(Negotiated),
+    Notification(Notification),
+    Output(Output),
+}
+
+fn cease_notification(subcode: u8) -> Notification {
+    Notification { code: 6, subcode, data: vec![] }
+}

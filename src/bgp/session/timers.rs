@@ -1,0 +1,99 @@
+//! A session's timers: deadlines by name, and jitter (RFC 4271 §10).
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// The timers of a session. All are one-shot; an expiry is an FSM event.
+///
+/// | timer | runs in | length |
+/// |---|---|---|
+/// | IdleHold | Idle, after a failure | 250 ms, doubled by each failure in a row up to 60 s, with jitter |
+/// | ConnectRetry | Connect, Active | as configured, with jitter |
+/// | Hold | OpenSent | four minutes |
+/// | Hold | OpenConfirm, Established | as negotiated; off when zero |
+/// | Keepalive | OpenConfirm, Established | as configured, at most a third of the hold time, with jitter |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The pause in Idle that damps oscillation.
+    IdleHold,
+    /// The pause between connection attempts.
+    ConnectRetry,
+    /// The longest silence a peer may keep.
+    Hold,
+    /// The longest silence we keep.
+    Keepalive,
+}
+
+impl Timer {
+    const ALL: [Timer; 4] = [Timer::IdleHold, Timer::ConnectRetry, Timer::Hold, Timer::Keepalive];
+}
+
+/// Deadlines of all timers, with the source of their jitter.
+#[derive(Debug)]
+pub(super) struct Timers {
+    deadlines: [Option<Instant>; 4],
+    jitter: u64,
+}
+
+impl Timers {
+    /// No timer runs. Equal seeds give equal jitter.
+    pub(super) fn new(seed: u64) -> Timers {
+        Timers { deadlines: [None; 4], jitter: seed }
+    }
+
+    pub(super) fn start(&mut self, timer: Timer, at: Instant) {
+        self.deadlines[timer as usize] = Some(at);
+    }
+
+    pub(super) fn stop(&mut self, timer: Timer) {
+        self.deadlines[timer as usize] = None;
+    }
+
+    /// The timer that expires first, and when.
+    pub(super) fn next(&self) -> Option<(Instant, Timer)> {
+        Timer::ALL.into_iter().filter_map(|t| Some((self.deadlines[t as usize]?, t))).min()
+    }
+
+    /// `full` times a factor from 0.75 to 1.0 (RFC 4271 §10).
+    pub(super) fn jittered(&mut self, full: Duration) -> Duration {
+        // SplitMix64: tiny, seedable, and good enough to spread timers.
+        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.jitter;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let fraction = ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 24) as f64;
+        full.mul_f64(0.75 + 0.25 * fraction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_is_the_earliest() {
+        let mut timers = Timers::new(1);
+        assert_eq!(timers.next(), None);
+        let at = |s| Instant::ORIGIN + Duration::from_secs(s);
+        timers.start(Timer::Hold, at(90));
+        timers.start(Timer::Keepalive, at(30));
+        assert_eq!(timers.next(), Some((at(30), Timer::Keepalive)));
+        timers.stop(Timer::Keepalive);
+        assert_eq!(timers.next(), Some((at(90), Timer::Hold)));
+    }
+
+    #[test]
+    fn jitter_stays_in_the_range_of_the_rfc_and_repeats_by_seed() {
+        let draw = |seed| {
+            let mut timers = Timers::new(seed);
+            (0..1000).map(|_| timers.jittered(Duration::from_secs(4))).collect::<Vec<_>>()
+        };
+        let drawn = draw(7);
+        assert!(drawn.iter().all(|d| (3.0..=4.0).contains(&d.as_secs_f64())));
+        assert!(drawn.iter().min() < Some(&Duration::from_millis(3050)));
+        assert!(drawn.iter().max() > Some(&Duration::from_millis(3950)));
+        assert_eq!(drawn, draw(7));
+        assert_ne!(drawn, draw(8));
+    }
+}

@@ -1,0 +1,126 @@
+//! `routelet peers`: sessions at a glance, and one in full.
+
+use std::io::Write;
+
+use super::{Ask, Error, Format, Table, ask, human};
+use crate::api::proto::{Family, Peer, PeerFamily, PeerOrigin, SessionState};
+use crate::api::{Client, Word};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show this peer alone, with its capabilities, counters and last error
+    name: Option<String>,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
+    let mut client = args.ask.connect().await?;
+    if let Some(name) = &args.name {
+        let peer = one(&mut client, name).await?;
+        return match args.ask.output {
+            Format::Json => ask::json(&peer, out),
+            Format::Table => detail(&peer, out),
+        };
+    }
+    let mut peers = client.peers(None).await?;
+    match args.ask.output {
+        Format::Json => ask::json_list(&mut peers, out).await.map(drop),
+        Format::Table => list(&peers.collect().await?, out),
+    }
+}
+
+async fn one(client: &mut Client, name: &str) -> Result<Peer, Error> {
+    if let Some(peer) = client.peers(Some(name)).await?.next().await? {
+        return Ok(peer);
+    }
+    let names: Vec<String> =
+        client.peers(None).await?.collect().await?.into_iter().map(|peer| peer.name).collect();
+    let known = match names.as_slice() {
+        [] => "there are no peers".to_owned(),
+        names => format!("there are {}", names.join(", ")),
+    };
+    Err(Error::NoSuchPeer { name: name.to_owned(), known })
+}
+
+fn list(peers: &[Peer], out: &mut impl Write) -> Result<(), Error> {
+    let header = ["NAME", "ADDRESS", "AS", "STATE", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED"];
+    let mut table = Table::new(out, &header);
+    for peer in peers {
+        let sum = |count: fn(&PeerFamily) -> u64| peer.families.iter().map(count).sum::<u64>().to_string();
+        table.row([
+            peer.name.clone(),
+            peer.address.clone(),
+            human::optional(peer.asn),
+            SessionState::word_of(peer.state).to_owned(),
+            peer.established_seconds.map(human::duration).unwrap_or_default(),
+            sum(|family| family.received),
+            sum(|family| family.accepted),
+            sum(|family| family.advertised),
+        ])?;
+    }
+    Ok(table.finish()?)
+}
+
+fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
+    let origin = match PeerOrigin::try_from(peer.origin) {
+        Ok(PeerOrigin::Configured) => "BgpPeer object",
+        Ok(PeerOrigin::Mesh) => "mesh",
+        _ => "unknown",
+    };
+    let state = match peer.established_seconds {
+        Some(seconds) => format!("Established for {}", human::duration(seconds)),
+        None => SessionState::word_of(peer.state).to_owned(),
+    };
+    let hold_time = match peer.hold_time_seconds {
+        Some(0) => "none: no keepalives".to_owned(),
+        Some(seconds) => format!("{seconds}s"),
+        None => String::new(),
+    };
+    let counters = peer.counters.unwrap_or_default();
+
+    let mut table = Table::headless(out);
+    table.row(["Peer", &peer.name])?;
+    table.row(["From", origin])?;
+    table.row(["Address", &peer.address])?;
+    table.row(["Local address", &human::optional(peer.local_address.as_ref())])?;
+    table.row(["AS", &autonomous_system(peer)])?;
+    table.row(["State", &state])?;
+    table.row(["Router id", &human::optional(peer.router_id.as_ref())])?;
+    table.row(["Hold time", &hold_time])?;
+    table.row(["Capabilities", &peer.capabilities.join(", ")])?;
+    table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;
+    table.row(["Updates", &format!("{} in, {} out", counters.updates_in, counters.updates_out)])?;
+    table.row(["Faults", &format!("{} malformed attributes", counters.faults)])?;
+    table.row(["Flaps", &peer.flaps.to_string()])?;
+    table.row(["Last error", &human::optional(peer.last_error.as_ref())])?;
+    table.finish()?;
+
+    if peer.families.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    families(&peer.families, out)
+}
+
+fn autonomous_system(peer: &Peer) -> String {
+    match peer.asn {
+        None => format!("any external (ours is {})", peer.local_asn),
+        Some(asn) if asn == peer.local_asn => format!("{asn} (internal)"),
+        Some(asn) => format!("{asn} (external; ours is {})", peer.local_asn),
+    }
+}
+
+fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> {
+    let mut table = Table::new(out, &["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB"]);
+    for family in families {
+        table.row([
+            Family::word_of(family.family),
+            &family.received.to_string(),
+            &family.accepted.to_string(),
+            &family.advertised.to_string(),
+            if family.end_of_rib { "received" } else { "awaited" },
+        ])?;
+    }
+    Ok(table.finish()?)
+}

@@ -1,0 +1,41 @@
+//! `routelet status`: the whole node in a few lines.
+
+use std::io::Write;
+
+use super::{Ask, Error, Format, Table, ask};
+use crate::api::Word;
+use crate::api::proto::{Family, Summary};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    ask: Ask,
+}
+
+pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
+    let summary = args.ask.connect().await?.summary().await?;
+    match args.ask.output {
+        Format::Json => ask::json(&summary, out),
+        Format::Table => table(&summary, out),
+    }
+}
+
+fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
+    let routes: Vec<String> =
+        summary.routes.iter().map(|r| format!("{} {}", r.count, Family::word_of(r.family))).collect();
+    let mut table = Table::headless(out);
+    table.row(["Node", &summary.node_name])?;
+    table.row(["Version", &summary.version])?;
+    table.row(["AS", &summary.asn.to_string()])?;
+    table.row(["Router id", &summary.router_id])?;
+    table.row(["Peers", &format!("{} of {} established", summary.established, summary.peers)])?;
+    table.row(["Destinations", &routes.join(", ")])?;
+    table.row([
+        "Kernel routes",
+        &format!(
+            "{} installed, {} pending, {} refusals",
+            summary.fib_installed, summary.fib_pending, summary.fib_failures
+        ),
+    ])?;
+    Ok(table.finish()?)
+}

@@ -1,0 +1,355 @@
+//! Prometheus metrics: what the speaker shows of itself, in the text exposition format.
+//!
+//! Every scrape is made afresh from the views, so a peer that is gone takes its series with it and
+//! nothing has to be kept in step. Counters are the speaker's own and begin at zero with the
+//! daemon. Names follow the conventions of Prometheus: base units, `_total` on counters, and labels
+//! only for what a sum makes sense over.
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::speaker::view::{PeerView, Summary};
+
+/// Content type of what [`render`] makes.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// How the daemon stands with the manifests it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manifests {
+    /// What was read last is without error, and is what runs. While false, the daemon keeps to the
+    /// last good state.
+    pub valid: bool,
+    /// Errors found since the daemon started, each counted again whenever the manifests are read
+    /// anew.
+    pub errors: u64,
+    /// When the state that runs was read, in seconds since the Unix epoch.
+    pub last_good: Option<u64>,
+}
+
+/// The metrics of one moment. A speaker without a configuration has no summary.
+///
+/// # Errors
+/// The encoder refuses, which it does only for a family that is malformed.
+pub fn render(
+    summary: Option<&Summary>,
+    peers: &[PeerView],
+    manifests: &Manifests,
+) -> Result<String, prometheus::Error> {
+    let mut exposition = Exposition::default();
+    let version = sample([("version", env!("CARGO_PKG_VERSION"))], 1);
+    exposition.gauge("routelet_build_info", "Version of the running daemon; always 1.", [version]);
+    if let Some(summary) = summary {
+        exposition.speaker(summary);
+        exposition.tables(summary);
+    }
+    exposition.sessions(peers);
+    exposition.messages(peers);
+    exposition.prefixes(peers);
+    exposition.manifests(manifests);
+    prometheus::TextEncoder::new().encode_to_string(&exposition.families)
+}
+
+#[derive(Default)]
+struct Exposition {
+    families: Vec<MetricFamily>,
+}
+
+impl Exposition {
+    fn speaker(&mut self, summary: &Summary) {
+        let asn = summary.asn.to_string();
+        let router_id = summary.router_id.to_string();
+        let labels = [("node", summary.node_name.as_str()), ("asn", &asn), ("router_id", &router_id)];
+        self.gauge("routelet_bgp_speaker_info", "Who this speaker is; always 1.", [sample(labels, 1)]);
+    }
+
+    fn sessions(&mut self, peers: &[PeerView]) {
+        let of = |value: fn(&PeerView) -> u64| {
+            peers.iter().map(move |peer| sample([("peer", peer.name.as_str())], value(peer)))
+        };
+        self.gauge(
+            "routelet_bgp_peer_info",
+            "Address and AS of a peer, for joining to its other series; always 1.",
+            peers.iter().map(|peer| {
+                let address = peer.address.to_string();
+                let asn = peer.asn.map(|asn| asn.to_string()).unwrap_or_default();
+                sample([("peer", peer.name.as_str()), ("address", &address), ("asn", &asn)], 1)
+            }),
+        );
+        self.gauge(
+            "routelet_bgp_session_established",
+            "Whether the session is Established: 1, else 0.",
+            of(|peer| (peer.state == "Established").into()),
+        );
+        self.gauge(
+            "routelet_bgp_session_state",
+            "State of the session, numbered as in RFC 4273: 1 Idle, 2 Connect, 3 Active, 4 OpenSent, \
+             5 OpenConfirm, 6 Established.",
+            of(|peer| state_number(peer.state)),
+        );
+        self.gauge(
+            "routelet_bgp_session_uptime_seconds",
+            "How long the session has been Established; 0 while it is not.",
+            of(|peer| peer.established_for.unwrap_or_default().as_secs()),
+        );
+        self.counter(
+            "routelet_bgp_session_flaps_total",
+            "How often the session has gone from Established to Idle.",
+            of(|peer| peer.flaps),
+        );
+        self.counter(
+            "routelet_bgp_update_faults_total",
+            "Malformed path attributes received and treated as RFC 7606 says.",
+            of(|peer| peer.counters.faults),
+        );
+    }
+
+    fn messages(&mut self, peers: &[PeerView]) {
+        let samples = peers.iter().flat_map(|peer| {
+            let of = |direction, kind, count| {
+                sample([("peer", peer.name.as_str()), ("direction", direction), ("type", kind)], count)
+            };
+            let counters = peer.counters;
+            [
+                of("in", "update", counters.updates_in),
+                of("in", "other", counters.messages_in.saturating_sub(counters.updates_in)),
+                of("out", "update", counters.updates_out),
+                of("out", "other", counters.messages_out.saturating_sub(counters.updates_out)),
+            ]
+        });
+        let help = "BGP messages by direction (in, out) and type (update, other).";
+        self.counter("routelet_bgp_messages_total", help, samples);
+    }
+
+    fn prefixes(&mut self, peers: &[PeerView]) {
+        let families = || {
+            peers.iter().flat_map(|peer| peer.families.iter().map(move |family| (peer.name.as_str(), family)))
+        };
+        let counts = families().flat_map(|(peer, family)| {
+            let name = family.family.to_string();
+            let of = |kind, count| sample([("peer", peer), ("family", name.as_str()), ("kind", kind)], count);
+            [
+                of("received", family.received),
+                of("accepted", family.accepted),
+                of("advertised", family.advertised),
+            ]
+        });
+        self.gauge(
+            "routelet_bgp_prefixes",
+            "Prefixes of a session by kind: received (before policy), accepted (of these), advertised.",
+            counts,
+        );
+        let ends = families().map(|(peer, family)| {
+            let name = family.family.to_string();
+            sample([("peer", peer), ("family", name.as_str())], family.end_of_rib.into())
+        });
+        self.gauge(
+            "routelet_bgp_end_of_rib_received",
+            "Whether the peer has sent all it has (End-of-RIB, RFC 4724): 1, else 0.",
+            ends,
+        );
+    }
+
+    fn tables(&mut self, summary: &Summary) {
+        let destinations = summary.routes.iter().map(|(family, count)| {
+            let family = family.to_string();
+            sample([("family", family.as_str())], *count)
+        });
+        self.gauge("routelet_rib_destinations", "Destinations in Loc-RIB.", destinations);
+        self.gauge(
+            "routelet_fib_routes",
+            "Routes meant for the kernel by state: installed, or pending (not yet there, or refused).",
+            [
+                sample([("state", "installed")], summary.fib_installed),
+                sample([("state", "pending")], summary.fib_pending),
+            ],
+        );
+        let help = "Changes of routes that the kernel has refused.";
+        self.counter("routelet_fib_failures_total", help, [sample([], summary.fib_failures)]);
+    }
+
+    fn manifests(&mut self, manifests: &Manifests) {
+        self.gauge(
+            "routelet_manifests_valid",
+            "Whether the manifests are without error: 1; 0 while the daemon keeps to the last good state.",
+            [sample([], manifests.valid.into())],
+        );
+        self.counter(
+            "routelet_manifest_errors_total",
+            "Errors found in manifests.",
+            [sample([], manifests.errors)],
+        );
+        self.gauge(
+            "routelet_manifests_last_good_timestamp_seconds",
+            "When the state that runs was read, as a Unix time.",
+            manifests.last_good.map(|seconds| sample([], seconds)),
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
+        self.family(name, help, MetricType::GAUGE, samples, |metric, value| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        });
+    }
+
+    fn counter(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
+        self.family(name, help, MetricType::COUNTER, samples, |metric, value| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        });
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = Sample>,
+        set: fn(&mut Metric, f64),
+    ) {
+        let metrics: Vec<Metric> = samples
+            .into_iter()
+            .map(|sample| {
+                let mut metric = Metric::from_label(sample.labels);
+                set(&mut metric, sample.value);
+                metric
+            })
+            .collect();
+        // A family without a sample is left out: the encoder takes it for a mistake.
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.families.push(family);
+    }
+}
+
+struct Sample {
+    labels: Vec<LabelPair>,
+    value: f64,
+}
+
+/// Exact up to 2^53, as everything in Prometheus.
+fn sample<const N: usize>(labels: [(&str, &str); N], value: u64) -> Sample {
+    let pair = |(name, value): (&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    Sample { labels: labels.into_iter().map(pair).collect(), value: value as f64 }
+}
+
+/// `bgpPeerState` of RFC 4273; 0 for no state of RFC 4271.
+fn state_number(state: &str) -> u64 {
+    match state {
+        "Idle" => 1,
+        "Connect" => 2,
+        "Active" => 3,
+        "OpenSent" => 4,
+        "OpenConfirm" => 5,
+        "Established" => 6,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::api::fixture;
+
+    fn manifests() -> Manifests {
+        Manifests { valid: false, errors: 3, last_good: Some(1_790_000_000) }
+    }
+
+    fn rendered() -> String {
+        render(Some(&fixture::summary()), &fixture::peers(), &manifests()).unwrap()
+    }
+
+    /// Reads an exposition as `promtool check metrics` does, and panics where that would complain.
+    fn checked(text: &str) -> BTreeMap<String, f64> {
+        let mut kinds = BTreeSet::new();
+        let mut helped = BTreeSet::new();
+        let mut samples = BTreeMap::new();
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(helped.insert(name), "{name}: HELP twice");
+                assert!(help.ends_with('.'), "{name}: {help:?} is no sentence");
+                continue;
+            }
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert!(helped.contains(name), "{name}: TYPE without HELP before it");
+                assert!(kinds.insert(name), "{name}: TYPE twice");
+                family = name;
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+                assert!(name.starts_with("routelet_"), "{name} lacks the namespace");
+                assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            assert_eq!(family, name, "a sample outside its family");
+            let value = value.parse().unwrap_or_else(|_| panic!("{line:?}: not a number"));
+            assert!(samples.insert(series.to_owned(), value).is_none(), "{series}: twice");
+        }
+        assert!(text.ends_with('\n'), "the last line is not ended");
+        samples
+    }
+
+    #[test]
+    fn the_exposition_is_well_formed_and_says_what_the_views_say() {
+        let samples = checked(&rendered());
+        for (series, value) in [
+            (concat!("routelet_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+            (r#"routelet_bgp_speaker_info{node="node1",asn="64512",router_id="192.168.1.11"}"#, 1.0),
+            (r#"routelet_bgp_peer_info{peer="tor",address="fe80::1",asn="65000"}"#, 1.0),
+            (r#"routelet_bgp_session_established{peer="node2"}"#, 1.0),
+            (r#"routelet_bgp_session_established{peer="node3"}"#, 0.0),
+            (r#"routelet_bgp_session_state{peer="node2"}"#, 6.0),
+            (r#"routelet_bgp_session_state{peer="node3"}"#, 3.0),
+            (r#"routelet_bgp_session_uptime_seconds{peer="tor"}"#, 12.0),
+            (r#"routelet_bgp_session_flaps_total{peer="node3"}"#, 5.0),
+            (r#"routelet_bgp_update_faults_total{peer="node2"}"#, 2.0),
+            (r#"routelet_bgp_messages_total{peer="node2",direction="in",type="update"}"#, 4.0),
+            (r#"routelet_bgp_messages_total{peer="node2",direction="in",type="other"}"#, 306.0),
+            (r#"routelet_bgp_prefixes{peer="node2",family="ipv4Unicast",kind="received"}"#, 2.0),
+            (r#"routelet_bgp_prefixes{peer="node2",family="ipv4Unicast",kind="accepted"}"#, 1.0),
+            (r#"routelet_bgp_prefixes{peer="node2",family="ipv6Unicast",kind="advertised"}"#, 0.0),
+            (r#"routelet_bgp_end_of_rib_received{peer="node2",family="ipv4Unicast"}"#, 1.0),
+            (r#"routelet_rib_destinations{family="ipv4Unicast"}"#, 4.0),
+            (r#"routelet_fib_routes{state="installed"}"#, 3.0),
+            (r#"routelet_fib_routes{state="pending"}"#, 1.0),
+            ("routelet_fib_failures_total", 7.0),
+            ("routelet_manifests_valid", 0.0),
+            ("routelet_manifest_errors_total", 3.0),
+            ("routelet_manifests_last_good_timestamp_seconds", 1_790_000_000.0),
+        ] {
+            assert_eq!(samples.get(series), Some(&value), "{series}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_without_peers_has_metrics_too() {
+        let samples = checked(&render(Some(&fixture::summary()), &[], &Manifests::default()).unwrap());
+        assert!(samples.contains_key("routelet_fib_failures_total"));
+        assert!(!samples.keys().any(|series| series.contains("peer=")));
+    }
+
+    #[test]
+    fn a_peer_s_name_cannot_break_a_line() {
+        let mut peers = fixture::peers();
+        peers[0].name = "a\"b\\c\nd".to_owned();
+        let text = render(Some(&fixture::summary()), &peers[..1], &manifests()).unwrap();
+        assert!(checked(&text).contains_key(r#"routelet_bgp_session_established{peer="a\"b\\c\nd"}"#));
+    }
+}

@@ -1,0 +1,31 @@
+//! What `routelet run` is told on its command line or in its environment. Everything else comes
+//! from objects.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::log;
+use crate::api;
+
+/// Options of the daemon.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Name of the Node object this daemon stands for
+    #[arg(long, value_name = "NAME", env = "ROUTELET_NODE_NAME")]
+    pub node_name: String,
+    /// Directory of YAML manifests to read the objects from, and to watch
+    #[arg(long, value_name = "DIR", env = "ROUTELET_MANIFESTS")]
+    pub manifests: PathBuf,
+    /// Unix socket to answer on, for root alone
+    #[arg(long, value_name = "PATH", env = "ROUTELET_API_SOCKET", default_value = api::DEFAULT_SOCKET)]
+    pub api_socket: PathBuf,
+    /// Where to serve /metrics, /healthz and /readyz over HTTP: to anyone who can connect
+    #[arg(long, value_name = "ADDR:PORT", env = "ROUTELET_METRICS_LISTEN", default_value = "127.0.0.1:9179")]
+    pub metrics_listen: SocketAddr,
+    /// Directory for what the CNI plugin reads, gone with a reboot
+    #[arg(long, value_name = "DIR", env = "ROUTELET_STATE_DIR", default_value = "/run/routelet")]
+    pub state_dir: PathBuf,
+    /// Form of the log on stderr; ROUTELET_LOG (or RUST_LOG) chooses what is in it, such as debug
+    #[arg(long, value_name = "FORMAT", env = "ROUTELET_LOG_FORMAT", value_enum, default_value = "human")]
+    pub log_format: log::Format,
+}

@@ -1,0 +1,182 @@
+//! Next-hop resolution: from a path's NEXT_HOP to a router on a link (RFC 4271 §9.1.2.1).
+//!
+//! The underlay is what the kernel knows without us: connected subnets and whatever routes somebody
+//! else installed. A path whose next hop it cannot reach takes no part in the decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::prefix::Prefix;
+
+/// A kernel route that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderlayRoute {
+    /// Destination.
+    pub prefix: Prefix,
+    /// The gateway; `None` for a connected subnet.
+    pub via: Option<IpAddr>,
+    /// Index of the interface it leaves by.
+    pub interface: Option<u32>,
+    /// The kernel's priority: lower is preferred.
+    pub metric: u32,
+}
+
+/// How a next hop is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution {
+    /// The router to hand packets to: the next hop itself on a connected subnet, else the gateway
+    /// on the way to it.
+    pub via: IpAddr,
+    /// Index of the interface.
+    pub interface: Option<u32>,
+    /// Cost for the decision process: zero when connected, else the kernel's metric plus one.
+    pub cost: u32,
+}
+
+/// All kernel routes that are not ours, ready for longest-prefix matching.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Underlay {
+    /// By prefix; of several routes for one prefix the kernel's choice.
+    routes: BTreeMap<Prefix, UnderlayRoute>,
+}
+
+impl Underlay {
+    /// Indexes a snapshot of the kernel.
+    pub fn new(snapshot: impl IntoIterator<Item = UnderlayRoute>) -> Underlay {
+        let mut routes: BTreeMap<Prefix, UnderlayRoute> = BTreeMap::new();
+        for route in snapshot {
+            let kept = routes.entry(route.prefix).or_insert(route);
+            if route.metric < kept.metric {
+                *kept = route;
+            }
+        }
+        Underlay { routes }
+    }
+
+    /// How `next_hop` is reached, if at all.
+    pub fn resolve(&self, next_hop: IpAddr) -> Option<Resolution> {
+        let route = self.longest_match(next_hop)?;
+        let Some(gateway) = route.via else {
+            return Some(Resolution { via: next_hop, interface: route.interface, cost: 0 });
+        };
+        Some(Resolution { via: gateway, interface: route.interface, cost: route.metric.saturating_add(1) })
+    }
+
+    /// Whether both addresses lie on one connected subnet, so that either may be named to the other
+    /// as a next hop (RFC 4271 §5.1.3).
+    pub fn shared_subnet(&self, a: IpAddr, b: IpAddr) -> bool {
+        match (self.longest_match(a), self.longest_match(b)) {
+            (Some(a), Some(b)) => a.via.is_none() && a == b,
+            _ => false,
+        }
+    }
+
+    fn longest_match(&self, address: IpAddr) -> Option<&UnderlayRoute> {
+        let host = Prefix::host(address);
+        (0..=host.length())
+            .rev()
+            .filter_map(|length| Prefix::new(address, length))
+            .find_map(|prefix| self.routes.get(&prefix))
+    }
+}
+
+/// The underlay with a memory of what has been resolved by it: next hops are few, paths are many.
+#[derive(Debug, Default)]
+pub struct NextHops {
+    underlay: Underlay,
+    resolved: BTreeMap<IpAddr, Option<Resolution>>,
+}
+
+impl NextHops {
+    /// The underlay itself.
+    pub fn underlay(&self) -> &Underlay {
+        &self.underlay
+    }
+
+    /// Resolves a next hop and remembers the outcome.
+    pub fn resolve(&mut self, next_hop: IpAddr) -> Option<Resolution> {
+        *self.resolved.entry(next_hop).or_insert_with(|| self.underlay.resolve(next_hop))
+    }
+
+    /// The outcome as last resolved.
+    pub fn resolved(&self, next_hop: IpAddr) -> Option<Resolution> {
+        self.resolved.get(&next_hop).copied().flatten()
+    }
+
+    /// Takes a new underlay and returns the next hops that are now reached in another way, or no
+    /// longer, or again.
+    pub fn replace_underlay(&mut self, underlay: Underlay) -> BTreeSet<IpAddr> {
+        self.underlay = underlay;
+        let mut changed = BTreeSet::new();
+        for (next_hop, outcome) in &mut self.resolved {
+            let now = self.underlay.resolve(*next_hop);
+            if now != *outcome {
+                *outcome = now;
+                changed.insert(*next_hop);
+            }
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn underlay() -> Underlay {
+        let route = |prefix: &str, via: Option<&str>, interface, metric| UnderlayRoute {
+            prefix: prefix.parse().unwrap(),
+            via: via.map(|v| v.parse().unwrap()),
+            interface: Some(interface),
+            metric,
+        };
+        Underlay::new([
+            route("192.168.1.0/24", None, 2, 0),
+            route("fd00:192:168:1::/64", None, 2, 256),
+            route("0.0.0.0/0", Some("192.168.1.254"), 2, 100),
+            route("0.0.0.0/0", Some("192.168.1.253"), 2, 50),
+        ])
+    }
+
+    #[test]
+    fn a_connected_next_hop_resolves_to_itself() {
+        for next_hop in ["192.168.1.12", "fd00:192:168:1::12"] {
+            let next_hop = next_hop.parse().unwrap();
+            let expected = Resolution { via: next_hop, interface: Some(2), cost: 0 };
+            assert_eq!(underlay().resolve(next_hop), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_distant_next_hop_resolves_through_the_preferred_gateway() {
+        let gateway = "192.168.1.253".parse().unwrap();
+        let expected = Resolution { via: gateway, interface: Some(2), cost: 51 };
+        assert_eq!(underlay().resolve("203.0.113.1".parse().unwrap()), Some(expected));
+    }
+
+    #[test]
+    fn what_nothing_covers_does_not_resolve() {
+        assert_eq!(underlay().resolve("2001:db8::1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn only_a_connected_subnet_is_shared() {
+        let shared = |a: &str, b: &str| underlay().shared_subnet(a.parse().unwrap(), b.parse().unwrap());
+        assert!(shared("192.168.1.1", "192.168.1.12"));
+        assert!(!shared("192.168.1.1", "203.0.113.1"));
+        assert!(!shared("203.0.113.1", "203.0.113.2"), "both behind one gateway");
+    }
+
+    #[test]
+    fn a_changed_underlay_names_the_next_hops_it_moves() {
+        let mut next_hops = NextHops::default();
+        let (near, far) = ("192.168.1.12".parse().unwrap(), "203.0.113.1".parse().unwrap());
+        assert_eq!(next_hops.resolve(near), None);
+        assert_eq!(next_hops.resolve(far), None);
+        assert_eq!(next_hops.replace_underlay(underlay()), [near, far].into());
+        assert!(next_hops.resolved(near).is_some());
+        assert_eq!(next_hops.replace_underlay(underlay()), [].into());
+        let without_default = underlay().routes.into_values().filter(|r| r.via.is_none());
+        assert_eq!(next_hops.replace_underlay(Underlay::new(without_default)), [far].into());
+    }
+}

@@ -1,0 +1,61 @@
+//! A path: attributes for one prefix from one source.
+
+use std::sync::Arc;
+
+use crate::bgp::PathAttributes;
+
+/// A peer, as the tables know it: a small number that its owner gave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u32);
+
+/// Where a path comes from. One source has at most one path for a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Originated here.
+    Local,
+    /// Learned from a peer.
+    Peer(PeerId),
+}
+
+/// Why a path takes no part in the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rejection {
+    /// Our AS is in the AS_PATH (RFC 4271 §9.1.2).
+    AsLoop,
+    /// ORIGINATOR_ID is ours (RFC 4456 §8).
+    OriginatorLoop,
+    /// Our cluster id is in the CLUSTER_LIST (RFC 4456 §8).
+    ClusterLoop,
+    /// The prefix is a pod CIDR or address of this cluster's own, or a Service CIDR.
+    Protected,
+    /// No rule of the import policy accepts it (RFC 8212).
+    ImportPolicy,
+    /// The next hop is one of our own addresses (RFC 4271 §5.1.3).
+    OwnNextHop,
+}
+
+impl Rejection {
+    /// The reason in words, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rejection::AsLoop => "our AS is in its AS_PATH",
+            Rejection::OriginatorLoop => "we originated it",
+            Rejection::ClusterLoop => "our cluster id is in its CLUSTER_LIST",
+            Rejection::Protected => "the prefix is protected",
+            Rejection::ImportPolicy => "no import rule accepts it",
+            Rejection::OwnNextHop => "its next hop is ourselves",
+        }
+    }
+}
+
+/// One path. The prefix is the key it is stored under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    /// Where it comes from.
+    pub source: Source,
+    /// What it says, as received; interned.
+    pub attributes: Arc<PathAttributes>,
+    /// Why it takes no part in the decision. Kept all the same, so that a change of policy needs no
+    /// help from the peer.
+    pub rejected: Option<Rejection>,
+}

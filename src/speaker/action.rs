@@ -1,0 +1,122 @@
+//! What a speaker asks of its shell, and what it has to tell a person.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use super::intent::Password;
+use crate::bgp::update::AttributeFault;
+use crate::fib::Change;
+use crate::prefix::Prefix;
+
+/// One TCP connection or the attempt to make one. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// Something the shell is to do.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Connect, and answer with `handle_connected` or `handle_closed`.
+    Dial {
+        /// The attempt.
+        connection: ConnectionId,
+        /// Where to.
+        remote: SocketAddr,
+        /// Interface of a link-local `remote`.
+        interface: Option<String>,
+        /// How.
+        transport: Transport,
+    },
+    /// Send octets, and answer with `handle_sent` once the kernel has taken them.
+    Send {
+        /// On this connection.
+        connection: ConnectionId,
+        /// Whole messages.
+        octets: Vec<u8>,
+    },
+    /// Close after everything sent before has gone out, or give up the attempt. No answer.
+    Close {
+        /// The connection or attempt.
+        connection: ConnectionId,
+    },
+    /// Change kernel routes, and answer each with `handle_route_result`.
+    ChangeRoutes(Vec<Change>),
+    /// Tell the operator.
+    Notice(Notice),
+}
+
+/// What a session's socket must have from its first segment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transport {
+    /// Local address; the kernel chooses where absent.
+    pub source: Option<IpAddr>,
+    /// TCP MD5 key (RFC 2385).
+    pub password: Option<Password>,
+    /// TTL of outgoing packets; the kernel's default where absent.
+    pub ttl: Option<u8>,
+    /// Least TTL of incoming packets (RFC 5082).
+    pub min_ttl: Option<u8>,
+}
+
+/// An event worth a line in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A session became Established.
+    PeerUp {
+        /// The peer's name.
+        peer: String,
+        /// Its AS.
+        asn: u32,
+    },
+    /// An Established session went down.
+    PeerDown {
+        /// The peer's name.
+        peer: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A session failed before it was Established.
+    PeerFailed {
+        /// The peer's name.
+        peer: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// An UPDATE had malformed attributes; RFC 7606 was applied.
+    Malformed {
+        /// The peer's name.
+        peer: String,
+        /// The first fault of that kind.
+        fault: AttributeFault,
+    },
+    /// Attributes too large to pass on; the prefixes are withdrawn from that peer instead.
+    NotEncodable {
+        /// The peer's name.
+        peer: String,
+        /// The first prefix concerned.
+        prefix: Prefix,
+    },
+    /// One of our pod CIDRs can be delivered here and is announced from now on.
+    Originated(Prefix),
+    /// Routes found at start that no peer confirmed are let go.
+    Swept,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::PeerUp { peer, asn } => write!(f, "session with {peer} (AS {asn}) is established"),
+            Notice::PeerDown { peer, reason } => write!(f, "session with {peer} went down: {reason}"),
+            Notice::PeerFailed { peer, reason } => {
+                write!(f, "session with {peer} did not come up: {reason}")
+            }
+            Notice::Malformed { peer, fault } => {
+                write!(f, "malformed attribute {} from {peer}: {}", fault.code, fault.what)
+            }
+            Notice::NotEncodable { peer, prefix } => {
+                write!(f, "attributes of {prefix} do not fit into a message to {peer}; withdrawn from it")
+            }
+            Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
+            Notice::Swept => f.write_str("routes left from before the start are swept"),
+        }
+    }
+}

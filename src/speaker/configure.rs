@@ -1,0 +1,137 @@
+//! From one intent to the next, touching only what differs.
+//!
+//! A session is reset only where the protocol leaves no choice: what its OPEN said or what its
+//! socket was made with has changed. A change of import policy judges the kept paths again; a change
+//! of export policy compares the peer's Adj-RIB-Out with what it should be.
+
+use super::Speaker;
+use super::intent::{Intent, PeerIntent};
+use super::local::AGGREGATE_METRIC;
+use super::peer::{Peer, session_config};
+use super::sessions::import;
+use crate::bgp::session::cease;
+use crate::fib::Target;
+use crate::rib::{PeerId, Source};
+use crate::time::Instant;
+
+impl Speaker {
+    /// Takes a new configuration in place of the one before.
+    pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
+        self.now = now;
+        let Some(old) = self.intent.replace(intent) else {
+            self.configure_first_time();
+            return;
+        };
+        let new = self.intent.clone().unwrap_or_else(|| old.clone());
+        if old == new {
+            return;
+        }
+        for (name, peer) in &old.peers {
+            if !new.peers.contains_key(name) {
+                self.remove_peer(name, peer);
+            }
+        }
+        for (name, peer) in &new.peers {
+            match old.peers.get(name) {
+                None => self.add_peer(name, peer),
+                Some(before) => self.change_peer(name, (&old, before), (&new, peer)),
+            }
+        }
+        self.configure_fib(&old, &new);
+        self.originate_what_is_deliverable();
+    }
+
+    fn configure_first_time(&mut self) {
+        let Some(intent) = self.intent.clone() else { return };
+        for (name, peer) in &intent.peers {
+            self.add_peer(name, peer);
+        }
+        if intent.fib.install {
+            for prefix in &intent.pod_cidrs {
+                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
+            }
+        }
+        self.originate_what_is_deliverable();
+    }
+
+    fn add_peer(&mut self, name: &str, peer: &PeerIntent) {
+        let Some(intent) = &self.intent else { return };
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
+        self.peers.insert(id, Peer::new(id, peer.clone(), intent, self.seed));
+        self.names.insert(name.to_owned(), id);
+        self.start_session(id);
+    }
+
+    fn remove_peer(&mut self, name: &str, _peer: &PeerIntent) {
+        let Some(id) = self.names.remove(name) else { return };
+        self.stop_sessions(id, cease::DECONFIGURED, "the peer is no longer configured");
+        self.peers.remove(&id);
+        self.busy.remove(&id);
+        self.sweep_when_all_told();
+    }
+
+    fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
+        let Some(id) = self.names.get(name).copied() else { return };
+        let needs_new_session =
+            session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
+        if needs_new_session {
+            let why = "a configuration change needs a new session";
+            self.stop_sessions(id, cease::OTHER_CONFIGURATION_CHANGE, why);
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.intent = new.1.clone();
+                let session = peer.new_session(new.0, self.seed);
+                let before = std::mem::replace(&mut peer.first.session, session);
+                peer.retire(&before);
+            }
+            self.start_session(id);
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.intent = new.1.clone();
+        }
+        let local_import = |i: &Intent| (i.protected.clone(), i.addresses.clone(), i.cluster_id);
+        if old.1.import != new.1.import || local_import(old.0) != local_import(new.0) {
+            let import = import(new.0, new.1);
+            self.rib.reconsider(Source::Peer(id), |prefix, path| import.judge(prefix, &path.attributes));
+        }
+        if old.1.max_prefixes != new.1.max_prefixes {
+            self.enforce_max_prefixes(id);
+        }
+        if export_differs(old, new) {
+            self.walk_again(id);
+        }
+    }
+
+    fn configure_fib(&mut self, old: &Intent, new: &Intent) {
+        for prefix in &old.pod_cidrs {
+            if !new.pod_cidrs.contains(prefix) || !new.fib.install {
+                self.fib.desire(*prefix, AGGREGATE_METRIC, None);
+            }
+        }
+        if new.fib.install {
+            for prefix in &new.pod_cidrs {
+                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
+            }
+        }
+        if old.fib.metric != new.fib.metric || old.fib.install != new.fib.install {
+            self.fib.desire_none_under(old.fib.metric);
+        }
+        if old.fib != new.fib {
+            self.rib.mark_dirty(|_| true);
+        }
+    }
+}
+
+/// Whether the difference can only be had with a new connection.
+fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
+    (old.address, &old.interface, old.port, old.source, &old.password, old.distance)
+        != (new.address, &new.interface, new.port, new.source, &new.password, new.distance)
+}
+
+fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
+    let peer = |p: &PeerIntent| {
+        (p.export.clone(), p.export_communities.clone(), p.next_hop_self, p.route_reflector_client)
+    };
+    peer(old.1) != peer(new.1) || old.0.addresses != new.0.addresses || old.0.cluster_id != new.0.cluster_id
+}

@@ -1,0 +1,77 @@
+//! The node's own prefixes: first deliverable, then announced; and routes found at start.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Notice, Speaker};
+use crate::bgp::PathAttributes;
+use crate::fib::Target;
+use crate::prefix::{Family, Prefix};
+use crate::rib::{Path, Source};
+
+/// Metric of the unreachable aggregates. Worse than any connected route the kernel makes (IPv6 gives
+/// them 256, router advertisements 1024): the aggregate must catch only what has no pod.
+pub const AGGREGATE_METRIC: u32 = 65_535;
+
+impl Speaker {
+    /// Announces each pod CIDR that can be delivered here, and takes back what no longer can. In the
+    /// way between are the bridge and an unreachable aggregate, which answers for addresses without a
+    /// pod and keeps them from looping between us and a router with a wider route.
+    pub(super) fn originate_what_is_deliverable(&mut self) {
+        let Some(intent) = &self.intent else { return };
+        let deliverable = |prefix: Prefix| {
+            self.bridge_ready
+                && (!intent.fib.install
+                    || self.fib.is_installed(prefix, AGGREGATE_METRIC, &Target::Unreachable))
+        };
+        let ready: Vec<Prefix> = intent.pod_cidrs.iter().copied().filter(|p| deliverable(*p)).collect();
+        for prefix in self.originated.clone() {
+            // A pod CIDR stays announced while its aggregate is being repaired, for a flapping
+            // announcement would do more harm than the moment without it.
+            if !intent.pod_cidrs.contains(&prefix) || !self.bridge_ready {
+                self.originated.remove(&prefix);
+                self.rib.withdraw(prefix, Source::Local);
+            }
+        }
+        for prefix in ready {
+            if self.originated.insert(prefix) {
+                self.originate(prefix);
+                self.notice(Notice::Originated(prefix));
+            }
+        }
+    }
+
+    /// Whether every pod CIDR of this node is announced.
+    pub fn originates_all(&self) -> bool {
+        self.intent.as_ref().is_some_and(|i| i.pod_cidrs.iter().all(|p| self.originated.contains(p)))
+    }
+
+    fn originate(&mut self, prefix: Prefix) {
+        // The next hop is put in on export: it differs by session.
+        let unspecified: IpAddr = match prefix.family() {
+            Family::Ipv4Unicast => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ipv6Unicast => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let attributes = self.interner.intern(PathAttributes::originated(unspecified));
+        self.rib.insert(prefix, Path { source: Source::Local, attributes, rejected: None });
+    }
+
+    /// Lets go of routes found at start if every peer has told all it has.
+    pub(super) fn sweep_when_all_told(&mut self) {
+        let told = self.sweep_at.is_some()
+            && self.peers.values().all(|peer| {
+                let families = peer.established().and_then(|s| s.negotiated()).map(|n| &n.codec.families);
+                families.is_some_and(|f| f.iter().all(|f| peer.end_of_rib_seen.contains(f)))
+            });
+        if told {
+            // What the peers told must be desired before the rest is let go.
+            while self.settle_dirty() {}
+            self.sweep();
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        self.sweep_at = None;
+        self.fib.sweep();
+        self.notice(Notice::Swept);
+    }
+}

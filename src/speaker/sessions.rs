@@ -1,0 +1,383 @@
+//! Connections in, session outputs out: which session an input belongs to, who wins a collision, and
+//! what an UPDATE does to the table.
+
+use std::net::SocketAddr;
+
+use super::intent::{Intent, PeerIntent};
+use super::peer::{Collision, Connection, Peer, Slot, Which};
+use super::{Action, ConnectionId, Notice, Speaker, Transport};
+use crate::bgp::session::{Negotiated, Output, State, cease};
+use crate::bgp::update::Announcement;
+use crate::bgp::{Message, MessageError, Session, Update};
+use crate::rib::import::Import;
+use crate::rib::{Path, PeerId, Source};
+use crate::time::Instant;
+
+impl Speaker {
+    /// A connection came in. Returns its id and what its socket must have, or `None` if nobody wants
+    /// it and the shell is to close it.
+    pub fn handle_accepted(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Option<(ConnectionId, Transport)> {
+        self.now = now;
+        let id = self.peers.values().find(|p| p.matches(local.ip(), remote.ip()))?.id;
+        // Of two connections that the peer opened, the older is the one it has forgotten.
+        if let Some(older) = self.peers.get_mut(&id)?.second.take() {
+            self.discard(id, older);
+        }
+        let intent = self.intent.as_ref()?;
+        let peer = self.peers.get_mut(&id)?;
+        let which = match peer.first.session.state() {
+            State::Idle => return None,
+            State::Active => Which::First,
+            _ => {
+                let mut session = peer.new_session(intent, self.seed);
+                session.handle_start_passive(now);
+                peer.second = Some(Slot { session, connection: None });
+                Which::Second
+            }
+        };
+        let transport = peer.transport(intent);
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.insert(connection, id);
+        if let Some(slot) = peer.slot(which) {
+            slot.connection =
+                Some(Connection { id: connection, outgoing: false, local: Some(local), unsent: 0 });
+            slot.session.handle_accepted(now);
+        }
+        self.drain(id);
+        Some((connection, transport))
+    }
+
+    /// A connection attempt succeeded.
+    pub fn handle_connected(&mut self, now: Instant, connection: ConnectionId, local: SocketAddr) {
+        self.with_session(now, connection, |slot| {
+            if let Some(connection) = &mut slot.connection {
+                connection.local = Some(local);
+            }
+            slot.session.handle_connected(now);
+        });
+    }
+
+    /// A connection closed, or the attempt to make one failed.
+    pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId, why: &str) {
+        self.with_session(now, connection, |slot| {
+            slot.connection = None;
+            slot.session.handle_closed(now, why);
+        });
+        self.connections.remove(&connection);
+    }
+
+    /// The kernel has taken this many octets of what was to be sent.
+    pub fn handle_sent(&mut self, now: Instant, connection: ConnectionId, octets: usize) {
+        self.with_session(now, connection, |slot| {
+            if let Some(connection) = &mut slot.connection {
+                connection.unsent = connection.unsent.saturating_sub(octets);
+            }
+        });
+        self.busy.extend(self.connections.get(&connection));
+    }
+
+    /// One whole message arrived, as [`crate::bgp::header::message_length`] cut it out, or bytes that
+    /// are none.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        frame: Result<&[u8], MessageError>,
+    ) {
+        self.now = now;
+        let Some(id) = self.connections.get(&connection).copied() else { return };
+        let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) else { return };
+        let Some(which) = peer.which(connection) else { return };
+        let Some(slot) = peer.slot(which) else { return };
+        let message = match frame.and_then(|bytes| slot.session.decode(bytes)) {
+            Ok(message) => message,
+            Err(error) => {
+                slot.session.handle_message_error(now, error);
+                self.drain(id);
+                return;
+            }
+        };
+        let collision = match &message {
+            Message::Open(open) => peer.collision(which, open, intent),
+            _ => Collision::None,
+        };
+        let other = if which == Which::First { Which::Second } else { Which::First };
+        match collision {
+            Collision::None => {}
+            Collision::OtherLoses => {
+                if let Some(slot) = peer.slot(other) {
+                    slot.session.handle_collision_dump(now);
+                }
+            }
+            Collision::ThisLoses => {
+                if let Some(slot) = peer.slot(which) {
+                    slot.session.handle_collision_dump(now);
+                }
+                self.drain(id);
+                return;
+            }
+        }
+        if let Some(slot) = peer.slot(which) {
+            slot.session.handle_message(now, message);
+        }
+        self.drain(id);
+    }
+
+    pub(super) fn handle_session_timeouts(&mut self, id: PeerId) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.first.session.handle_timeout(now);
+            if let Some(second) = &mut peer.second {
+                second.session.handle_timeout(now);
+            }
+        }
+        self.drain(id);
+    }
+
+    pub(super) fn start_session(&mut self, id: PeerId) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.first.session.handle_start(now);
+        }
+        self.drain(id);
+    }
+
+    /// Ends both sessions of a peer with a Cease.
+    pub(super) fn stop_sessions(&mut self, id: PeerId, subcode: u8, why: &str) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.first.session.handle_stop(now, subcode, why);
+            if let Some(second) = &mut peer.second {
+                second.session.handle_stop(now, subcode, why);
+            }
+        }
+        self.drain(id);
+    }
+
+    pub(super) fn enforce_max_prefixes(&mut self, id: PeerId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(limit) = peer.intent.max_prefixes else { return };
+        let families = peer.intent.families.iter();
+        let exceeded =
+            families.copied().find(|f| self.rib.count(Source::Peer(id), *f).accepted > u64::from(limit));
+        if let Some(family) = exceeded {
+            let why = format!("more than {limit} prefixes of {family} accepted");
+            peer.first.session.handle_reset(now, cease::MAX_PREFIXES, &why);
+        }
+    }
+
+    fn with_session(&mut self, now: Instant, connection: ConnectionId, f: impl FnOnce(&mut Slot)) {
+        self.now = now;
+        let Some(id) = self.connections.get(&connection).copied() else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(which) = peer.which(connection) else { return };
+        if let Some(slot) = peer.slot(which) {
+            f(slot);
+        }
+        self.drain(id);
+    }
+
+    /// Carries out what a peer's sessions want done, then tidies up after collisions.
+    pub(super) fn drain(&mut self, id: PeerId) {
+        while let Some((which, output)) = self.next_output(id) {
+            self.carry_out(id, which, output);
+        }
+        self.promote_or_drop_second(id);
+    }
+
+    fn next_output(&mut self, id: PeerId) -> Option<(Which, Output)> {
+        let peer = self.peers.get_mut(&id)?;
+        [Which::First, Which::Second]
+            .into_iter()
+            .find_map(|which| Some((which, peer.slot(which)?.session.poll_output()?)))
+    }
+
+    fn carry_out(&mut self, id: PeerId, which: Which, output: Output) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        match output {
+            Output::Dial => self.dial(id, which),
+            Output::Close => {
+                if let Some(connection) = peer.slot(which).and_then(|slot| slot.connection.take()) {
+                    self.connections.remove(&connection.id);
+                    self.actions.push_back(Action::Close { connection: connection.id });
+                }
+            }
+            Output::Failed => self.peer_failed(id, which),
+            Output::Send(octets) => {
+                if let Some(connection) = peer.slot(which).and_then(|slot| slot.connection.as_mut()) {
+                    connection.unsent += octets.len();
+                    let connection = connection.id;
+                    self.actions.push_back(Action::Send { connection, octets });
+                }
+            }
+            Output::Up(negotiated) => self.peer_up(id, which, &negotiated),
+            Output::Down => self.peer_down(id),
+            Output::Update(update) => self.apply_update(id, update),
+            Output::RouteRefresh(family) => {
+                peer.out.resend(family);
+                peer.walks.insert(family, None);
+                peer.end_of_rib_due.insert(family);
+                self.busy.insert(id);
+            }
+        }
+    }
+
+    fn dial(&mut self, id: PeerId, which: Which) {
+        let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) else { return };
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.insert(connection, id);
+        let action = Action::Dial {
+            connection,
+            remote: SocketAddr::new(peer.intent.address, peer.intent.port),
+            interface: peer.intent.interface.clone(),
+            transport: peer.transport(intent),
+        };
+        if let Some(slot) = peer.slot(which) {
+            slot.connection = Some(Connection { id: connection, outgoing: true, local: None, unsent: 0 });
+        }
+        self.actions.push_back(action);
+    }
+
+    /// A second session that has come as far as OpenConfirm while the first is no longer in the race
+    /// takes its place; one that has lost its connection is dropped.
+    fn promote_or_drop_second(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let first_idle = peer.first.session.state() == State::Idle;
+        let Some(second) = peer.second.take() else { return };
+        match second.session.state() {
+            _ if second.connection.is_none() => peer.retire(&second.session),
+            state if state == State::Established || (state == State::OpenConfirm && first_idle) => {
+                let first = std::mem::replace(&mut peer.first, second);
+                self.discard(id, first);
+            }
+            _ => peer.second = Some(second),
+        }
+    }
+
+    /// Closes what a session that is no longer wanted has open, with a Cease if the peer knows of it.
+    fn discard(&mut self, id: PeerId, mut slot: Slot) {
+        slot.session.handle_collision_dump(self.now);
+        while let Some(output) = slot.session.poll_output() {
+            if let (Output::Send(octets), Some(connection)) = (output, &slot.connection) {
+                self.actions.push_back(Action::Send { connection: connection.id, octets });
+            }
+        }
+        if let Some(connection) = slot.connection.take() {
+            self.connections.remove(&connection.id);
+            self.actions.push_back(Action::Close { connection: connection.id });
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.retire(&slot.session);
+        }
+    }
+
+    fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Negotiated) {
+        if which == Which::Second {
+            self.promote_or_drop_second(id);
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.forget_session_state();
+        peer.faults_reported.clear();
+        for family in &negotiated.codec.families {
+            peer.walks.insert(*family, None);
+            peer.end_of_rib_due.insert(*family);
+        }
+        self.busy.insert(id);
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
+    }
+
+    fn peer_down(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.flaps += 1;
+        peer.forget_session_state();
+        let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
+        peer.last_error = Some(reason.clone());
+        self.rib.withdraw_all(Source::Peer(id));
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerDown { peer, reason });
+    }
+
+    /// Reports a session that did not come up, unless the other one of a collision may still.
+    fn peer_failed(&mut self, id: PeerId, which: Which) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let other = if which == Which::First { Which::Second } else { Which::First };
+        if peer.slot(other).is_some_and(|slot| slot.connection.is_some()) {
+            return;
+        }
+        let reason = peer.slot(which).and_then(|s| s.session.last_error()).unwrap_or("unknown");
+        let reason = reason.to_owned();
+        peer.last_error = Some(reason.clone());
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerFailed { peer, reason });
+    }
+
+    fn apply_update(&mut self, id: PeerId, update: Update) {
+        let source = Source::Peer(id);
+        self.report_faults(id, &update);
+        for prefix in &update.withdrawn {
+            self.rib.withdraw(*prefix, source);
+        }
+        if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
+            let import = import(intent, &peer.intent);
+            for Announcement { attributes, prefixes } in update.announced {
+                let attributes = self.interner.intern(attributes);
+                for prefix in prefixes {
+                    let rejected = import.judge(prefix, &attributes);
+                    self.rib.insert(prefix, Path { source, attributes: attributes.clone(), rejected });
+                }
+            }
+        }
+        if let Some(family) = update.end_of_rib
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.end_of_rib_seen.insert(family);
+            self.sweep_when_all_told();
+        }
+        self.enforce_max_prefixes(id);
+    }
+
+    /// Counts malformed attributes and reports each kind once per session: a peer that sends a
+    /// thousand of them must not fill the log.
+    fn report_faults(&mut self, id: PeerId, update: &Update) {
+        for fault in &update.faults {
+            let Some(peer) = self.peers.get_mut(&id) else { return };
+            peer.faults += 1;
+            if peer.faults_reported.insert(fault.code) {
+                let peer = self.peer_name(id);
+                self.notice(Notice::Malformed { peer, fault: fault.clone() });
+            }
+        }
+    }
+
+    pub(super) fn peer_name(&self, id: PeerId) -> String {
+        let found = self.names.iter().find(|(_, i)| **i == id);
+        found.map_or_else(|| format!("#{}", id.0), |(name, _)| name.clone())
+    }
+
+    pub(super) fn established_session(&mut self, id: PeerId) -> Option<(&mut Peer, Negotiated)> {
+        let peer = self.peers.get_mut(&id)?;
+        let negotiated = peer.established().and_then(Session::negotiated)?.clone();
+        Some((peer, negotiated))
+    }
+}
+
+/// What import depends on for one peer.
+pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent) -> Import<'a> {
+    Import {
+        local_asn: intent.asn,
+        router_id: intent.router_id,
+        cluster_id: intent.cluster_id.unwrap_or(intent.router_id),
+        addresses: &intent.addresses,
+        protected: &intent.protected,
+        policy: &peer.import,
+    }
+}

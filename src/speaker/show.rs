@@ -1,0 +1,153 @@
+//! A speaker's state as plain values (see [`super::view`]).
+
+use super::peer::Peer;
+use super::settle::Facts;
+use super::view::{
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+};
+use super::{Speaker, intent::RemoteAs};
+use crate::bgp::Capability;
+use crate::fib::Standing;
+use crate::prefix::{Family, Prefix};
+use crate::rib::Source;
+use crate::rib::loc_rib::Destination;
+use crate::time::Instant;
+
+impl Speaker {
+    /// The whole speaker in a few numbers; `None` before there is a configuration.
+    pub fn summary(&self) -> Option<Summary> {
+        let intent = self.intent.as_ref()?;
+        let count = |wanted: fn(&Standing<'_>) -> bool| {
+            self.fib.entries().filter(|(_, _, _, standing)| wanted(standing)).count() as u64
+        };
+        Some(Summary {
+            node_name: intent.node_name.clone(),
+            asn: intent.asn,
+            router_id: intent.router_id,
+            peers: self.peers.len() as u64,
+            established: self.established_peers().count() as u64,
+            routes: Family::ALL.map(|f| (f, self.rib.len(f))).to_vec(),
+            fib_installed: count(|s| matches!(s, Standing::Installed | Standing::Stale)),
+            fib_pending: count(|s| matches!(s, Standing::Pending | Standing::Failed(_))),
+            fib_failures: self.fib.failures(),
+        })
+    }
+
+    /// Every peer, by name.
+    pub fn peers(&self, now: Instant) -> Vec<PeerView> {
+        let Some(intent) = &self.intent else { return vec![] };
+        self.names
+            .iter()
+            .filter_map(|(name, id)| Some(self.peer_view(name, self.peers.get(id)?, intent.asn, now)))
+            .collect()
+    }
+
+    /// Every destination that `wanted` picks, with its paths, the best first.
+    pub fn routes(&self, wanted: impl Fn(Prefix) -> bool) -> Vec<RouteView> {
+        let all = Family::ALL.into_iter().flat_map(|f| self.rib.walk(f, None));
+        all.filter(|(prefix, _)| wanted(*prefix))
+            .filter_map(|(prefix, destination)| self.route_view(prefix, destination))
+            .collect()
+    }
+
+    /// Every route of ours and how it stands with the kernel.
+    pub fn fib(&self) -> Vec<FibRouteView> {
+        let view = |(prefix, metric, target, standing): (_, _, Option<&_>, _)| FibRouteView {
+            prefix,
+            target: target.cloned(),
+            metric,
+            state: match standing {
+                Standing::Installed | Standing::Stale => FibState::Installed,
+                Standing::Pending => FibState::Pending,
+                Standing::Failed(reason) => FibState::Failed(reason.to_owned()),
+            },
+        };
+        self.fib.entries().map(view).collect()
+    }
+
+    /// Whether the kernel holds everything that is desired, as far as we know.
+    pub fn fib_in_step(&self) -> bool {
+        self.fib.is_in_step()
+    }
+
+    fn peer_view(&self, name: &str, peer: &Peer, local_asn: u32, now: Instant) -> PeerView {
+        let session = &peer.first.session;
+        let negotiated = session.negotiated();
+        let counters = peer.counters();
+        let configured_asn = match peer.intent.asn {
+            RemoteAs::Exactly(asn) => Some(asn),
+            RemoteAs::Internal => Some(local_asn),
+            RemoteAs::External => None,
+        };
+        let families = negotiated.map(|n| n.codec.families.clone()).unwrap_or_default();
+        PeerView {
+            name: name.to_owned(),
+            origin: peer.intent.origin,
+            address: peer.intent.address,
+            local_address: peer.first.connection.as_ref().and_then(|c| c.local).map(|l| l.ip()),
+            asn: negotiated.map(|n| n.asn).or(configured_asn),
+            local_asn,
+            state: session.state().name(),
+            established_for: session.established_at().map(|at| now - at),
+            router_id: negotiated.map(|n| n.router_id),
+            hold_time: negotiated.map(|n| n.hold),
+            families: families.into_iter().map(|family| self.family_view(peer, family)).collect(),
+            capabilities: negotiated.map(|n| n.capabilities.iter().map(words).collect()).unwrap_or_default(),
+            counters: PeerCounters {
+                messages_in: counters.messages_in,
+                messages_out: counters.messages_out,
+                updates_in: counters.updates_in,
+                updates_out: counters.updates_out,
+                faults: peer.faults,
+            },
+            last_error: peer.last_error.clone().or_else(|| session.last_error().map(str::to_owned)),
+            flaps: peer.flaps,
+        }
+    }
+
+    fn family_view(&self, peer: &Peer, family: Family) -> PeerFamilyView {
+        let count = self.rib.count(Source::Peer(peer.id), family);
+        PeerFamilyView {
+            family,
+            received: count.received,
+            accepted: count.accepted,
+            advertised: peer.out.len(family),
+            end_of_rib: peer.end_of_rib_seen.contains(&family),
+        }
+    }
+
+    fn route_view(&self, prefix: Prefix, destination: &Destination) -> Option<RouteView> {
+        let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
+        let outcome = facts.decide(destination);
+        let best = outcome.as_ref().map(|o| o.decision.best);
+        let equal = outcome.map(|o| o.decision.equal).unwrap_or_default();
+        let most = usize::from(facts.intent.fib.max_paths.max(1));
+        let mut paths: Vec<PathView> = destination
+            .paths()
+            .iter()
+            .enumerate()
+            .map(|(i, path)| PathView {
+                peer: match path.source {
+                    Source::Local => None,
+                    Source::Peer(id) => Some(self.peer_name(id)),
+                },
+                attributes: (*path.attributes).clone(),
+                best: best == Some(i),
+                multipath: equal.iter().take(most).any(|e| *e == i),
+                ineligible: facts.candidate(path).err(),
+            })
+            .collect();
+        paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone()));
+        Some(RouteView { prefix, decided_by: destination.decided_by().map(|r| r.name()), paths })
+    }
+}
+
+fn words(capability: &Capability) -> String {
+    match capability {
+        Capability::Multiprotocol(family) => format!("multiprotocol {family}"),
+        Capability::MultiprotocolOther { afi, safi } => format!("multiprotocol AFI {afi} SAFI {safi}"),
+        Capability::RouteRefresh => "route refresh".to_owned(),
+        Capability::FourOctetAs(asn) => format!("four-octet AS {asn}"),
+        Capability::Unknown { code, data } => format!("code {code}, {} octets", data.len()),
+    }
+}
