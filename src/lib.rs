@@ -1,4 +1,81 @@
-//! Routelet: every Kubernetes node is a router.
+//! Routelet makes every Kubernetes node a router: it advertises the node's pod CIDRs over BGP and
+//! installs what it learns in the kernel.
+//!
+//! This page is the map of the house.
+//!
+//! ```text
+//!  objects ─► cluster ──Intent──┐                ┌──View──► api ─► cli;  metrics
+//!                               ▼                │
+//!            ┌───────────── speaker (pure) ──────┴─────────┐
+//!  peers     │ session ─► Adj-RIB-In ─► import policy      │
+//!  ══TCP══►  │   ─► decision ─► Loc-RIB ─► fib diff ───────┼─► kernel ═► routes
+//!  ◄══TCP══  │        └─► export, reflection               │
+//!  (daemon)  │              ─► Adj-RIB-Out ─► session      │◄─ link, route events
+//!            └─────────────────────────────────────────────┘
+//!    in: handle_*(now, input)     out: poll_action(), poll_timeout() → (instant, reason)
+//! ```
+//!
+//! # Rooms
+//!
+//! The core is pure: no runtime, no socket, no clock, no file. Time comes in as a value, and equal
+//! inputs give equal outputs, so a test can run a cluster for a virtual day and replay a failure from
+//! its seed. The shell does what the core asks. `cargo check --lib --no-default-features` builds the
+//! core alone, and `tests/architecture.rs` reads the following table and holds every file to it.
+//! [`prefix`] and [`time`] are nouns that every room may use.
+//!
+//! | room | what | may import |
+//! |---|---|---|
+//! | [`bgp`] | the wire, and one session's FSM | – |
+//! | [`rib`] | paths, the decision process, policy | `bgp` |
+//! | [`fib`] | desired against installed routes | – |
+//! | [`speaker`] | one whole node: sessions, tables, FIB | `bgp`, `rib`, `fib` |
+//! | [`kernel`] | rtnetlink, namespaces, sockets, sysctls | `fib`, `rib` |
+//! | [`cluster`] | objects, and objects → Intent | `bgp`, `rib`, `speaker` |
+//! | [`ipam`] | address allocation on disk | – |
+//! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
+//! | [`api`] | gRPC over a View | `bgp`, `fib`, `speaker` |
+//! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
+//! | [`cli`] | what people see | `api`, `daemon`, `fib`, `ipam`, `kernel` |
+//! | [`lab`] | a topology file → namespaces, links, processes | `api`, `cluster`, `fib`, `kernel` |
+//!
+//! # Where is …
+//!
+//! - the decision process: [`rib::decision`]
+//! - the session FSM: [`bgp::session::fsm`]
+//! - the place where a route enters the kernel: [`kernel::routes`]
+//! - the place to add a command: [`cli`]
+//! - what the daemon is told, as a schema: [`cluster::objects`]; distilled: [`speaker::intent`]
+//!
+//! # Invariants
+//!
+//! 1. Only kernel routes that bear our protocol number, in the table we were given, are touched.
+//! 2. All state can be rebuilt from the objects, the peers and a dump of the kernel.
+//! 3. A prefix is advertised only while it can be delivered: the bridge and an unreachable aggregate
+//!    stand first.
+//! 4. Peer input never panics and never blocks another peer.
+//! 5. A change of configuration resets a session only where the protocol makes it unavoidable.
+//! 6. Nothing is accepted from or told to an external peer that policy does not name (RFC 8212), and
+//!    nobody may announce this node's own pod CIDRs, a node address or a Service CIDR to it.
+//!
+//! # RFCs
+//!
+//! | RFC | what | state |
+//! |---|---|---|
+//! | 4271 | BGP-4 | yes, without DelayOpen |
+//! | 6286 | AS-wide unique BGP identifier | yes |
+//! | 6608 | subcodes for FSM errors | yes |
+//! | 7606 | revised error handling for UPDATE | yes |
+//! | 4760, 2545 | multiprotocol; IPv6 unicast | yes |
+//! | 5492, 9072 | capabilities; extended optional parameters | yes |
+//! | 6793 | four-octet AS numbers | yes |
+//! | 2918 | route refresh | yes |
+//! | 8212 | default deny towards external peers | yes |
+//! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; well-known ones obeyed |
+//! | 4456 | route reflection | yes |
+//! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets accepted |
+//! | 2385 | TCP MD5 | yes |
+//! | 5082 | GTSM | yes |
+//! | 4724 | graceful restart | End-of-RIB only |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bgp;

@@ -1,1 +1,124 @@
-//! Where objects come from, and objects to Intent.
+//! Where objects come from, and how they become an [`Intent`](crate::speaker::intent::Intent).
+//!
+//! ```text
+//!  *.yaml ─► document ─► decode ─┐
+//!            (tree with lines)   ├─► objects::Object ─► objects::ObjectSet ─► intent::compile ─► Intent
+//!  API server ─► kube types ─────┘   (right by itself)                        (right together)   + network
+//!                                                                                               + warnings
+//! ```
+//!
+//! Two gates stand on that way. The first looks at one object alone: [`objects::Object`] can only be
+//! made from an object whose every field makes sense by itself, so an [`objects::ObjectSet`] holds
+//! nothing malformed. The second, [`intent::compile`], looks at them together from one node's point of
+//! view: selectors, overrides, Secrets that are referred to, sessions that would collide. It is a pure
+//! function; the same objects give the same Intent whatever order they came in.
+//!
+//! A source hands out whole `ObjectSet`s. The directory of manifests ([`manifests`], [`watch`]) is
+//! one; what it adds is only where something stands, so that an error names file, document and line.
+//! Whatever goes wrong at either gate leaves the consumer with the set or Intent it had before.
+//!
+//! This is the only room that knows `k8s-openapi` and `kube`. It opens no socket and touches no
+//! kernel route; of the core it knows prefixes and the Intent.
+
+use std::fmt;
+use std::path::PathBuf;
+
+mod decode;
+mod document;
+pub mod intent;
+pub mod manifests;
+pub mod objects;
+pub mod watch;
+
+pub use intent::{Compiled, NodeNetwork, compile};
+pub use manifests::{ManifestDirectory, Reading};
+pub use objects::ObjectSet;
+pub use watch::Watch;
+
+/// Why there is no new set of objects, or no Intent from it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Objects are malformed or contradict each other. Every finding is listed, one a line.
+    #[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n"))]
+    Objects(Vec<Finding>),
+    /// The manifests directory itself cannot be read.
+    #[error("manifests directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The manifests directory cannot be watched for changes.
+    #[error("watching manifests directory {}: {source}", path.display())]
+    Watch {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Something to say about one object: an error, or a warning where it is handed out as one.
+///
+/// Shown as `routers.yaml, document 2 (BgpPeer tor-a), line 14: spec.timers.hold: …`, or as
+/// `BgpPeer tor-a: spec.bfd: …` where the object's place is not known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Where the object was read; `None` when it did not come from a file.
+    pub place: Option<Place>,
+    /// Kind and name, such as `BgpPeer tor-a`; `None` when not even these could be read.
+    pub object: Option<String>,
+    /// Path of the field, such as `spec.timers.hold`; empty for the object as a whole.
+    pub field: String,
+    /// What there is to say.
+    pub text: String,
+}
+
+/// A place in a manifests directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// File name within the directory.
+    pub file: String,
+    /// Number of the document in the file, from 1; `None` for the file as a whole.
+    pub document: Option<usize>,
+    /// Line in the file, from 1.
+    pub line: Option<u32>,
+}
+
+impl Finding {
+    /// A finding about an object whose place is not known.
+    pub(crate) fn about(
+        object: impl Into<String>,
+        field: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Finding { place: None, object: Some(object.into()), field: field.into(), text: text.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.place, &self.object) {
+            (Some(place), object) => {
+                f.write_str(&place.file)?;
+                if let Some(document) = place.document {
+                    write!(f, ", document {document}")?;
+                }
+                if let Some(object) = object {
+                    write!(f, " ({object})")?;
+                }
+                if let Some(line) = place.line {
+                    write!(f, ", line {line}")?;
+                }
+                f.write_str(": ")?;
+            }
+            (None, Some(object)) => write!(f, "{object}: ")?,
+            (None, None) => {}
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.text)
+    }
+}

@@ -1,16 +1,111 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
+//!
+//! One thread runs everything: the [`driver`] owns the speaker and never waits for anybody; around it
+//! are tasks for each connection, for the listening sockets, for writing and for watching kernel
+//! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
+//! bounded queue of [`input::Input`]s.
 
+mod clock;
+mod configuration;
+mod connections;
+mod driver;
 pub mod http;
+mod input;
+mod listeners;
 pub mod log;
 pub mod metrics;
+mod node;
 pub mod options;
+mod routes;
+mod source;
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+pub use node::NODE_FILE;
 pub use options::Options;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::info;
 
-/// Runs the daemon until it is asked to stop.
+use crate::api;
+use crate::cluster::ManifestDirectory;
+use crate::kernel::Netlink;
+use crate::kernel::routes::Ownership;
+use clock::Clock;
+use configuration::Configuration;
+use driver::Driver;
+use http::{Readiness, Sight};
+use metrics::Manifests;
+use source::Look;
+
+/// Inputs that may wait for the driver before their senders do.
+const QUEUE: usize = 1024;
+/// Our routes until a configuration says otherwise.
+const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
+
+/// Runs the daemon until SIGTERM or SIGINT. Kernel routes stay when it ends: `routelet cleanup`
+/// removes them.
 ///
 /// # Errors
-/// The daemon could not start.
-pub async fn run(_: Options) -> anyhow::Result<()> {
-    todo!()
+/// The daemon could not start, or a part without which it is of no use has ended.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    log::init(options.log_format)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let api = api::Listener::bind(&options.api_socket)?;
+    let http = tokio::net::TcpListener::bind(options.metrics_listen)
+        .await
+        .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
+    let manifests = ManifestDirectory::new(&options.manifests).watch()?;
+    let netlink = Arc::new(Netlink::open()?);
+    info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
+
+    let (inputs, queue) = mpsc::channel(QUEUE);
+    let (changes, changes_to_write) = mpsc::unbounded_channel();
+    let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
+    let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
+    let (readiness, readiness_seen) = watch::channel(not_configured);
+    let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
+    let (stop, stopped) = oneshot::channel();
+    let source = Arc::new(Look::new(inputs.clone()));
+
+    tokio::spawn(routes::write(netlink.clone(), owned.clone(), changes_to_write, inputs.clone()));
+    tokio::spawn(routes::watch(netlink.clone(), owned, inputs.clone()));
+    let configuration = Configuration {
+        node_name: options.node_name,
+        state_dir: options.state_dir,
+        netlink,
+        ownership,
+        manifests: manifests_told,
+        inputs: inputs.clone(),
+    };
+    let mut configuration = tokio::spawn(configuration.follow(manifests));
+    let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
+    let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
+    let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
+    let driver = Driver::new(seed(), Clock::start(), (inputs, queue), changes, readiness);
+    let mut driver = tokio::spawn(driver.run(stopped));
+
+    tokio::select! {
+        _ = terminate.recv() => info!("asked to terminate"),
+        _ = interrupt.recv() => info!("interrupted"),
+        ended = &mut driver => bail!("the driver has ended: {ended:?}"),
+        ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
+        ended = &mut api => bail!("the API has ended: {ended:?}"),
+        ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
+    }
+    drop(stop);
+    driver.await.context("taking leave of the peers")?;
+    api.abort();
+    // The socket file goes with its server.
+    let _ = api.await;
+    Ok(())
+}
+
+/// A number that differs from start to start and from node to node, for the jitter of timers.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

@@ -28,6 +28,10 @@ pub struct Fib {
     dirty: BTreeSet<Key>,
     /// Entries that wait for another try.
     retries: BTreeSet<(Instant, Key)>,
+    /// Entries with a change in flight.
+    in_flight: usize,
+    /// Entries whose last change was refused.
+    refused: usize,
     failures: u64,
 }
 
@@ -122,9 +126,9 @@ impl Fib {
     /// Forgets what the kernel holds, because routes now belong in another table or bear another
     /// protocol number: everything desired will be installed again.
     pub fn forget_installed(&mut self) {
-        self.entries.retain(|_, entry| entry.desired.is_some());
         for (key, entry) in &mut self.entries {
             entry.installed = None;
+            entry.stale = false;
             self.dirty.insert(*key);
         }
     }
@@ -141,12 +145,15 @@ impl Fib {
                 continue;
             }
             if entry.desired == entry.installed {
+                // A desire that was refused may have been given up, or the kernel holds it by now.
+                self.refused -= usize::from(entry.refusal.take().is_some());
                 if entry.desired.is_none() {
                     self.entries.remove(&key);
                 }
                 continue;
             }
             entry.in_flight = Some(entry.desired.clone());
+            self.in_flight += 1;
             let (prefix, metric) = key;
             match entry.desired.clone() {
                 Some(target) => installs.push(Change::Install(Route { prefix, target, metric })),
@@ -165,6 +172,8 @@ impl Fib {
         };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Some(asked) = entry.in_flight.take() else { return };
+        self.in_flight -= 1;
+        self.refused -= usize::from(entry.refusal.is_some());
         match result {
             Ok(()) => {
                 entry.installed = asked;
@@ -174,6 +183,7 @@ impl Fib {
             }
             Err(reason) => {
                 self.failures += 1;
+                self.refused += 1;
                 entry.refusal = Some(reason);
                 if entry.desired != asked {
                     self.dirty.insert(key);

@@ -42,7 +42,7 @@ impl Netlink {
         match self.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
             Err(refusal) if refusal.is(nix::Error::EEXIST) => Ok(()),
             Err(refusal) => {
-                Err(self.link_error(format_args!("add address {address} to"), index, refusal).await)
+                Err(self.link_error(format!("add address {address} to"), index, refusal).await)
             }
             Ok(()) => Ok(()),
         }
@@ -56,7 +56,7 @@ impl Netlink {
         match self.change(RouteNetlinkMessage::DelAddress(message(index, address)), 0).await {
             Err(refusal) if refusal.is(nix::Error::EADDRNOTAVAIL) => Ok(()),
             Err(refusal) => {
-                Err(self.link_error(format_args!("remove address {address} from"), index, refusal).await)
+                Err(self.link_error(format!("remove address {address} from"), index, refusal).await)
             }
             Ok(()) => Ok(()),
         }

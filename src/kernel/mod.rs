@@ -8,12 +8,17 @@ pub mod addresses;
 pub mod links;
 pub mod netlink;
 pub mod netns;
+pub mod port_holder;
 mod route_message;
 pub mod routes;
 pub mod socket;
+mod sys;
+pub mod sysctl;
+pub mod watch;
 
 pub use netlink::Netlink;
 pub use netns::NetNs;
+pub use watch::Watch;
 
 use crate::prefix::Prefix;
 
@@ -35,6 +40,14 @@ pub enum Error {
         what: String,
         /// The kernel's answer.
         source: std::io::Error,
+    },
+    /// Another listener has the address.
+    #[error("listen on {address}: {holder}")]
+    PortTaken {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// Who has it.
+        holder: port_holder::Holder,
     },
     /// Somebody else's route stands where ours would go. It has been left alone.
     #[error("install {prefix} metric {metric}: there is a route already, made by {owner}")]

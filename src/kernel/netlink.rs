@@ -34,6 +34,8 @@ const EXPLANATION: u16 = 1;
 #[derive(Debug)]
 pub struct Netlink {
     connection: ConnectionHandle<RouteNetlinkMessage>,
+    /// What the kernel knows the socket by.
+    port: u32,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -43,9 +45,9 @@ impl Netlink {
     /// # Errors
     /// The socket could not be opened.
     pub fn open() -> Result<Netlink, Error> {
-        let (driver, connection) =
+        let (driver, connection, port) =
             connect().map_err(Error::system(|| "open a routing netlink socket".to_owned()))?;
-        Ok(Netlink { connection, task: tokio::spawn(driver) })
+        Ok(Netlink { connection, port, task: tokio::spawn(driver) })
     }
 
     /// Connects in the given namespace.
@@ -54,6 +56,11 @@ impl Netlink {
     /// The namespace could not be entered or the socket not be opened.
     pub fn open_in(namespace: &NetNs) -> Result<Netlink, Error> {
         namespace.enter(Netlink::open)?
+    }
+
+    /// The number that the kernel puts on news of what this conversation did.
+    pub(super) fn port(&self) -> u32 {
+        self.port
     }
 
     /// Asks for a change, which the kernel makes or refuses.
@@ -133,12 +140,13 @@ impl Drop for Netlink {
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 
 /// Opens and configures the socket, in the calling thread's namespace.
-fn connect() -> io::Result<(impl Future<Output = ()> + Send + 'static, ConnectionHandle<RouteNetlinkMessage>)>
-{
+fn connect()
+-> io::Result<(impl Future<Output = ()> + Send + 'static, ConnectionHandle<RouteNetlinkMessage>, u32)> {
     let (mut driver, connection, mut unsolicited) = rtnetlink::proto::new_connection(NETLINK_ROUTE)?;
     driver.set_forward_ack(true);
     driver.set_forward_done(true);
     let socket = driver.socket_mut().socket_mut();
+    let port = socket.bind_auto()?.port_number();
     // Explanations in place of copies of what was refused (Linux 4.12).
     socket.set_cap_ack(true)?;
     socket.set_ext_ack(true)?;
@@ -152,7 +160,7 @@ fn connect() -> io::Result<(impl Future<Output = ()> + Send + 'static, Connectio
             _ = unsolicited.next() => tracing::error!("a netlink socket lost replies"),
         }
     };
-    Ok((drive, connection))
+    Ok((drive, connection, port))
 }
 
 fn request(message: RouteNetlinkMessage, flags: u16) -> Message {

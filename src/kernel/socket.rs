@@ -1,8 +1,28 @@
-//! TCP sockets as BGP needs them: MD5 keys (RFC 2385), TTL (RFC 5082), source addresses, backlog.
+//! TCP sockets as BGP needs them: MD5 keys (RFC 2385), TTL (RFC 5082), source addresses, backlog,
+//! and the traffic class of network control (RFC 4594 §3.2).
+//!
+//! Everything that the first segment must carry is set before there is one.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
-use super::Error;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::{Error, port_holder, sys};
+use crate::prefix::Prefix;
+
+/// Connections that may wait to be accepted. A thousand nodes that start together should not wait
+/// for one another's retransmissions. The kernel caps it at `net.core.somaxconn`, 4,096 by default.
+const BACKLOG: i32 = 4096;
+
+/// DSCP CS6, network control, in the place it has in the traffic class octet.
+const NETWORK_CONTROL: u32 = 48 << 2;
+
+/// TTL of what a listener answers with before a connection is accepted. A peer that applies RFC 5082
+/// would drop anything less, and one that does not is indifferent.
+const LISTENER_TTL: u8 = 255;
 
 /// What a session's socket must have before the first SYN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,38 +41,129 @@ pub struct Options {
 ///
 /// # Errors
 /// A socket option was refused, or the connection failed.
-pub async fn connect(remote: SocketAddr, options: &Options) -> Result<tokio::net::TcpStream, Error> {
-    let _ = (remote, options);
-    todo!()
+pub async fn connect(remote: SocketAddr, options: &Options) -> Result<TcpStream, Error> {
+    let socket = prepare(remote, options)?;
+    socket.connect(remote).await.map_err(Error::system(|| format!("connect to {remote}")))
 }
 
 /// Listens with address reuse, a backlog of 4,096, and IPv6 alone on an IPv6 address.
 ///
 /// # Errors
-/// The address is taken (the error says so plainly) or not local, or the port is privileged.
-pub fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, Error> {
-    let _ = address;
-    todo!()
+/// The address is taken (the error says so plainly, and by whom where that can be seen) or not
+/// local, or the port is privileged.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let step = |step: &'static str| Error::system(move || format!("listen on {address}: {step}"));
+    let socket = open(address).map_err(step("open a socket"))?;
+    socket.set_reuse_address(true).map_err(step("allow address reuse"))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true).map_err(step("leave IPv4 alone"))?;
+    }
+    set_outgoing_ttl(&socket, LISTENER_TTL).map_err(step("set the TTL"))?;
+    socket.bind(&address.into()).map_err(|error| refused(address, error))?;
+    // Binding may succeed beside another listener that allows reuse; listening then fails.
+    socket.listen(BACKLOG).map_err(|error| refused(address, error))?;
+    TcpListener::from_std(socket.into()).map_err(step("register with the runtime"))
 }
 
 /// Sets or, with `None`, removes the MD5 key that a listening socket asks of `peer`.
 ///
 /// # Errors
-/// The kernel lacks TCP MD5.
-pub fn set_md5_key(
-    listener: &tokio::net::TcpListener,
-    peer: IpAddr,
-    key: Option<&[u8]>,
-) -> Result<(), Error> {
-    let _ = (listener, peer, key);
-    todo!()
+/// The kernel lacks TCP MD5, the key is longer than 80 octets, or the listener is of the other
+/// family.
+pub fn set_md5_key(listener: &TcpListener, peer: IpAddr, key: Option<&[u8]>) -> Result<(), Error> {
+    set_key(listener, peer, None, key).map_err(Error::system(|| format!("set the TCP MD5 key of {peer}")))
+}
+
+/// The same for every address of a range. A key for one address takes precedence, a longer prefix
+/// before a shorter.
+///
+/// # Errors
+/// As [`set_md5_key`].
+pub fn set_md5_key_of_range(listener: &TcpListener, range: Prefix, key: Option<&[u8]>) -> Result<(), Error> {
+    set_key(listener, range.address(), Some(range.length()), key)
+        .map_err(Error::system(|| format!("set the TCP MD5 key of {range}")))
 }
 
 /// Sets the TTLs on an accepted connection.
 ///
 /// # Errors
 /// A socket option was refused.
-pub fn set_ttl(stream: &tokio::net::TcpStream, options: &Options) -> Result<(), Error> {
-    let _ = (stream, options);
-    todo!()
+pub fn set_ttl(stream: &TcpStream, options: &Options) -> Result<(), Error> {
+    set_ttls(&SockRef::from(stream), options)
+        .map_err(Error::system(|| "set the TTL of an accepted connection".to_owned()))
+}
+
+/// A socket that is ready to connect, with everything set that the SYN must carry.
+fn prepare(remote: SocketAddr, options: &Options) -> Result<TcpSocket, Error> {
+    let step = |step: &'static str| Error::system(move || format!("connect to {remote}: {step}"));
+    let socket = open(remote).map_err(step("open a socket"))?;
+    set_ttls(&socket, options).map_err(step("set the TTL"))?;
+    if let Some(key) = &options.md5_key {
+        sys::set_md5_key(&socket, remote.ip(), None, key).map_err(step("set the TCP MD5 key"))?;
+    }
+    if let Some(source) = options.source {
+        let mut local = SocketAddr::new(source, 0);
+        if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut local, remote) {
+            // A link-local address means nothing without its link, and both are on the same.
+            if local.ip().is_unicast_link_local() {
+                local.set_scope_id(remote.scope_id());
+            }
+        }
+        socket
+            .bind(&local.into())
+            .map_err(Error::system(|| format!("connect to {remote}: use source address {source}")))?;
+    }
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// A socket of the address's family, with what every BGP socket has. Accepted ones inherit it.
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    match address {
+        SocketAddr::V4(_) => socket.set_tos_v4(NETWORK_CONTROL)?,
+        SocketAddr::V6(_) => socket.set_tclass_v6(NETWORK_CONTROL)?,
+    }
+    Ok(socket)
+}
+
+fn set_key(
+    listener: &TcpListener,
+    peer: IpAddr,
+    prefix_length: Option<u8>,
+    key: Option<&[u8]>,
+) -> io::Result<()> {
+    match sys::set_md5_key(listener.as_fd(), peer, prefix_length, key.unwrap_or_default()) {
+        // There was none to remove.
+        Err(error) if key.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn set_ttls(socket: &Socket, options: &Options) -> io::Result<()> {
+    if let Some(ttl) = options.ttl {
+        set_outgoing_ttl(socket, ttl)?;
+    }
+    match (options.min_ttl, is_ipv6(socket)?) {
+        (None, _) => Ok(()),
+        (Some(least), false) => sys::set_min_ttl(socket, least),
+        (Some(least), true) => sys::set_min_hop_limit(socket, least),
+    }
+}
+
+fn set_outgoing_ttl(socket: &Socket, ttl: u8) -> io::Result<()> {
+    if is_ipv6(socket)? { socket.set_unicast_hops_v6(ttl.into()) } else { socket.set_ttl_v4(ttl.into()) }
+}
+
+fn is_ipv6(socket: &Socket) -> io::Result<bool> {
+    Ok(socket.domain()? == Domain::IPV6)
+}
+
+/// Why an address could not be had.
+fn refused(address: SocketAddr, error: io::Error) -> Error {
+    let holder = (error.kind() == io::ErrorKind::AddrInUse).then(|| port_holder::find(address)).flatten();
+    match holder {
+        Some(holder) => Error::PortTaken { address, holder },
+        None => Error::system(|| format!("listen on {address}"))(error),
+    }
 }

@@ -10,7 +10,7 @@ use super::local::AGGREGATE_METRIC;
 use super::peer::{Peer, session_config};
 use super::sessions::import;
 use crate::bgp::session::cease;
-use crate::fib::Target;
+use crate::fib::{Fib, Target};
 use crate::rib::{PeerId, Source};
 use crate::time::Instant;
 
@@ -39,6 +39,17 @@ impl Speaker {
         }
         self.configure_fib(&old, &new);
         self.originate_what_is_deliverable();
+    }
+
+    /// Takes leave of every peer. Kernel routes stay: a daemon that is being replaced must not stop
+    /// the packets.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.now = now;
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.stop_sessions(id, cease::SHUTDOWN, "the daemon is stopping");
+        }
+        self.fib = Fib::default();
+        self.intent = None;
     }
 
     fn configure_first_time(&mut self) {

@@ -114,7 +114,10 @@ impl Speaker {
     /// Takes what the kernel holds of ours now, and puts right what differs from what should be.
     pub fn handle_kernel_dump(&mut self, now: Instant, routes: Vec<Route>) {
         self.now = now;
-        self.fib.handle_dump(routes, self.sweep_at.is_some());
+        // Before there is a configuration, nothing is known to be wrong.
+        if self.intent.is_some() {
+            self.fib.handle_dump(routes, self.sweep_at.is_some());
+        }
     }
 
     /// Routes belong in another table, or bear another protocol number, than before.

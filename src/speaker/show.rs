@@ -65,6 +65,11 @@ impl Speaker {
         self.fib.entries().map(view).collect()
     }
 
+    /// Whether there is a configuration.
+    pub fn is_configured(&self) -> bool {
+        self.intent.is_some()
+    }
+
     /// Whether the kernel holds everything that is desired, as far as we know.
     pub fn fib_in_step(&self) -> bool {
         self.fib.is_in_step()

@@ -1,6 +1,10 @@
 //! The kernel room against the real kernel, in network namespaces that each test makes for itself
 //! and that vanish with it. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod links;
 mod rig;
 mod routes;
+mod sockets;
+mod watch;

@@ -12,6 +12,9 @@ pub async fn namespace() -> (NetNs, Netlink) {
         "the kernel tests make network namespaces and must run as root: sudo -E cargo test --test kernel"
     );
     let namespace = NetNs::create().unwrap();
+    // Duplicate detection would change addresses a second after everything has seemed settled.
+    let setting = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    namespace.enter(|| std::fs::write(setting, "0")).unwrap().unwrap();
     let netlink = Netlink::open_in(&namespace).unwrap();
     let loopback = netlink.link("lo").await.unwrap().unwrap();
     netlink.set_up(loopback.index, true).await.unwrap();

@@ -1,0 +1,180 @@
+//! Objects to Intent: what all objects together mean for one node. A pure function.
+//!
+//! [`settings`] lays the `BgpConfiguration`s that select a node over each other; [`mesh`] derives the
+//! sessions among the nodes from that; [`peer`] adds what `BgpPeer`s ask for. What the objects ask and
+//! the daemon cannot do yet becomes a warning that names the field, never silence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+mod mesh;
+mod peer;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use self::settings::Settings;
+use super::objects::{Node, ObjectSet};
+use super::{Error, Finding};
+use crate::prefix::Prefix;
+use crate::speaker::intent::{Intent, Listen, PeerIntent};
+
+/// Everything that the objects mean for one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// What the speaker is to do.
+    pub intent: Intent,
+    /// What the node's pod network is to look like.
+    pub network: NodeNetwork,
+    /// What is asked for and not done, or likely not meant. Sorted, without duplicates.
+    pub warnings: Vec<Finding>,
+}
+
+/// The pod network of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeNetwork {
+    /// Name of the bridge that pods are attached to.
+    pub bridge: String,
+    /// MTU of bridge and pods in octets; that of the path if `None`.
+    pub mtu: Option<u32>,
+    /// Prefixes that pods get their addresses from.
+    pub pod_cidrs: Vec<Prefix>,
+}
+
+/// Derives the Intent of the node `node_name`.
+///
+/// # Errors
+/// There is no such node, or objects contradict each other or refer to what does not exist; all such
+/// findings are in the error.
+pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> {
+    let Some(node) = objects.nodes.get(node_name) else {
+        return Err(Error::Objects(vec![no_such_node(objects, node_name)]));
+    };
+    let mut findings = Findings::default();
+    let own = Settings::of(objects, node_name, node, &mut findings.errors);
+    findings.warnings.extend(own.warnings.iter().cloned());
+    let others = other_nodes(objects, node_name, &mut findings);
+    let local = Local { name: node_name, node, settings: &own, others: &others };
+    local.check(&mut findings);
+
+    let mut peers = peer::sessions(&local, objects, &mut findings);
+    mesh::add_sessions(&local, &mut peers, &mut findings);
+    let warnings = findings.finish()?;
+
+    let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
+    let intent = Intent {
+        node_name: node_name.to_owned(),
+        asn: own.asn,
+        router_id: own.router_id,
+        addresses: node.addresses.clone(),
+        pod_cidrs: node.pod_cidrs.clone(),
+        protected: (node.pod_cidrs.iter().copied())
+            .chain(addresses.map(|address| Prefix::host(*address)))
+            .chain(own.service_cidrs.iter().copied())
+            .collect(),
+        listen: Listen { port: own.listen.port, addresses: own.listen.addresses.clone() },
+        fib: own.fib.clone(),
+        cluster_id: own.cluster_id,
+        peers,
+    };
+    let network = NodeNetwork { bridge: own.bridge.clone(), mtu: own.mtu, pod_cidrs: node.pod_cidrs.clone() };
+    Ok(Compiled { intent, network, warnings })
+}
+
+/// The node an Intent is made for, and the others as seen from it.
+struct Local<'a> {
+    name: &'a str,
+    node: &'a Node,
+    settings: &'a Settings,
+    /// Every other node by name, with the settings that hold for it.
+    others: &'a BTreeMap<&'a str, (&'a Node, Settings)>,
+}
+
+/// Gathers what there is to say until everything has been looked at.
+#[derive(Default)]
+struct Findings {
+    errors: Vec<Finding>,
+    warnings: BTreeSet<Finding>,
+}
+
+impl Findings {
+    fn error(&mut self, object: impl Into<String>, field: &str, text: impl Into<String>) {
+        self.errors.push(Finding::about(object, field, text));
+    }
+
+    fn warning(&mut self, object: impl Into<String>, field: &str, text: impl Into<String>) {
+        self.warnings.insert(Finding::about(object, field, text));
+    }
+
+    fn finish(self) -> Result<Vec<Finding>, Error> {
+        if self.errors.is_empty() {
+            Ok(self.warnings.into_iter().collect())
+        } else {
+            Err(Error::Objects(self.errors))
+        }
+    }
+}
+
+fn no_such_node(objects: &ObjectSet, name: &str) -> Finding {
+    let names: Vec<&str> = objects.nodes.keys().map(String::as_str).collect();
+    let known =
+        if names.is_empty() { "there is none at all".into() } else { format!("known: {}", names.join(", ")) };
+    Finding::about(format!("Node {name}"), "", format!("there is no such Node; {known}"))
+}
+
+/// The other nodes. One whose own configuration contradicts itself has no part in the mesh until that
+/// is mended, but keeps nobody else from working.
+fn other_nodes<'a>(
+    objects: &'a ObjectSet,
+    own: &str,
+    findings: &mut Findings,
+) -> BTreeMap<&'a str, (&'a Node, Settings)> {
+    let mut others = BTreeMap::new();
+    for (name, node) in objects.nodes.iter().filter(|(name, _)| *name != own) {
+        let mut errors = vec![];
+        let mut settings = Settings::of(objects, name, node, &mut errors);
+        if !errors.is_empty() {
+            findings.warnings.extend(errors);
+            settings.mesh = None;
+        }
+        others.insert(name.as_str(), (node, settings));
+    }
+    others
+}
+
+impl Local<'_> {
+    /// Notes where the node stands in another's way.
+    fn check(&self, findings: &mut Findings) {
+        let object = format!("Node {}", self.name);
+        for (name, (other, settings)) in self.others {
+            if settings.router_id == self.settings.router_id {
+                let text = format!("has the BGP identifier {} that Node {name} has too", settings.router_id);
+                findings.warning(&object, "", text);
+            }
+            for own in &self.node.pod_cidrs {
+                for theirs in other.pod_cidrs.iter().filter(|p| p.contains(*own) || own.contains(**p)) {
+                    let text = format!("{own} overlaps {theirs} of Node {name}");
+                    findings.warning(&object, "spec.podCIDRs", text);
+                }
+            }
+            for address in self.node.addresses.iter().filter(|address| other.addresses.contains(address)) {
+                findings.error(
+                    &object,
+                    "status.addresses",
+                    format!("{address} is an address of Node {name} too"),
+                );
+            }
+        }
+    }
+
+    /// Pod CIDRs of every other node.
+    fn other_pod_cidrs(&self) -> impl Iterator<Item = Prefix> {
+        self.others.values().flat_map(|(node, _)| node.pod_cidrs.iter().copied())
+    }
+}
+
+/// Whether two sessions could not be told apart: the same remote address, and local ones that are the
+/// same or may be.
+fn collide(a: &PeerIntent, b: &PeerIntent) -> bool {
+    let sources_overlap = a.source == b.source || a.source.is_none() || b.source.is_none();
+    a.address == b.address && a.interface == b.interface && sources_overlap
+}

@@ -1,0 +1,125 @@
+//! Sessions among the nodes: `mesh: full`, and `mesh: reflectors` (RFC 4456).
+//!
+//! Both ends derive the same session from the same objects without talking to each other, so every
+//! rule here must come out alike seen from either side: whether there is a session, between which
+//! addresses, and what crosses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::settings::{Role, Settings};
+use super::{Findings, Local, collide};
+use crate::cluster::objects::Node;
+use crate::prefix::{Family, Prefix};
+use crate::speaker::intent::{Distance, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers};
+
+/// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
+/// address of a node takes the place of the mesh session with it.
+pub(super) fn add_sessions(
+    local: &Local<'_>,
+    peers: &mut BTreeMap<String, PeerIntent>,
+    findings: &mut Findings,
+) {
+    check_reflectors(local, findings);
+    let configured: BTreeMap<IpAddr, String> =
+        peers.iter().map(|(name, peer)| (peer.address, name.clone())).collect();
+    for (name, (node, settings)) in local.others {
+        let Some((import, export)) = exchanged(local, node, settings) else { continue };
+        if node.addresses.iter().any(|address| configured.contains_key(address)) {
+            continue;
+        }
+        let Some((source, address)) = endpoints((local.name, local.node), (name, node)) else {
+            let text =
+                format!("shares no address family with Node {}, so that no session is possible", local.name);
+            findings.warning(format!("Node {name}"), "status.addresses", text);
+            continue;
+        };
+        let peer = PeerIntent {
+            import,
+            export,
+            families: common_families(local.node, node).collect(),
+            ..session(local, settings, source, address)
+        };
+        if let Some(configured) = peers.get(*name) {
+            let text = format!("is also the name of the mesh session with Node {name}");
+            let same = collide(configured, &peer);
+            debug_assert!(!same, "a BgpPeer with a node's address was seen to above");
+            findings.error(format!("BgpPeer {name}"), "metadata.name", text);
+            continue;
+        }
+        peers.insert((*name).to_owned(), peer);
+    }
+}
+
+/// A mesh session, but for what it exchanges.
+fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr) -> PeerIntent {
+    let internal = theirs.asn == local.settings.asn;
+    PeerIntent {
+        origin: PeerOrigin::Mesh,
+        address,
+        interface: None,
+        port: theirs.listen.port,
+        asn: RemoteAs::Exactly(theirs.asn),
+        // The other side knows us by this address, and would refuse us under another.
+        source: Some(source),
+        families: BTreeSet::new(),
+        timers: Timers::default(),
+        password: None,
+        // Nodes of one cluster may be routers apart also where they are in different ASes.
+        distance: if internal { Distance::Default } else { Distance::Multihop(255) },
+        passive: theirs.listen.addresses.is_empty(),
+        import: Policy::default(),
+        export: Policy::default(),
+        export_communities: vec![],
+        route_reflector_client: internal
+            && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
+        next_hop_self: false,
+        max_prefixes: None,
+    }
+}
+
+/// Import and export policy of the session with another node; `None` where there is no session.
+///
+/// Pod CIDRs and nothing else. A node that reflects passes on what is not its own, so towards and from
+/// it there are those of all nodes.
+fn exchanged(local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Policy, Policy)> {
+    use Role::{Client, Full, Reflector};
+    let own = || exactly(local.node.pod_cidrs.iter().copied());
+    let peers = || exactly(node.pod_cidrs.iter().copied());
+    let others = || exactly(local.other_pod_cidrs());
+    let all = || exactly(local.node.pod_cidrs.iter().copied().chain(local.other_pod_cidrs()));
+    match (local.settings.mesh?, theirs.mesh?) {
+        (Full, Full) => Some((peers(), own())),
+        (Reflector, Client) => Some((peers(), all())),
+        (Client, Reflector) => Some((others(), own())),
+        (Reflector, Reflector) => Some((others(), all())),
+        (Client, Client) | (Full, Reflector | Client) | (Reflector | Client, Full) => None,
+    }
+}
+
+fn exactly(prefixes: impl Iterator<Item = Prefix>) -> Policy {
+    Policy { accept: prefixes.map(PrefixRule::exactly).collect() }
+}
+
+/// Local and remote address of the session between two nodes: of the first family that both have. The
+/// order is that of the node whose name sorts first, for both sides must choose alike.
+fn endpoints(own: (&str, &Node), other: (&str, &Node)) -> Option<(IpAddr, IpAddr)> {
+    let first = if own.0 < other.0 { own.1 } else { other.1 };
+    let families = first.addresses.iter().map(|address| Family::of(*address));
+    families.into_iter().find_map(|family| Some((own.1.address(family)?, other.1.address(family)?)))
+}
+
+/// Families that can be exchanged: a next hop is needed on either side.
+fn common_families(own: &Node, other: &Node) -> impl Iterator<Item = Family> {
+    let both = |family: &Family| own.address(*family).is_some() && other.address(*family).is_some();
+    Family::ALL.into_iter().filter(both)
+}
+
+/// Clients without a reflector talk to nobody.
+fn check_reflectors(local: &Local<'_>, findings: &mut Findings) {
+    let reflectors = local.others.values().any(|(_, settings)| settings.mesh == Some(Role::Reflector));
+    if local.settings.mesh == Some(Role::Client) && !reflectors {
+        let text = "is a client, but no Node is a reflector: spec.reflectors.nodeSelector matches none";
+        findings.warning(format!("Node {}", local.name), "", text);
+    }
+}

@@ -1,0 +1,216 @@
+//! Sessions that `BgpPeer` objects ask for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Findings, Local, collide};
+use crate::cluster::objects::bgp_peer::{AcceptRule, BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
+use crate::cluster::objects::values::PeerAsn;
+use crate::cluster::objects::{ObjectSet, selector};
+use crate::prefix::Family;
+use crate::speaker::intent::{
+    Distance, Password, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+};
+
+/// The sessions of all `BgpPeer`s that select this node.
+pub(super) fn sessions(
+    local: &Local<'_>,
+    objects: &ObjectSet,
+    findings: &mut Findings,
+) -> BTreeMap<String, PeerIntent> {
+    let mut peers: BTreeMap<String, PeerIntent> = BTreeMap::new();
+    for (name, spec) in &objects.peers {
+        if spec
+            .node_selector
+            .as_ref()
+            .is_some_and(|selector| !selector::matches(selector, &local.node.labels))
+        {
+            continue;
+        }
+        let subject = Subject { name, spec, local };
+        if let Some(peer) = subject.session(objects, findings) {
+            peers.insert(name.clone(), peer);
+        }
+    }
+    report_collisions(&peers, findings);
+    peers
+}
+
+/// Two sessions that differ in nothing the network shows are one too many.
+fn report_collisions(peers: &BTreeMap<String, PeerIntent>, findings: &mut Findings) {
+    let mut by_address: BTreeMap<IpAddr, Vec<(&String, &PeerIntent)>> = BTreeMap::new();
+    for (name, peer) in peers {
+        let earlier = by_address.entry(peer.address).or_default();
+        for (first, _) in earlier.iter().filter(|(_, other)| collide(peer, other)) {
+            let text =
+                format!("{} is also the address of BgpPeer {first}, from the same source", peer.address);
+            findings.error(format!("BgpPeer {name}"), "spec.address", text);
+        }
+        earlier.push((name, peer));
+    }
+}
+
+/// One `BgpPeer` on one node.
+struct Subject<'a> {
+    name: &'a str,
+    spec: &'a BgpPeerSpec,
+    local: &'a Local<'a>,
+}
+
+impl Subject<'_> {
+    fn object(&self) -> String {
+        format!("BgpPeer {}", self.name)
+    }
+
+    /// The session; `None` where there can be none, which has been said then.
+    fn session(&self, objects: &ObjectSet, findings: &mut Findings) -> Option<PeerIntent> {
+        let spec = self.spec;
+        let address = self.address(findings)?;
+        self.warn_of_unsupported(findings);
+        let asn = self.asn(findings);
+        let (import, export) = (spec.import.as_ref(), spec.export.as_ref());
+        let communities = export.and_then(|export| export.communities.as_ref());
+        Some(PeerIntent {
+            origin: PeerOrigin::Configured,
+            address,
+            interface: spec.interface.as_ref().map(|interface| interface.as_str().to_owned()),
+            port: spec.port.map_or(179, |port| port.get()),
+            asn,
+            source: spec.source_address,
+            families: self.families(address),
+            timers: timers(spec.timers.as_ref()),
+            password: spec.password_secret_ref.as_ref().and_then(|key| self.password(key, objects, findings)),
+            distance: match (&spec.ttl_security, spec.multihop) {
+                (Some(security), _) => Distance::Security(security.hops.get()),
+                (None, Some(hops)) => Distance::Multihop(hops.get()),
+                (None, None) => Distance::Default,
+            },
+            passive: spec.passive.unwrap_or(false),
+            import: policy(import.and_then(|import| import.accept.as_deref())),
+            export: policy(export.and_then(|export| export.accept.as_deref())),
+            export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
+            route_reflector_client: spec.route_reflector_client.unwrap_or(false),
+            next_hop_self: spec.next_hop_self.unwrap_or(false),
+            max_prefixes: self.max_prefixes(findings),
+        })
+    }
+
+    fn address(&self, findings: &mut Findings) -> Option<IpAddr> {
+        let Some(address) = self.spec.address else {
+            let field = if self.spec.range.is_some() { "spec.range" } else { "spec.interface" };
+            findings.warning(self.object(), field, "not supported yet; the peer is left out");
+            return None;
+        };
+        if self.local.node.addresses.contains(&address) {
+            let text = format!(
+                "{address} is an address of Node {} itself; the peer is left out here",
+                self.local.name
+            );
+            findings.warning(self.object(), "spec.address", text);
+            return None;
+        }
+        Some(address)
+    }
+
+    fn asn(&self, findings: &mut Findings) -> RemoteAs {
+        let asn = match self.spec.asn {
+            PeerAsn::Number(asn) => RemoteAs::Exactly(asn.value()),
+            PeerAsn::External => RemoteAs::External,
+            PeerAsn::Internal => RemoteAs::Internal,
+        };
+        let local = self.local.settings.asn;
+        let external = match asn {
+            RemoteAs::Exactly(asn) => asn != local,
+            RemoteAs::External => true,
+            RemoteAs::Internal => false,
+        };
+        if external && self.spec.route_reflector_client == Some(true) {
+            let text = format!("only an internal peer can be a client (RFC 4456), and we are AS {local}");
+            findings.error(self.object(), "spec.routeReflectorClient", text);
+        }
+        asn
+    }
+
+    /// The families asked for, or those there can be a next hop for.
+    fn families(&self, address: IpAddr) -> BTreeSet<Family> {
+        match &self.spec.families {
+            Some(families) => families.iter().copied().map(Family::from).collect(),
+            None => self.local.node.addresses.iter().copied().chain([address]).map(Family::of).collect(),
+        }
+    }
+
+    /// The key of the session. A peer that is to have one must not come up without, so whatever keeps
+    /// it from being found is an error of the whole.
+    fn password(&self, key: &SecretKey, objects: &ObjectSet, findings: &mut Findings) -> Option<Password> {
+        const FIELD: &str = "spec.passwordSecretRef";
+        let SecretKey { name, key } = key;
+        let Some(secret) = objects.secrets.get(name) else {
+            findings.error(
+                self.object(),
+                FIELD,
+                format!("there is no Secret {name} (wanted: its key {key})"),
+            );
+            return None;
+        };
+        let Some(value) = secret.value(key) else {
+            let keys = secret.keys().collect::<Vec<_>>().join(", ");
+            let has = if keys.is_empty() { "is empty".into() } else { format!("has {keys}") };
+            findings.error(self.object(), FIELD, format!("Secret {name} has no key {key}; it {has}"));
+            return None;
+        };
+        if value.last().is_some_and(u8::is_ascii_whitespace) {
+            let text =
+                format!("key {key} of Secret {name} ends in white space, which is part of the password");
+            findings.warning(self.object(), FIELD, text);
+        }
+        let password = Password::new(value);
+        if password.is_none() {
+            let (octets, most) = (value.len(), Password::MAX_LENGTH);
+            let text =
+                format!("key {key} of Secret {name} has {octets} octets; a TCP MD5 key has 1 to {most}");
+            findings.error(self.object(), FIELD, text);
+        }
+        password
+    }
+
+    fn max_prefixes(&self, findings: &mut Findings) -> Option<u32> {
+        let limit = self.spec.import.as_ref()?.max_prefixes.as_ref()?;
+        let instead = match limit.action {
+            None | Some(MaxPrefixesAction::Reset) => return Some(limit.limit.get()),
+            Some(MaxPrefixesAction::Discard) => "discard is not supported yet; the session is reset instead",
+            Some(MaxPrefixesAction::Warn) => "warn is not supported yet; there is no limit",
+        };
+        findings.warning(self.object(), "spec.import.maxPrefixes.action", instead);
+        (limit.action == Some(MaxPrefixesAction::Discard)).then_some(limit.limit.get())
+    }
+
+    fn warn_of_unsupported(&self, findings: &mut Findings) {
+        let asked = [
+            ("spec.bfd", self.spec.bfd.is_some()),
+            ("spec.sourceInterface", self.spec.source_interface.is_some()),
+        ];
+        for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+            findings.warning(self.object(), field, "not supported yet; the session goes without");
+        }
+    }
+}
+
+/// Timers with their defaults: 90 s, a third of the hold time, 5 s.
+fn timers(spec: Option<&TimersSpec>) -> Timers {
+    let default = Timers::default();
+    let Some(spec) = spec else { return default };
+    let hold = spec.hold.map_or(default.hold, |hold| hold.0);
+    Timers {
+        hold,
+        keepalive: spec.keepalive.map_or(hold / 3, |keepalive| keepalive.0),
+        connect_retry: spec.connect_retry.map_or(default.connect_retry, |retry| retry.0),
+    }
+}
+
+fn policy(rules: Option<&[AcceptRule]>) -> Policy {
+    let rule = |rule: &AcceptRule| {
+        let (ge, le) = rule.lengths();
+        PrefixRule { prefix: rule.prefix.0, ge, le }
+    };
+    Policy { accept: rules.unwrap_or_default().iter().map(rule).collect() }
+}

@@ -1,0 +1,185 @@
+//! `BgpConfiguration`: what holds for all nodes, or, with a node selector, for some.
+//!
+//! Every field is optional here. What an absent one means is decided where the objects of a node are
+//! laid over each other, in [`crate::cluster::intent`]: absent in an override means "as `default`
+//! says", absent in both means the built-in default.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::Span;
+use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
+use super::{Problems, selector};
+
+/// Cluster-wide settings of every router. The object named `default` holds for all nodes; any other
+/// has a node selector and overrides, field by field, what `default` says for the nodes it selects.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpConfiguration", derive = "PartialEq")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BgpConfigurationSpec {
+    /// Nodes the override is for. Not allowed on `default`, required on all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
+    /// The AS of the nodes. Default 64512.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<Asn>,
+    /// The BGP identifier, which must differ from node to node. Default: the node's first IPv4
+    /// address, or a number made from its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub router_id: Option<Ipv4Addr>,
+    /// Sessions among the nodes themselves. Default `full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Mesh>,
+    /// Which nodes reflect routes (RFC 4456) with `mesh: reflectors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reflectors: Option<Reflectors>,
+    /// Where incoming sessions are accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<ListenSpec>,
+    /// Graceful restart (RFC 4724).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<GracefulRestartSpec>,
+    /// How best paths become kernel routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fib: Option<FibSpec>,
+    /// How pods are attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cni: Option<CniSpec>,
+    /// Service CIDRs of the cluster, which no peer may announce to a node.
+    #[serde(rename = "serviceCIDRs", skip_serializing_if = "Option::is_none")]
+    pub service_cidrs: Option<Vec<Cidr>>,
+}
+
+/// Sessions among the nodes.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Mesh {
+    /// Every node with every other.
+    Full,
+    /// Every node with the nodes that reflect, and these with each other.
+    Reflectors,
+    /// None.
+    None,
+}
+
+/// Which nodes are route reflectors.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reflectors {
+    /// Nodes that reflect.
+    pub node_selector: LabelSelector,
+    /// Cluster identifier that they share (RFC 4456 §7). Default: each one's BGP identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<Ipv4Addr>,
+}
+
+/// Where incoming sessions are accepted.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListenSpec {
+    /// TCP port. Default 179.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
+    /// Local addresses. Default all; an empty list means outgoing sessions only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<IpAddr>>,
+}
+
+/// Graceful restart (RFC 4724).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GracefulRestartSpec {
+    /// Whether peers are asked to keep our routes while we restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How long they should wait for us: whole seconds, at most 4095 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_time: Option<Span>,
+}
+
+/// How best paths become kernel routes.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FibSpec {
+    /// Whether they do at all. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install: Option<bool>,
+    /// Routing table: `main`, `local`, `default` or a number. Default `main`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// Metric of the routes. Default 20. Zero is refused: the kernel reads it as 1024 for IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<NonZeroU32>,
+    /// Most next hops of one route; 1 turns multipath off. Default 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_paths: Option<NonZeroU16>,
+    /// Protocol number by which our routes are told apart, from 5. Default 114.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u8>,
+}
+
+/// How pods are attached.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CniSpec {
+    /// Name of the bridge. Default `cni0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<InterfaceName>,
+    /// MTU of bridge and pods in octets, or `auto`. Default `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<Mtu>,
+    /// Whether pods reach what the routers do not know under the node's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masquerade: Option<bool>,
+}
+
+impl BgpConfigurationSpec {
+    /// Name of the object that holds for every node.
+    pub const DEFAULT_NAME: &str = "default";
+
+    /// Notes what is wrong with the object by itself, beyond what its types can say.
+    pub(super) fn check(&self, name: &str, problems: &mut Problems) {
+        let selects = self.node_selector.as_ref().is_some_and(|selector| !selector::is_empty(selector));
+        match (name == Self::DEFAULT_NAME, selects) {
+            (true, true) => problems.add(
+                "spec.nodeSelector",
+                "the configuration named default holds for every node; give an override another name",
+            ),
+            (false, false) => problems.add(
+                "spec.nodeSelector",
+                "required: only the configuration named default holds for every node",
+            ),
+            _ => {}
+        }
+        if let Some(selector) = &self.node_selector {
+            selector::check(selector, "spec.nodeSelector", problems);
+        }
+        if let Some(reflectors) = &self.reflectors {
+            selector::check(&reflectors.node_selector, "spec.reflectors.nodeSelector", problems);
+            check_identifier("spec.reflectors.clusterId", reflectors.cluster_id, problems);
+        }
+        check_identifier("spec.routerId", self.router_id, problems);
+        if let Some(Span(time)) = self.graceful_restart.as_ref().and_then(|restart| restart.restart_time) {
+            // RFC 4724 §3: twelve bits of seconds.
+            if time > Duration::from_secs(4095) || time.subsec_nanos() != 0 {
+                problems.add("spec.gracefulRestart.restartTime", "must be whole seconds, at most 4095s");
+            }
+        }
+        if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
+            // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).
+            problems.add("spec.fib.protocol", "0 to 4 are the kernel's and the administrator's own");
+        }
+    }
+}
+
+fn check_identifier(field: &str, identifier: Option<Ipv4Addr>, problems: &mut Problems) {
+    if identifier.is_some_and(|identifier| identifier.is_unspecified()) {
+        problems.add(field, "0.0.0.0 identifies nobody (RFC 6286)");
+    }
+}

@@ -1,0 +1,185 @@
+//! `BgpPeer`: a session with a router that is not a node, or is to be treated otherwise than the mesh.
+
+use std::net::IpAddr;
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::Span;
+use super::values::{Cidr, CommunityText, FamilyName, InterfaceName, PeerAsn};
+
+/// A session that the selected nodes hold with a router.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpPeer", derive = "PartialEq")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BgpPeerSpec {
+    /// Nodes that hold the session. Absent or empty means all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
+    /// The peer's address. One of `address`, `interface` and `range` is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Interface of a link-local `address`; alone, the peer found there (unnumbered).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceName>,
+    /// Prefix from which any peer may connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<Cidr>,
+    /// The peer's TCP port. Default 179.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
+    /// The peer's AS: a number, `external` or `internal`.
+    pub asn: PeerAsn,
+    /// Session timers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timers: Option<TimersSpec>,
+    /// Key of a Secret that holds the TCP MD5 password (RFC 2385).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKey>,
+    /// Local address of the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<IpAddr>,
+    /// Interface whose address is the local one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_interface: Option<InterfaceName>,
+    /// Generalized TTL security (RFC 5082).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_security: Option<TtlSecurity>,
+    /// TTL of an external session that crosses routers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multihop: Option<NonZeroU8>,
+    /// Bidirectional forwarding detection (RFC 5880).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdSpec>,
+    /// Families to offer. Default: that of the session and those the node has an address of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub families: Option<Vec<FamilyName>>,
+    /// What is accepted from the peer. Default nothing (RFC 8212).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportSpec>,
+    /// What is announced to the peer. Default nothing (RFC 8212).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportSpec>,
+    /// The peer is a client of ours (RFC 4456). Internal peers only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_reflector_client: Option<bool>,
+    /// Announce ourselves as the next hop on an internal session too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_self: Option<bool>,
+    /// Leave it to the peer to connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passive: Option<bool>,
+}
+
+/// Session timers (RFC 4271 §10).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimersSpec {
+    /// Hold time to propose: `0s`, or whole seconds from `3s`. Default `90s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Span>,
+    /// Keepalive interval, at most a third of the hold time, which is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<Span>,
+    /// Pause between connection attempts. Default `5s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_retry: Option<Span>,
+}
+
+/// One key of a Secret.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key in its data.
+    pub key: String,
+}
+
+/// Generalized TTL security (RFC 5082).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TtlSecurity {
+    /// How far away the peer may be; 1 is the same segment.
+    pub hops: NonZeroU8,
+}
+
+/// Bidirectional forwarding detection (RFC 5880).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BfdSpec {
+    /// Desired minimum interval between packets we send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_tx: Option<Span>,
+    /// Required minimum interval between packets we receive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_rx: Option<Span>,
+    /// Packets that may be missed before the peer is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<NonZeroU8>,
+}
+
+/// Import policy.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImportSpec {
+    /// Prefixes that are accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Vec<AcceptRule>>,
+    /// How many of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prefixes: Option<MaxPrefixes>,
+}
+
+/// Export policy.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExportSpec {
+    /// Prefixes that are announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Vec<AcceptRule>>,
+    /// Communities added to them: `65000:100`, or the name of a well-known one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub communities: Option<Vec<CommunityText>>,
+}
+
+/// Matches prefixes inside `prefix` of certain lengths: its own if neither bound is given; `le` alone
+/// reaches up from its own length, `ge` alone reaches up to the family's 32 or 128.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AcceptRule {
+    /// Covering prefix.
+    pub prefix: Cidr,
+    /// Least length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ge: Option<u8>,
+    /// Greatest length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub le: Option<u8>,
+}
+
+/// A bound on accepted prefixes of one family.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MaxPrefixes {
+    /// The most that are allowed.
+    pub limit: NonZeroU32,
+    /// What happens beyond. Default `reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<MaxPrefixesAction>,
+}
+
+/// What happens when a peer announces too much.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum MaxPrefixesAction {
+    /// The session is reset (Cease, RFC 4486).
+    Reset,
+    /// What exceeds the limit is discarded.
+    Discard,
+    /// A warning is logged.
+    Warn,
+}

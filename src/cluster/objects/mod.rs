@@ -1,0 +1,157 @@
+//! The objects that the daemon is told by: Kubernetes' own and ours, each right by itself.
+//!
+//! An [`Object`] is made from a decoded Kubernetes object by checking everything about it that needs
+//! no other object. An [`ObjectSet`] holds such objects by name and is what both sources hand to
+//! [`super::intent::compile`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub mod bgp_configuration;
+pub mod bgp_peer;
+mod bgp_peer_check;
+pub mod duration;
+pub mod node;
+pub mod secret;
+pub mod selector;
+pub mod values;
+
+pub use bgp_configuration::{BgpConfiguration, BgpConfigurationSpec};
+pub use bgp_peer::{BgpPeer, BgpPeerSpec};
+pub use node::Node;
+pub use secret::Secret;
+
+/// API group of our own kinds.
+pub const GROUP: &str = "routelet.dev";
+
+/// All objects of a cluster that matter here, by name.
+///
+/// Secrets go by name alone: those that peers refer to live in the daemon's own namespace, and a
+/// manifests directory stands for that one namespace.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObjectSet {
+    /// `v1 Node`.
+    pub nodes: BTreeMap<String, Node>,
+    /// `v1 Secret`.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `BgpConfiguration`.
+    pub configurations: BTreeMap<String, BgpConfigurationSpec>,
+    /// `BgpPeer`.
+    pub peers: BTreeMap<String, BgpPeerSpec>,
+}
+
+impl ObjectSet {
+    /// Adds an object, or replaces the one of the same kind and name.
+    pub fn apply(&mut self, object: Object) {
+        match object {
+            Object::Node(name, node) => drop(self.nodes.insert(name, node)),
+            Object::Secret(name, secret) => drop(self.secrets.insert(name, secret)),
+            Object::Configuration(name, spec) => drop(self.configurations.insert(name, spec)),
+            Object::Peer(name, spec) => drop(self.peers.insert(name, spec)),
+        }
+    }
+}
+
+/// One object with its name, every field of which makes sense by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Object {
+    /// `v1 Node`.
+    Node(String, Node),
+    /// `v1 Secret`.
+    Secret(String, Secret),
+    /// `BgpConfiguration`.
+    Configuration(String, BgpConfigurationSpec),
+    /// `BgpPeer`.
+    Peer(String, BgpPeerSpec),
+}
+
+impl fmt::Display for Object {
+    /// Kind and name: `BgpPeer tor-a`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Node(name, _) => write!(f, "Node {name}"),
+            Object::Secret(name, _) => write!(f, "Secret {name}"),
+            Object::Configuration(name, _) => write!(f, "BgpConfiguration {name}"),
+            Object::Peer(name, _) => write!(f, "BgpPeer {name}"),
+        }
+    }
+}
+
+/// Something wrong with one object by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {text}")]
+pub struct Problem {
+    /// Path of the field, such as `spec.timers.hold`.
+    pub field: String,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Collects problems, so that one look at an object finds all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Problem { field: field.into(), text: text.into() });
+    }
+
+    /// The object, if there are none.
+    fn or(self, object: Object) -> Result<Object, Vec<Problem>> {
+        if self.0.is_empty() { Ok(object) } else { Err(self.0) }
+    }
+}
+
+/// The name of an object; every Kubernetes object has one.
+fn metadata_name(metadata: &ObjectMeta, problems: &mut Problems) -> String {
+    match metadata.name.as_deref() {
+        None | Some("") => problems.add("metadata.name", "required"),
+        Some(_) => {}
+    }
+    metadata.name.clone().unwrap_or_default()
+}
+
+impl TryFrom<k8s::Node> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: k8s::Node) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let (name, node) = Node::read(object, &mut problems);
+        problems.or(Object::Node(name, node))
+    }
+}
+
+impl TryFrom<k8s::Secret> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: k8s::Secret) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let (name, secret) = Secret::read(object, &mut problems);
+        problems.or(Object::Secret(name, secret))
+    }
+}
+
+impl TryFrom<BgpConfiguration> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: BgpConfiguration) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let name = metadata_name(&object.metadata, &mut problems);
+        object.spec.check(&name, &mut problems);
+        problems.or(Object::Configuration(name, object.spec))
+    }
+}
+
+impl TryFrom<BgpPeer> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: BgpPeer) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let name = metadata_name(&object.metadata, &mut problems);
+        object.spec.check(&mut problems);
+        problems.or(Object::Peer(name, object.spec))
+    }
+}

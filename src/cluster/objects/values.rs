@@ -1,0 +1,343 @@
+//! Field values that are more than a number or a text: parsed once, when an object is read, so that
+//! what is wrong with one is said at its field.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::prefix::{Family, Prefix};
+
+/// A value does not mean anything; the text says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(String);
+
+/// What serde reads before a value that may be a number or a word is looked at.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number or a word")]
+enum NumberOrWord {
+    Number(i64),
+    Word(String),
+}
+
+/// Implements [`JsonSchema`] by a literal schema, inlined as CRDs need it.
+macro_rules! schema {
+    ($type:ty, $($schema:tt)+) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($($schema)+)
+            }
+        }
+    };
+}
+
+/// A value that is a text in manifests: serde goes through `FromStr` and `Display`.
+macro_rules! text {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = ValueError;
+
+            fn try_from(text: String) -> Result<Self, ValueError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+    };
+}
+
+/// A four-octet AS number (RFC 6793). Neither 0 (RFC 7607) nor AS_TRANS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub struct Asn(u32);
+
+impl Asn {
+    /// The number.
+    pub fn value(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<NumberOrWord> for Asn {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        let number = match value {
+            NumberOrWord::Number(number) => number,
+            NumberOrWord::Word(word) => {
+                return Err(ValueError(format!(
+                    "{word:?} is not an AS number: 1 to 4294967295, without quotes"
+                )));
+            }
+        };
+        match u32::try_from(number) {
+            Ok(0) => Err(ValueError("AS 0 is reserved (RFC 7607)".into())),
+            Ok(23456) => Err(ValueError("AS 23456 is AS_TRANS, which nobody may have (RFC 6793)".into())),
+            Ok(asn) => Ok(Asn(asn)),
+            Err(_) => Err(ValueError(format!("{number} is not an AS number: 1 to 4294967295"))),
+        }
+    }
+}
+
+impl From<Asn> for NumberOrWord {
+    fn from(asn: Asn) -> Self {
+        NumberOrWord::Number(asn.0.into())
+    }
+}
+
+schema!(Asn, {"type": "integer", "format": "int64", "minimum": 1, "maximum": 4_294_967_295u32});
+
+/// Which AS a peer must show: a number, `external` or `internal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub enum PeerAsn {
+    /// This one.
+    Number(Asn),
+    /// Any but the local one.
+    External,
+    /// The local one.
+    Internal,
+}
+
+impl TryFrom<NumberOrWord> for PeerAsn {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        match value {
+            NumberOrWord::Number(_) => value.try_into().map(PeerAsn::Number),
+            NumberOrWord::Word(word) => match word.as_str() {
+                "external" => Ok(PeerAsn::External),
+                "internal" => Ok(PeerAsn::Internal),
+                _ => Err(ValueError(format!(
+                    "{word:?} is neither an AS number, \"external\" nor \"internal\""
+                ))),
+            },
+        }
+    }
+}
+
+impl From<PeerAsn> for NumberOrWord {
+    fn from(asn: PeerAsn) -> Self {
+        match asn {
+            PeerAsn::Number(asn) => asn.into(),
+            PeerAsn::External => NumberOrWord::Word("external".into()),
+            PeerAsn::Internal => NumberOrWord::Word("internal".into()),
+        }
+    }
+}
+
+schema!(PeerAsn, {"x-kubernetes-int-or-string": true});
+
+/// A kernel routing table: `main`, `local`, `default` or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub struct Table(pub u32);
+
+/// The tables that have a name in every kernel.
+const TABLES: [(&str, u32); 3] = [("main", 254), ("local", 255), ("default", 253)];
+
+impl TryFrom<NumberOrWord> for Table {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        match value {
+            NumberOrWord::Number(number) => match u32::try_from(number) {
+                Ok(id) if id > 0 => Ok(Table(id)),
+                _ => Err(ValueError(format!("{number} is not a routing table: 1 to 4294967295"))),
+            },
+            NumberOrWord::Word(word) => match TABLES.iter().find(|(name, _)| *name == word) {
+                Some((_, id)) => Ok(Table(*id)),
+                None => Err(ValueError(format!(
+                    "{word:?} is not a routing table: main, local, default or a number"
+                ))),
+            },
+        }
+    }
+}
+
+impl From<Table> for NumberOrWord {
+    fn from(table: Table) -> Self {
+        match TABLES.iter().find(|(_, id)| *id == table.0) {
+            Some((name, _)) => NumberOrWord::Word((*name).into()),
+            None => NumberOrWord::Number(table.0.into()),
+        }
+    }
+}
+
+schema!(Table, {"x-kubernetes-int-or-string": true});
+
+/// An MTU in octets, or `auto`: that of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub struct Mtu(pub Option<u32>);
+
+impl TryFrom<NumberOrWord> for Mtu {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        match value {
+            NumberOrWord::Word(word) if word == "auto" => Ok(Mtu(None)),
+            // RFC 8200 §5: IPv6 needs 1,280 octets. We hold IPv4 to the same, for pods may have both.
+            NumberOrWord::Number(number @ 1280..=65535) => Ok(Mtu(u32::try_from(number).ok())),
+            NumberOrWord::Number(number) => {
+                Err(ValueError(format!("{number} is not an MTU: auto, or 1280 to 65535")))
+            }
+            NumberOrWord::Word(word) => {
+                Err(ValueError(format!("{word:?} is not an MTU: auto, or 1280 to 65535")))
+            }
+        }
+    }
+}
+
+impl From<Mtu> for NumberOrWord {
+    fn from(mtu: Mtu) -> Self {
+        match mtu.0 {
+            Some(octets) => NumberOrWord::Number(octets.into()),
+            None => NumberOrWord::Word("auto".into()),
+        }
+    }
+}
+
+schema!(Mtu, {"x-kubernetes-int-or-string": true});
+
+/// A prefix, strictly written: a length, and no host bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cidr(pub Prefix);
+
+impl FromStr for Cidr {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        text.parse().map(Cidr).map_err(|error: crate::prefix::ParseError| ValueError(error.to_string()))
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+text!(Cidr);
+schema!(Cidr, {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"});
+
+/// The name of a network interface, as the kernel allows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        // dev_valid_name() in the kernel; its IFNAMSIZ of 16 counts the final zero.
+        let valid = (1..16).contains(&text.len())
+            && text != "."
+            && text != ".."
+            && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
+        if valid {
+            Ok(InterfaceName(text.to_owned()))
+        } else {
+            Err(ValueError(format!(
+                "{text:?} is not an interface name: 1 to 15 octets without space, slash or colon"
+            )))
+        }
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text!(InterfaceName);
+schema!(InterfaceName, {"type": "string", "minLength": 1, "maxLength": 15});
+
+/// A community (RFC 1997): `65000:100`, or the name of a well-known one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommunityText(pub u32);
+
+/// Well-known communities by the names of the IANA registry, in lower case.
+const WELL_KNOWN: [(&str, u32); 9] = [
+    ("graceful-shutdown", 0xFFFF_0000),   // RFC 8326
+    ("accept-own", 0xFFFF_0001),          // RFC 7611
+    ("llgr-stale", 0xFFFF_0006),          // RFC 9494
+    ("no-llgr", 0xFFFF_0007),             // RFC 9494
+    ("blackhole", 0xFFFF_029A),           // RFC 7999
+    ("no-export", 0xFFFF_FF01),           // RFC 1997
+    ("no-advertise", 0xFFFF_FF02),        // RFC 1997
+    ("no-export-subconfed", 0xFFFF_FF03), // RFC 1997
+    ("nopeer", 0xFFFF_FF04),              // RFC 3765
+];
+
+impl FromStr for CommunityText {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if let Some((_, value)) = WELL_KNOWN.iter().find(|(name, _)| *name == text) {
+            return Ok(CommunityText(*value));
+        }
+        let halves = text.split_once(':').and_then(|(high, low)| {
+            Some((u32::from(high.parse::<u16>().ok()?) << 16) | u32::from(low.parse::<u16>().ok()?))
+        });
+        halves.map(CommunityText).ok_or_else(|| {
+            ValueError(format!("{text:?} is not a community such as \"65000:100\" or \"no-export\""))
+        })
+    }
+}
+
+impl fmt::Display for CommunityText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match WELL_KNOWN.iter().find(|(_, value)| *value == self.0) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "{}:{}", self.0 >> 16, self.0 & 0xFFFF),
+        }
+    }
+}
+
+text!(CommunityText);
+schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
+
+/// An address family by the name that manifests use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FamilyName {
+    /// AFI 1, SAFI 1.
+    Ipv4Unicast,
+    /// AFI 2, SAFI 1.
+    Ipv6Unicast,
+}
+
+impl From<FamilyName> for Family {
+    fn from(name: FamilyName) -> Family {
+        match name {
+            FamilyName::Ipv4Unicast => Family::Ipv4Unicast,
+            FamilyName::Ipv6Unicast => Family::Ipv6Unicast,
+        }
+    }
+}

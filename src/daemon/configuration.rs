@@ -1,0 +1,148 @@
+//! From manifests to the driver: read, compile, prepare the node, hand over; and the same again
+//! whenever something changes. What is wrong is logged and counted, and the last good state stays.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::input::Input;
+use super::metrics::Manifests;
+use super::node;
+use crate::cluster::{self, Compiled, Reading};
+use crate::fib::{Change, Route};
+use crate::kernel::routes::Ownership;
+use crate::kernel::{self, Netlink};
+
+/// How long to wait before the node is prepared again, where that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Follows the manifests for one node.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Name of the Node object that this daemon stands for.
+    pub node_name: String,
+    /// Where the node file goes.
+    pub state_dir: PathBuf,
+    /// The kernel.
+    pub netlink: Arc<Netlink>,
+    /// Which kernel routes are ours, for those who write and watch them.
+    pub ownership: watch::Sender<Ownership>,
+    /// How the manifests stand, for the metrics.
+    pub manifests: watch::Sender<Manifests>,
+    /// The driver.
+    pub inputs: Sender<Input>,
+}
+
+impl Configuration {
+    /// Runs until the driver is gone.
+    pub async fn follow(self, mut source: cluster::Watch) {
+        let mut current: Option<Compiled> = None;
+        let mut prepared = false;
+        loop {
+            tokio::select! {
+                reading = source.next() => match reading.and_then(|r| self.compile(&r)) {
+                    Ok(compiled) => {
+                        self.count_good();
+                        if current.as_ref() == Some(&compiled) {
+                            continue;
+                        }
+                        if let Err(error) = self.hand_over(&compiled, current.is_none()).await {
+                            error!("the kernel's routes cannot be read: {error}");
+                        }
+                        current = Some(compiled);
+                        prepared = false;
+                    }
+                    Err(error) => self.count_error(&error, current.is_some()),
+                },
+                () = tokio::time::sleep(RETRY), if current.is_some() && !prepared => {}
+                () = self.inputs.closed() => return,
+            }
+            if let Some(compiled) = current.as_ref().filter(|_| !prepared) {
+                prepared = self.prepare(compiled).await;
+            }
+        }
+    }
+
+    fn compile(&self, reading: &Reading) -> Result<Compiled, cluster::Error> {
+        let compiled = cluster::compile(&reading.objects, &self.node_name)?;
+        for warning in reading.warnings.iter().chain(&compiled.warnings) {
+            warn!("{warning}");
+        }
+        Ok(compiled)
+    }
+
+    /// Gives the driver a new intent. At start, the routes that a daemon before us left are read
+    /// back first; when the table or the protocol number changes, the old routes are removed last.
+    async fn hand_over(&self, compiled: &Compiled, first: bool) -> Result<(), kernel::Error> {
+        let fib = &compiled.intent.fib;
+        let now = Ownership { table: fib.table, protocol: fib.protocol };
+        let before = self.ownership.send_replace(now);
+        let adopted = if first { Some(self.netlink.our_routes(now).await?) } else { None };
+        let ownership_changed = !first && before != now;
+        let intent = Box::new(compiled.intent.clone());
+        info!(
+            asn = intent.asn,
+            router_id = %intent.router_id,
+            peers = intent.peers.len(),
+            pod_cidrs = ?intent.pod_cidrs,
+            "configured"
+        );
+        // The driver is gone only when the daemon stops.
+        let _ = self.inputs.send(Input::Configured { intent, adopted, ownership_changed }).await;
+        if ownership_changed {
+            let removals: Vec<Change> = self.netlink.our_routes(before).await?.iter().map(removal).collect();
+            for result in self.netlink.apply_routes(before, &removals).await {
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the node ready for pods and tells the driver; `false` to be called again.
+    async fn prepare(&self, compiled: &Compiled) -> bool {
+        let addresses = &compiled.intent.addresses;
+        let outcome = node::prepare(&self.netlink, &compiled.network, addresses, &self.state_dir).await;
+        if let Err(error) = &outcome {
+            error!("the node is not ready for pods: {error:#}; trying again in {RETRY:?}");
+        }
+        let _ = self.inputs.send(Input::Bridge(outcome.is_ok())).await;
+        outcome.is_ok()
+    }
+
+    fn count_good(&self) {
+        let last_good = unix_time();
+        self.manifests.send_modify(|m| {
+            m.valid = true;
+            m.last_good = last_good;
+        });
+    }
+
+    fn count_error(&self, error: &cluster::Error, have_good: bool) {
+        let kept = if have_good { "the last good state stays in force" } else { "nothing is configured yet" };
+        for line in error.to_string().lines() {
+            error!("{line}");
+        }
+        error!("the manifests are not usable as they are; {kept}");
+        let count = match error {
+            cluster::Error::Objects(findings) => findings.len() as u64,
+            _ => 1,
+        };
+        self.manifests.send_modify(|m| {
+            m.valid = false;
+            m.errors += count;
+        });
+    }
+}
+
+fn removal(route: &Route) -> Change {
+    Change::Remove { prefix: route.prefix, metric: route.metric }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a timestamp for people, which decides nothing")]
+fn unix_time() -> Option<u64> {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().map(|d| d.as_secs())
+}

@@ -1,0 +1,229 @@
+//! TCP connections: a task each that cuts the incoming stream into messages and writes what is to be
+//! sent.
+//!
+//! Reading stops while the driver is behind (its queue is bounded), which lets TCP slow the peer
+//! down. Writing is bounded by the speaker, which gives a connection no more while too much of what
+//! it gave before is unsent. A slow peer therefore slows nobody else.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::clock::Clock;
+use super::input::Input;
+use crate::bgp::header::message_length;
+use crate::kernel::socket::{self, Options};
+use crate::speaker::{ConnectionId, Transport};
+
+/// Octets asked of the kernel in one read.
+const READ_SIZE: usize = 64 * 1024;
+/// How long a closed connection is kept to let its last message reach the peer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Every connection and attempt the speaker knows of.
+#[derive(Debug)]
+pub struct Connections {
+    inputs: Sender<Input>,
+    clock: Clock,
+    open: BTreeMap<ConnectionId, Open>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Closing it lets the task finish what was queued and close the connection.
+    outgoing: UnboundedSender<Vec<u8>>,
+    /// To be aborted while it is still connecting.
+    attempt: Option<AbortHandle>,
+}
+
+impl Connections {
+    /// No connection yet. What happens to them arrives at `inputs`.
+    pub fn new(inputs: Sender<Input>, clock: Clock) -> Connections {
+        Connections { inputs, clock, open: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Starts an attempt to connect.
+    pub fn dial(&mut self, connection: ConnectionId, remote: SocketAddr, transport: &Transport) {
+        let (outgoing, queue) = unbounded_channel();
+        let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
+        let attempt = self.tasks.spawn(async move {
+            let input = match socket::connect(remote, &options).await {
+                Ok(stream) => match stream.local_addr() {
+                    Ok(local) => {
+                        let connected = Input::Connected { connection, local };
+                        if inputs.send(connected).await.is_ok() {
+                            carry(connection, stream, queue, inputs, clock).await;
+                        }
+                        return;
+                    }
+                    Err(error) => closed(connection, format!("connecting to {remote}: {error}")),
+                },
+                Err(error) => closed(connection, error.to_string()),
+            };
+            // The driver is gone only when the daemon stops.
+            let _ = inputs.send(input).await;
+        });
+        self.open.insert(connection, Open { outgoing, attempt: Some(attempt) });
+    }
+
+    /// Takes an accepted connection into service.
+    pub fn adopt(&mut self, connection: ConnectionId, stream: TcpStream, transport: &Transport) {
+        let (outgoing, queue) = unbounded_channel();
+        let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
+        self.tasks.spawn(async move {
+            match socket::set_ttl(&stream, &options) {
+                Ok(()) => carry(connection, stream, queue, inputs, clock).await,
+                Err(error) => {
+                    let _ = inputs.send(closed(connection, error.to_string())).await;
+                }
+            }
+        });
+        self.open.insert(connection, Open { outgoing, attempt: None });
+    }
+
+    /// An attempt has become a connection: from now on it is closed gently.
+    pub fn connected(&mut self, connection: ConnectionId) {
+        if let Some(open) = self.open.get_mut(&connection) {
+            open.attempt = None;
+        }
+    }
+
+    /// Queues octets to be sent.
+    pub fn send(&mut self, connection: ConnectionId, octets: Vec<u8>) {
+        if let Some(open) = self.open.get(&connection) {
+            // A task that has ended has also reported the connection closed.
+            let _ = open.outgoing.send(octets);
+        }
+    }
+
+    /// Closes a connection after what is queued, or gives up an attempt.
+    pub fn close(&mut self, connection: ConnectionId) {
+        if let Some(Open { attempt: Some(attempt), .. }) = self.open.remove(&connection) {
+            attempt.abort();
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Forgets a connection that has closed by itself.
+    pub fn forget(&mut self, connection: ConnectionId) {
+        self.open.remove(&connection);
+    }
+
+    /// Waits until every connection that has been closed is gone, but not for ever.
+    pub async fn finish(mut self) {
+        self.open.clear();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LINGER * 2, all).await;
+    }
+}
+
+fn options(transport: &Transport) -> Options {
+    Options {
+        source: transport.source,
+        md5_key: transport.password.as_ref().map(|p| p.expose().to_vec()),
+        ttl: transport.ttl,
+        min_ttl: transport.min_ttl,
+    }
+}
+
+fn closed(connection: ConnectionId, why: String) -> Input {
+    Input::Closed { connection, why }
+}
+
+/// Reads and writes one connection until either side ends it.
+async fn carry(
+    connection: ConnectionId,
+    stream: TcpStream,
+    queue: UnboundedReceiver<Vec<u8>>,
+    inputs: Sender<Input>,
+    clock: Clock,
+) {
+    let (mut reader, writer) = stream.into_split();
+    let why = tokio::select! {
+        why = read(connection, &mut reader, &inputs, clock) => Some(why),
+        why = write(connection, writer, queue, &inputs) => match why {
+            Ok(()) => {
+                drain(&mut reader).await;
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        },
+    };
+    if let Some(why) = why {
+        let _ = inputs.send(closed(connection, why)).await;
+    }
+}
+
+/// Hands whole messages to the driver until the stream ends, and says why it did.
+async fn read(
+    connection: ConnectionId,
+    reader: &mut OwnedReadHalf,
+    inputs: &Sender<Input>,
+    clock: Clock,
+) -> String {
+    let mut stream: Vec<u8> = Vec::with_capacity(READ_SIZE);
+    loop {
+        stream.reserve(READ_SIZE);
+        match reader.read_buf(&mut stream).await {
+            Ok(0) => return "the peer closed the connection".to_owned(),
+            Ok(_) => {}
+            Err(error) => return error.to_string(),
+        }
+        let (whole, error) = whole_messages(&stream);
+        if whole == 0 && error.is_none() {
+            continue;
+        }
+        let rest = stream.split_off(whole);
+        let octets = std::mem::replace(&mut stream, rest);
+        let unreadable = error.is_some();
+        let frames = Input::Frames { connection, at: clock.now(), octets, error };
+        if inputs.send(frames).await.is_err() || unreadable {
+            // The driver answers with a NOTIFICATION and closes; until then the rest is discarded.
+            drain(reader).await;
+            return "the stream was unreadable".to_owned();
+        }
+    }
+}
+
+/// How many octets at the start of `stream` are whole messages, and what stops the next from being
+/// one, if it is wrong and not merely incomplete.
+fn whole_messages(stream: &[u8]) -> (usize, Option<crate::bgp::MessageError>) {
+    let mut at = 0;
+    loop {
+        match message_length(&stream[at..]) {
+            Ok(Some(length)) => at += length,
+            Ok(None) => return (at, None),
+            Err(error) => return (at, Some(error)),
+        }
+    }
+}
+
+/// Writes what is queued until the queue is closed, then ends our half of the stream.
+async fn write(
+    connection: ConnectionId,
+    mut writer: OwnedWriteHalf,
+    mut queue: UnboundedReceiver<Vec<u8>>,
+    inputs: &Sender<Input>,
+) -> io::Result<()> {
+    while let Some(octets) = queue.recv().await {
+        writer.write_all(&octets).await?;
+        let _ = inputs.send(Input::Sent { connection, octets: octets.len() }).await;
+    }
+    writer.shutdown().await
+}
+
+/// Reads and discards until the peer has ended its half too: a socket closed with unread octets is
+/// reset, and the reset can overtake a NOTIFICATION.
+async fn drain(reader: &mut OwnedReadHalf) {
+    let mut discarded = vec![0; READ_SIZE];
+    let end = async { while reader.read(&mut discarded).await.is_ok_and(|n| n > 0) {} };
+    let _ = tokio::time::timeout(LINGER, end).await;
+}

@@ -1,0 +1,213 @@
+//! The driver: the one task that owns the speaker. Inputs in, actions out, a timer between.
+//!
+//! Inputs that wait together are handed in together before any action is polled, so that a burst is
+//! decided once. Frames go in before timers expire: a peer whose words are waiting in the queue is
+//! not silent.
+
+use std::net::SocketAddr;
+
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+use tracing::{debug, info, warn};
+
+use super::clock::Clock;
+use super::connections::Connections;
+use super::http::Readiness;
+use super::input::Input;
+use super::listeners::Listeners;
+use crate::bgp::header::message_length;
+use crate::fib::Change;
+use crate::speaker::{Action, ConnectionId, Notice, Speaker};
+use crate::time::Instant;
+
+/// Inputs handled before actions are polled.
+const BURST: usize = 256;
+
+/// The speaker with the tasks that serve it.
+#[derive(Debug)]
+pub struct Driver {
+    speaker: Speaker,
+    clock: Clock,
+    inputs: Receiver<Input>,
+    connections: Connections,
+    listeners: Listeners,
+    /// Bounded by the FIB, which has one change per prefix in flight.
+    routes: UnboundedSender<Vec<Change>>,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Driver {
+    /// A driver for a new speaker; `seed` decides the jitter of its timers.
+    pub fn new(
+        seed: u64,
+        clock: Clock,
+        inputs: (Sender<Input>, Receiver<Input>),
+        routes: UnboundedSender<Vec<Change>>,
+        readiness: watch::Sender<Readiness>,
+    ) -> Driver {
+        Driver {
+            speaker: Speaker::new(seed),
+            clock,
+            connections: Connections::new(inputs.0.clone(), clock),
+            listeners: Listeners::new(inputs.0),
+            inputs: inputs.1,
+            routes,
+            readiness,
+        }
+    }
+
+    /// Runs until `stop` completes, then takes leave of every peer.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut burst = Vec::with_capacity(BURST);
+        loop {
+            let wake = self.speaker.poll_timeout().map(|(at, _)| self.clock.machine(at));
+            tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                count = self.inputs.recv_many(&mut burst, BURST) => {
+                    if count == 0 {
+                        break;
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+            for input in burst.drain(..) {
+                self.handle(input);
+            }
+            let now = self.clock.now();
+            if self.speaker.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                self.speaker.handle_timeout(now);
+            }
+            self.perform();
+            self.judge_readiness();
+        }
+        self.speaker.handle_shutdown(self.clock.now());
+        self.perform();
+        self.connections.finish().await;
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.clock.now();
+        match input {
+            Input::Configured { intent, adopted, ownership_changed } => {
+                if let Some(routes) = adopted {
+                    self.speaker.handle_adopted(now, routes);
+                }
+                if ownership_changed {
+                    self.speaker.handle_ownership_changed(now);
+                }
+                self.listeners.configure(&intent);
+                self.speaker.handle_intent(now, *intent);
+            }
+            Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
+            Input::Accepted { stream, local, remote } => {
+                match self.speaker.handle_accepted(now, unmapped(local), unmapped(remote)) {
+                    Some((connection, transport)) => self.connections.adopt(connection, stream, &transport),
+                    None => debug!(%remote, "refused a connection that no peer is waiting for"),
+                }
+            }
+            Input::Connected { connection, local } => {
+                self.connections.connected(connection);
+                self.speaker.handle_connected(now, connection, local);
+            }
+            Input::Frames { connection, at, octets, error } => {
+                self.handle_frames(at, connection, &octets);
+                if let Some(error) = error {
+                    self.speaker.handle_frame(at, connection, Err(error));
+                }
+            }
+            Input::Sent { connection, octets } => self.speaker.handle_sent(now, connection, octets),
+            Input::Closed { connection, why } => {
+                self.connections.forget(connection);
+                self.speaker.handle_closed(now, connection, &why);
+            }
+            Input::RouteResults(results) => {
+                for (change, result) in results {
+                    if let Err(reason) = &result {
+                        warn!(prefix = %change.prefix(), "kernel refused a route change: {reason}");
+                    }
+                    self.speaker.handle_route_result(now, &change, result);
+                }
+            }
+            Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
+            Input::KernelDump(routes) => self.speaker.handle_kernel_dump(now, routes),
+            Input::Query(query) => query(&self.speaker, now),
+        }
+    }
+
+    fn handle_frames(&mut self, at: Instant, connection: ConnectionId, mut octets: &[u8]) {
+        while let Ok(Some(length)) = message_length(octets) {
+            let (frame, rest) = octets.split_at(length);
+            self.speaker.handle_frame(at, connection, Ok(frame));
+            octets = rest;
+        }
+    }
+
+    /// Ready once the node's own prefixes are announced and the kernel has what was learned so far.
+    /// Afterwards only the former counts: tables change, and pods go on running meanwhile.
+    fn judge_readiness(&mut self) {
+        let mut reasons = vec![];
+        if !self.speaker.is_configured() {
+            reasons.push("no valid configuration has been read yet".to_owned());
+        } else if !self.speaker.originates_all() {
+            reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
+        } else if !self.speaker.fib_in_step() && *self.readiness.borrow() != Readiness::Ready {
+            reasons.push("kernel routes are not in step yet".to_owned());
+        }
+        let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };
+        self.readiness.send_if_modified(|readiness| {
+            let news = *readiness != judged;
+            *readiness = judged;
+            news
+        });
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.speaker.poll_action() {
+            match action {
+                Action::Dial { connection, remote, interface, transport } => {
+                    let remote = scoped(remote, interface.as_deref());
+                    self.connections.dial(connection, remote, &transport);
+                }
+                Action::Send { connection, octets } => self.connections.send(connection, octets),
+                Action::Close { connection } => self.connections.close(connection),
+                Action::ChangeRoutes(changes) => {
+                    // The writer is gone only when the daemon stops.
+                    let _ = self.routes.send(changes);
+                }
+                Action::Notice(notice) => log(&notice),
+            }
+        }
+    }
+}
+
+/// Puts the scope of a link-local address in.
+fn scoped(remote: SocketAddr, interface: Option<&str>) -> SocketAddr {
+    let (SocketAddr::V6(mut scoped), Some(interface)) = (remote, interface) else { return remote };
+    if let Ok(index) = nix::net::if_::if_nametoindex(interface) {
+        scoped.set_scope_id(index);
+    }
+    scoped.into()
+}
+
+async fn sleep_until(wake: Option<tokio::time::Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A socket bound to `::` may show IPv4 peers as IPv4-mapped addresses.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::PeerUp { .. } | Notice::Originated(_) | Notice::Swept => info!("{notice}"),
+        Notice::PeerDown { .. }
+        | Notice::PeerFailed { .. }
+        | Notice::Malformed { .. }
+        | Notice::NotEncodable { .. } => warn!("{notice}"),
+    }
+}

@@ -1,0 +1,75 @@
+//! What reaches the driver from the tasks around it.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use crate::bgp::MessageError;
+use crate::fib::{Change, Route};
+use crate::rib::next_hop::UnderlayRoute;
+use crate::speaker::{ConnectionId, Intent, Speaker};
+use crate::time::Instant;
+
+/// One input of the driver.
+pub enum Input {
+    /// The objects ask for this. At start it comes with the routes of ours in the kernel.
+    Configured {
+        /// What the node is meant to do.
+        intent: Box<Intent>,
+        /// Routes left from before the start.
+        adopted: Option<Vec<Route>>,
+        /// Routes now belong in another table, or bear another protocol number, than before.
+        ownership_changed: bool,
+    },
+    /// The bridge for pods stands, or does not.
+    Bridge(bool),
+    /// A listening socket accepted a connection.
+    Accepted {
+        /// The connection.
+        stream: TcpStream,
+        /// Our end.
+        local: SocketAddr,
+        /// Their end.
+        remote: SocketAddr,
+    },
+    /// An attempt to connect succeeded.
+    Connected {
+        /// The attempt.
+        connection: ConnectionId,
+        /// Our end.
+        local: SocketAddr,
+    },
+    /// Octets of whole messages arrived.
+    Frames {
+        /// Where.
+        connection: ConnectionId,
+        /// When they were cut out of the stream.
+        at: Instant,
+        /// One message after another.
+        octets: Vec<u8>,
+        /// What made the rest of the stream unreadable, if anything did.
+        error: Option<MessageError>,
+    },
+    /// The kernel took octets to send.
+    Sent {
+        /// Where.
+        connection: ConnectionId,
+        /// How many.
+        octets: usize,
+    },
+    /// A connection closed, or an attempt failed.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        why: String,
+    },
+    /// The kernel answered to route changes.
+    RouteResults(Vec<(Change, Result<(), String>)>),
+    /// The kernel's routes that are not ours.
+    Underlay(Vec<UnderlayRoute>),
+    /// The kernel's routes that are ours, because something may have happened to them.
+    KernelDump(Vec<Route>),
+    /// Somebody wants to look.
+    Query(Box<dyn FnOnce(&Speaker, Instant) + Send>),
+}

@@ -1,0 +1,95 @@
+//! What a node needs before it can take pods: forwarding, the bridge with its gateway addresses, and
+//! the file that tells the CNI plugin its pod CIDRs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use ipnetwork::IpNetwork;
+
+use crate::cluster::NodeNetwork;
+use crate::ipam::node::NodeFile;
+use crate::kernel::links::Link;
+use crate::kernel::{Netlink, sysctl};
+use crate::prefix::{Family, Prefix};
+
+/// Name of the file for the CNI plugin, in the state directory.
+pub const NODE_FILE: &str = "node.json";
+
+/// Makes the node ready for pods. Safe to repeat; changes only what is missing.
+///
+/// # Errors
+/// The kernel refuses, or the bridge's name belongs to something that is no bridge.
+pub async fn prepare(
+    netlink: &Netlink,
+    network: &NodeNetwork,
+    addresses: &[IpAddr],
+    state_dir: &Path,
+) -> anyhow::Result<()> {
+    let families: Vec<Family> =
+        Family::ALL.into_iter().filter(|f| network.pod_cidrs.iter().any(|p| p.family() == *f)).collect();
+    if families.is_empty() {
+        return Ok(());
+    }
+    sysctl::ensure_forwarding(&families)?;
+    let mtu = match network.mtu {
+        Some(mtu) => Some(mtu),
+        None => path_mtu(netlink, addresses).await?,
+    };
+    let bridge = ensure_bridge(netlink, &network.bridge, mtu).await?;
+    for pod_cidr in &network.pod_cidrs {
+        let gateway = gateway(*pod_cidr)
+            .with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))?;
+        netlink.add_address(bridge.index, gateway).await?;
+    }
+    netlink.set_up(bridge.index, true).await?;
+    let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
+    let path = state_dir.join(NODE_FILE);
+    Ok(file.write(path)?)
+}
+
+async fn ensure_bridge(netlink: &Netlink, name: &str, mtu: Option<u32>) -> anyhow::Result<Link> {
+    match netlink.link(name).await? {
+        None => Ok(netlink.add_bridge(name, mtu).await?),
+        Some(link) if link.kind.as_deref() == Some("bridge") => Ok(link),
+        Some(link) => bail!(
+            "interface {name} is a {}, not a bridge; remove it or name another bridge in spec.cni.bridge",
+            link.kind.as_deref().unwrap_or("plain interface")
+        ),
+    }
+}
+
+/// The MTU of the interface that holds the node's address: what pods can send without fragments.
+async fn path_mtu(netlink: &Netlink, addresses: &[IpAddr]) -> anyhow::Result<Option<u32>> {
+    let on_links = netlink.link_addresses().await?;
+    let indexes: Vec<u32> = on_links
+        .into_iter()
+        .filter(|(_, network)| addresses.contains(&network.ip()))
+        .map(|(index, _)| index)
+        .collect();
+    let links = netlink.links().await?;
+    Ok(links.into_iter().filter(|l| indexes.contains(&l.index)).map(|l| l.mtu).min())
+}
+
+/// The first address of a pod CIDR after its network address.
+fn gateway(pod_cidr: Prefix) -> Option<IpNetwork> {
+    let first = match pod_cidr.address() {
+        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().checked_add(1)?)),
+        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().checked_add(1)?)),
+    };
+    let fits = pod_cidr.contains_address(first);
+    fits.then(|| IpNetwork::new(first, pod_cidr.length()).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_is_the_first_address() {
+        let gateway = |text: &str| gateway(text.parse().unwrap()).map(|g| g.to_string());
+        assert_eq!(gateway("10.244.1.0/24").as_deref(), Some("10.244.1.1/24"));
+        assert_eq!(gateway("fd00:10:244:1::/64").as_deref(), Some("fd00:10:244:1::1/64"));
+        assert_eq!(gateway("10.244.1.7/32"), None);
+    }
+}
