@@ -73,7 +73,7 @@ impl Netlink {
     /// [`BATCH`] of them.
     pub(super) async fn changes(
         &self,
-        requests: impl IntoIterator<Item = (RouteNetlinkMessage, u16)>,
+        requests: Vec<(RouteNetlinkMessage, u16)>,
     ) -> Vec<Result<(), Refusal>> {
         let mut requests =
             requests.into_iter().map(|(message, flags)| request(message, flags | NLM_F_ACK)).peekable();

@@ -43,15 +43,13 @@ impl Netlink {
     /// after everything else.
     pub async fn apply_routes(&self, ownership: Ownership, changes: &[Change]) -> Vec<Result<(), Error>> {
         let sent = changes.iter().filter(|change| !is_unspeakable(change));
-        let mut answers = self
-            .changes(sent.map(|change| match change {
-                Change::Install(route) => create(ownership, route),
-                Change::Remove { prefix, metric } => {
-                    (RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0)
-                }
-            }))
-            .await
-            .into_iter();
+        let requests = sent.map(|change| match change {
+            Change::Install(route) => create(ownership, route),
+            Change::Remove { prefix, metric } => {
+                (RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0)
+            }
+        });
+        let mut answers = self.changes(requests.collect()).await.into_iter();
         let mut results = Vec::with_capacity(changes.len());
         let mut taken = Vec::new();
         for (index, change) in changes.iter().enumerate() {
@@ -171,7 +169,7 @@ impl Netlink {
             let (message, _) = create(ownership, route);
             (message, NLM_F_CREATE | NLM_F_REPLACE)
         });
-        let answers = self.changes(requests).await;
+        let answers = self.changes(requests.collect()).await;
         for ((index, route), answer) in replacements.iter().zip(answers) {
             results[*index] = answer.map_err(|refusal| refusal.to(Asked(&Change::Install((*route).clone()))));
         }
