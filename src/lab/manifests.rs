@@ -37,14 +37,14 @@ pub fn of_cluster(plan: &Plan) -> Vec<Manifest> {
     vec![Manifest { name: "nodes.yaml", text: nodes }, Manifest { name: "bgp.yaml", text: bgp }]
 }
 
-/// The objects of a router that Routelet plays.
-pub fn of_router(router: &Router, plan: &Plan) -> Vec<Manifest> {
+/// The objects of a router that Routelet plays, with the bridge of what it announces.
+pub fn of_router(router: &Router, plan: &Plan, bridge: Option<&str>) -> Vec<Manifest> {
     let mut addresses: Vec<IpAddr> = router.sessions.iter().map(|session| session.router_address).collect();
     addresses.dedup();
     let mut node = String::from("# What the router announces stands where a node has its pod CIDRs.\n---\n");
     let _ = write_node(&mut node, &router.name, &addresses, &router.announce);
     let mut bgp = String::new();
-    let _ = write_router_configuration(&mut bgp, router);
+    let _ = write_router_configuration(&mut bgp, router, bridge);
     for session in &router.sessions {
         let _ = write_node_peer(&mut bgp, plan, router, session);
     }
@@ -117,10 +117,14 @@ fn write_router_peer(
     write_policy(text, "export", plan.cluster_cidrs.iter().filter(|p| p.family() == family).map(|p| (*p, longest)))
 }
 
-fn write_router_configuration(text: &mut String, router: &Router) -> std::fmt::Result {
+fn write_router_configuration(text: &mut String, router: &Router, bridge: Option<&str>) -> std::fmt::Result {
     writeln!(text, "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: default}}")?;
     writeln!(text, "spec:\n  asn: {}\n  routerId: {}\n  mesh: none", router.asn, router.router_id)?;
-    writeln!(text, "  fib: {{metric: 20}}")
+    writeln!(text, "  fib: {{metric: 20}}")?;
+    match bridge {
+        Some(bridge) => writeln!(text, "  cni: {{bridge: {bridge}}}"),
+        None => Ok(()),
+    }
 }
 
 fn write_node_peer(text: &mut String, plan: &Plan, router: &Router, session: &Session) -> std::fmt::Result {

@@ -45,12 +45,14 @@ pub fn config(router: &Router, plan: &Plan) -> String {
 
 fn write_config(text: &mut String, router: &Router, plan: &Plan) -> std::fmt::Result {
     writeln!(text, "frr defaults traditional\nhostname {}\n!", router.name)?;
+    writeln!(text, "! Pod CIDRs come in, the networks behind go out; nothing else (RFC 8212).")?;
     for family in &plan.families {
         let ip = keyword(*family);
         let longest = plan.longest(*family);
-        writeln!(text, "! pod CIDRs come in, the networks behind go out; nothing else (RFC 8212)")?;
         for prefix in of_family(&plan.cluster_cidrs, *family) {
-            writeln!(text, "{ip} prefix-list PODS-{ip} permit {prefix} le {longest}")?;
+            // FRR refuses a bound that adds nothing.
+            let bound = if longest > prefix.length() { format!(" le {longest}") } else { String::new() };
+            writeln!(text, "{ip} prefix-list PODS-{ip} permit {prefix}{bound}")?;
         }
         for prefix in of_family(&router.announce, *family) {
             writeln!(text, "{ip} prefix-list BEHIND-{ip} permit {prefix}")?;

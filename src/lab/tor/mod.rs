@@ -64,7 +64,7 @@ impl Program {
     ///
     /// # Errors
     /// One is not installed.
-    pub fn find(self, directories: &[PathBuf]) -> Result<Executables, NotInstalled> {
+    pub fn find(self, directories: &[PathBuf]) -> Result<Executables, Error> {
         let (parts, package) = self.parts();
         let mut found = BTreeMap::new();
         for part in parts {
@@ -72,7 +72,7 @@ impl Program {
             // Debian's other routing suites bring a `bgpd` too; FRR's lies in a directory of its own.
             let mut paths = paths.filter(|path| self != Program::Frr || path.to_string_lossy().contains("/frr/"));
             let path = paths.find(|path| path.is_file());
-            found.insert(*part, path.ok_or(NotInstalled { program: self, part, package })?);
+            found.insert(*part, path.ok_or(Error::NotInstalled { program: self, part, package })?);
         }
         Ok(Executables(found))
     }
@@ -96,20 +96,34 @@ impl Executables {
     }
 }
 
-/// A program that was asked for is not there.
+/// Why a program cannot play a router.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name} cannot play the ToR: `{part}` is not installed. On Debian `apt-get install {package}` brings it; \
-     or choose another with --tor (routelet is always there)",
-    name = program.name()
-)]
-pub struct NotInstalled {
-    /// The program.
-    pub program: Program,
-    /// The executable that was looked for in vain.
-    pub part: &'static str,
-    /// The Debian package that has it.
-    pub package: &'static str,
+pub enum Error {
+    /// It is not there.
+    #[error(
+        "{name} cannot play the ToR: `{part}` is not installed. On Debian `apt-get install {package}` brings it; \
+         or choose another with --tor (routelet is always there)",
+        name = program.name()
+    )]
+    NotInstalled {
+        /// The program.
+        program: Program,
+        /// The executable that was looked for in vain.
+        part: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// Routelet announces what is on a bridge of its own, and this is not.
+    #[error(
+        "routelet cannot play {router}: what it announces ({networks}) must be the network of one bridge there \
+         (`ip link add NAME type bridge`, `ip addr add … dev NAME`)"
+    )]
+    NotBridged {
+        /// The router.
+        router: String,
+        /// What it is to announce.
+        networks: String,
+    },
 }
 
 /// The program that plays a router: the one asked for, else the one its image stands for where that
@@ -117,7 +131,7 @@ pub struct NotInstalled {
 ///
 /// # Errors
 /// The one asked for is not installed.
-pub fn choose(router: &Router, asked: Option<Program>) -> Result<(Program, Executables), NotInstalled> {
+pub fn choose(router: &Router, asked: Option<Program>) -> Result<(Program, Executables), Error> {
     let directories = directories();
     match asked {
         Some(program) => Ok((program, program.find(&directories)?)),
@@ -156,21 +170,24 @@ pub enum Step {
 
 /// What to do so that `program` plays `router`. `given` are the configuration files that the
 /// topology itself brings; these are not written.
+///
+/// # Errors
+/// The program cannot play this router.
 pub fn setup(
     program: Program,
     executables: &Executables,
     router: &Router,
     plan: &Plan,
     given: &[&Path],
-) -> Setup {
+) -> Result<Setup, Error> {
     let mut setup = match program {
         Program::Frr => frr::setup(executables, router, plan),
         Program::Bird => bird::setup(executables, router, plan),
         Program::Gobgp => gobgp::setup(executables, router, plan),
-        Program::Routelet => routelet::setup(router, plan),
+        Program::Routelet => routelet::setup(router, plan)?,
     };
     setup.files.retain(|(path, _)| !given.contains(&path.as_path()));
-    setup
+    Ok(setup)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -202,7 +219,7 @@ mod tests {
     fn a_configuration_that_the_topology_brings_is_not_written() {
         let plan = Plan::new(&Topology::built_in().unwrap(), None).unwrap();
         let files = |given: &[&Path]| {
-            setup(Program::Frr, &Executables::default(), &plan.routers[0], &plan, given).files.len()
+            setup(Program::Frr, &Executables::default(), &plan.routers[0], &plan, given).unwrap().files.len()
         };
         assert_eq!(files(&[]) - files(&[Path::new(frr::CONFIG)]), 1);
     }
