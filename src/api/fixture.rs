@@ -226,6 +226,7 @@ fn every_attribute() -> PathAttributes {
         }],
         only_to_customer: Some(65000),
         unknown: vec![UnknownAttribute { flags: 0xe0, code: 99, value: vec![0xde, 0xad] }],
+        partial: vec![],
     }
 }
 

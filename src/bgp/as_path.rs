@@ -1,6 +1,12 @@
 //! The AS_PATH attribute (RFC 4271 §4.3, §5.1.2; four-octet form of RFC 6793).
+//!
+//! The path as the decision process and policy see it; its wire form is in [`wire`].
+
+mod wire;
 
 use std::fmt;
+
+pub(super) use wire::AsWidth;
 
 /// One segment of an AS_PATH.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,35 @@
 //! Path attributes (RFC 4271 §4.3, §5) as one decoded, comparable set.
+//!
+//! This file owns what the rest of the program sees. Below it, in the order in which octets pass:
+//! [`walk`] takes the field apart, [`rules`] is the guard that checks flags and lengths, [`decode`]
+//! reads the values and keeps the faults, [`multiprotocol`] the prefixes that stand in attributes;
+//! [`encode`] is the way back.
+//!
+//! Behind the guard, the zettabgp package decodes the values of ORIGIN, NEXT_HOP, MULTI_EXIT_DISC,
+//! LOCAL_PREF, COMMUNITIES, ORIGINATOR_ID, CLUSTER_LIST, extended and large communities. Its lists of
+//! communities are sets, which suits us: the order of communities means nothing (RFC 1997, RFC 8092
+//! §5), and equal sets then share one interned copy.
+//!
+//! The rest is ours, because zettabgp's version of it must not meet octets from a peer or is wrong:
+//! its decoders trust lengths and panic, its AS_PATH decoder can loop for ever, its AS_PATH encoder
+//! swaps sets and sequences, AGGREGATOR and ATOMIC_AGGREGATE go out with stray octets, and none of it
+//! knows RFC 7606. Encoding is ours throughout: zettabgp writes into a buffer whose size it does not
+//! check, we append to one that grows.
+
+mod decode;
+mod encode;
+mod multiprotocol;
+mod rules;
+mod walk;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::AsPath;
+pub(super) use decode::AttributeBlock;
+pub(super) use encode::encode;
+pub(super) use multiprotocol::{Reach, is_host_address};
+pub(super) use rules::{code, flag};
+pub(super) use walk::fault;
 
 /// ORIGIN (RFC 4271 §5.1.1). Ordered as the decision process prefers: lower wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +70,7 @@ pub struct Aggregator {
 /// (RFC 4271 §5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnknownAttribute {
-    /// Flags as received, with the Partial bit added.
+    /// Optional, Transitive and Partial: the last is set by whoever passes the attribute on unread.
     pub flags: u8,
     /// Type code.
     pub code: u8,
@@ -71,20 +98,23 @@ pub struct PathAttributes {
     pub atomic_aggregate: bool,
     /// AGGREGATOR.
     pub aggregator: Option<Aggregator>,
-    /// COMMUNITIES, in wire order.
+    /// COMMUNITIES; from a peer ascending and each once.
     pub communities: Vec<Community>,
     /// ORIGINATOR_ID (RFC 4456 §8).
     pub originator_id: Option<Ipv4Addr>,
     /// CLUSTER_LIST (RFC 4456 §8), most recent first.
     pub cluster_list: Vec<Ipv4Addr>,
-    /// EXTENDED COMMUNITIES (RFC 4360), each as its eight octets.
+    /// EXTENDED COMMUNITIES (RFC 4360), each as its eight octets; from a peer as above.
     pub extended_communities: Vec<[u8; 8]>,
-    /// LARGE_COMMUNITY (RFC 8092).
+    /// LARGE_COMMUNITY (RFC 8092); from a peer as above.
     pub large_communities: Vec<LargeCommunity>,
     /// ONLY_TO_CUSTOMER (RFC 9234).
     pub only_to_customer: Option<u32>,
     /// Unknown transitive attributes, by type code.
     pub unknown: Vec<UnknownAttribute>,
+    /// Type codes, ascending, of the attributes above whose Partial bit another speaker has set: it
+    /// must stay set when they are passed on (RFC 4271 §5).
+    pub partial: Vec<u8>,
 }
 
 impl PathAttributes {
@@ -106,6 +136,7 @@ impl PathAttributes {
             large_communities: vec![],
             only_to_customer: None,
             unknown: vec![],
+            partial: vec![],
         }
     }
 }

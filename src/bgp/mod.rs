@@ -16,10 +16,13 @@
 pub mod as_path;
 pub mod attribute;
 pub mod capability;
+mod cursor;
 pub mod header;
 pub mod message;
+mod nlri;
 pub mod notification;
 pub mod open;
+pub mod reason;
 pub mod session;
 pub mod update;
 
@@ -29,5 +32,6 @@ pub use capability::Capability;
 pub use message::{Codec, Message};
 pub use notification::{MessageError, Notification};
 pub use open::Open;
+pub use reason::Reason;
 pub use session::Session;
 pub use update::{Announcement, Update};

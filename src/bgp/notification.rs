@@ -1,6 +1,15 @@
 //! NOTIFICATION (RFC 4271 §4.5, §6) and the error every decoder returns.
+//!
+//! Owns the message and the text an operator may put into it (RFC 9003); the registry of codes is in
+//! [`super::reason`], the choice between them lies with whoever finds the error.
 
 use std::fmt;
+
+use super::Reason;
+use super::header::{self, MAX_MESSAGE_LENGTH, MessageType};
+
+/// The longest shutdown communication in octets (RFC 9003 §2).
+const MAX_COMMUNICATION: usize = 255;
 
 /// A NOTIFICATION message: why a session is being closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +20,73 @@ pub struct Notification {
     pub subcode: u8,
     /// Diagnostic data whose form the subcode decides.
     pub data: Vec<u8>,
+}
+
+impl Notification {
+    /// An Administrative Shutdown or Administrative Reset that says why, in at most 255 octets of
+    /// UTF-8; what is longer is cut between characters (RFC 9003 §2).
+    pub fn with_communication(reason: Reason, text: &str) -> Notification {
+        let text = &text[..text.floor_char_boundary(MAX_COMMUNICATION)];
+        // At most 255 octets are left, so the length fits its octet.
+        let data = std::iter::once(text.len() as u8).chain(text.bytes()).collect();
+        Notification { code: reason.code, subcode: reason.subcode, data }
+    }
+
+    /// Code and subcode, which know their names.
+    pub fn reason(&self) -> Reason {
+        Reason { code: self.code, subcode: self.subcode }
+    }
+
+    /// The text that came with an Administrative Shutdown or Reset (RFC 9003 §2), made safe to print:
+    /// what is not UTF-8 is replaced, control characters and those that reorder text are escaped, and
+    /// a length that overruns the message yields what there is.
+    pub fn communication(&self) -> Option<String> {
+        if !matches!(self.reason(), Reason::ADMINISTRATIVE_SHUTDOWN | Reason::ADMINISTRATIVE_RESET) {
+            return None;
+        }
+        let (&length, text) = self.data.split_first()?;
+        let text = text.get(..length.into()).unwrap_or(text);
+        let mut printable = String::new();
+        for character in String::from_utf8_lossy(text).chars() {
+            match character {
+                // Bidirectional overrides and isolates can make a log line read as another one.
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    printable.extend(character.escape_unicode());
+                }
+                control if control.is_control() => printable.extend(control.escape_default()),
+                other => printable.push(other),
+            }
+        }
+        (!printable.is_empty()).then_some(printable)
+    }
+
+    /// Decodes the octets after the header.
+    ///
+    /// The header has been checked for a length of at least 21; a missing octet would read as zero,
+    /// for a NOTIFICATION is never answered with another (RFC 4271 §6.4).
+    pub(super) fn decode(body: &[u8]) -> Notification {
+        let octet = |index| body.get(index).copied().unwrap_or(0);
+        Notification { code: octet(0), subcode: octet(1), data: body.get(2..).unwrap_or(&[]).to_vec() }
+    }
+
+    /// Appends the message, its data cut to what 4,096 octets hold.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let start = header::begin(MessageType::Notification, out);
+        out.extend([self.code, self.subcode]);
+        out.extend(self.data.iter().take(MAX_MESSAGE_LENGTH - header::HEADER_LENGTH - 2));
+        header::finish(start, out);
+    }
+}
+
+impl fmt::Display for Notification {
+    /// `Cease: Administrative Shutdown "maintenance until 4"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason().fmt(f)?;
+        if let Some(text) = self.communication() {
+            write!(f, " \"{text}\"")?;
+        }
+        Ok(())
+    }
 }
 
 /// A message that cannot be accepted, with the NOTIFICATION that RFC 4271 §6 asks for.
@@ -28,10 +104,51 @@ impl MessageError {
     pub fn new(code: u8, subcode: u8, data: Vec<u8>, what: impl Into<String>) -> MessageError {
         MessageError { notification: Notification { code, subcode, data }, what: what.into() }
     }
+
+    /// An error with a code and subcode known by name.
+    pub fn because(reason: Reason, data: impl Into<Vec<u8>>, what: impl Into<String>) -> MessageError {
+        MessageError::new(reason.code, reason.subcode, data.into(), what)
+    }
 }
 
-impl fmt::Display for Notification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.code, self.subcode)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shutdown(data: &[u8]) -> Notification {
+        Notification { code: 6, subcode: 2, data: data.to_vec() }
+    }
+
+    #[test]
+    fn shutdown_text_of_any_content_prints_safely() {
+        let text = |data: &[u8]| shutdown(data).communication();
+        assert_eq!(text(b"\x05hello"), Some("hello".into()));
+        assert_eq!(text(b"\x05hello, and what follows"), Some("hello".into()));
+        assert_eq!(text(b"\xffhello"), Some("hello".into()), "a length past the end yields what there is");
+        assert_eq!(text(b""), None);
+        assert_eq!(text(b"\x00"), None);
+        assert_eq!(text(b"\x03a\nb"), Some("a\\nb".into()));
+        assert_eq!(text(b"\x05\x1b[31m"), Some("\\u{1b}[31m".into()));
+        assert_eq!(text(b"\x02\xff\xfe"), Some("\u{fffd}\u{fffd}".into()));
+        assert_eq!(text("\u{3}\u{202e}".as_bytes()), Some("\\u{202e}".into()));
+        assert_eq!(Notification { code: 6, subcode: 6, data: b"\x05hello".to_vec() }.communication(), None);
+    }
+
+    #[test]
+    fn shutdown_text_is_cut_between_characters() {
+        let long = "é".repeat(200);
+        let notification = Notification::with_communication(Reason::ADMINISTRATIVE_SHUTDOWN, &long);
+        assert_eq!(notification.data.len(), 255);
+        assert_eq!(notification.communication(), Some("é".repeat(127)));
+        assert_eq!(
+            Notification::with_communication(Reason::ADMINISTRATIVE_RESET, "back at 4").to_string(),
+            "Cease: Administrative Reset \"back at 4\""
+        );
+    }
+
+    #[test]
+    fn an_error_says_what_was_wrong_and_what_it_is_called() {
+        let error = MessageError::because(Reason::BAD_PEER_AS, [], "peer is in AS 1");
+        assert_eq!(error.to_string(), "peer is in AS 1 (Open Message Error: Bad Peer AS)");
     }
 }

@@ -1,11 +1,20 @@
 //! The UPDATE message (RFC 4271 §4.3, MP_REACH_NLRI and MP_UNREACH_NLRI of RFC 4760, error handling
 //! of RFC 7606).
+//!
+//! Owns what a message says of prefixes; [`decode`] decides their fate when something in it is
+//! malformed, [`encode`] packs them.
+
+mod decode;
+mod encode;
 
 use super::PathAttributes;
 use crate::prefix::{Family, Prefix};
+pub(super) use decode::decode;
+pub(super) use encode::{encode_announcements, encode_end_of_rib, encode_withdrawals};
 
 /// An UPDATE, after RFC 7606 has been applied: prefixes to be treated as withdrawn are already in
-/// `withdrawn`, discarded attributes are already gone.
+/// `withdrawn`, discarded attributes are already gone. Withdrawals come first: a prefix that is in
+/// both lists is announced (RFC 4271 §4.3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Update {
     /// Prefixes withdrawn, of any family.
@@ -39,7 +48,7 @@ pub enum Treatment {
 /// One malformed attribute and what was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeFault {
-    /// Type code of the attribute.
+    /// Type code of the attribute; 0 for a fault of the message body.
     pub code: u8,
     /// What was done.
     pub treatment: Treatment,

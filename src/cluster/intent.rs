@@ -1,7 +1,7 @@
 //! Objects to Intent: what all objects together mean for one node. A pure function.
 //!
-//! [`settings`] lays the `BgpConfiguration`s that select a node over each other; [`mesh`] derives the
-//! sessions among the nodes from that; [`peer`] adds what `BgpPeer`s ask for. What the objects ask and
+//! `settings` lays the `BgpConfiguration`s that select a node over each other; `mesh` derives the
+//! sessions among the nodes from that; `peer` adds what `BgpPeer`s ask for. What the objects ask and
 //! the daemon cannot do yet becomes a warning that names the field, never silence.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use self::settings::Settings;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Intent, Listen, PeerIntent};
+use crate::speaker::intent::{Intent, Listen};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,13 +156,6 @@ impl Local<'_> {
                     findings.warning(&object, "spec.podCIDRs", text);
                 }
             }
-            for address in self.node.addresses.iter().filter(|address| other.addresses.contains(address)) {
-                findings.error(
-                    &object,
-                    "status.addresses",
-                    format!("{address} is an address of Node {name} too"),
-                );
-            }
         }
     }
 
@@ -170,11 +163,4 @@ impl Local<'_> {
     fn other_pod_cidrs(&self) -> impl Iterator<Item = Prefix> {
         self.others.values().flat_map(|(node, _)| node.pod_cidrs.iter().copied())
     }
-}
-
-/// Whether two sessions could not be told apart: the same remote address, and local ones that are the
-/// same or may be.
-fn collide(a: &PeerIntent, b: &PeerIntent) -> bool {
-    let sources_overlap = a.source == b.source || a.source.is_none() || b.source.is_none();
-    a.address == b.address && a.interface == b.interface && sources_overlap
 }

@@ -70,6 +70,18 @@ impl ManifestDirectory {
     }
 }
 
+/// Reads manifests that are at hand as texts, each with the file name to use in errors.
+///
+/// # Errors
+/// Anything in them is malformed.
+pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Reading, Error> {
+    let mut reader = Reader::default();
+    for (file, text) in files {
+        reader.file(file, text);
+    }
+    reader.finish()
+}
+
 fn is_manifest(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let extension = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
@@ -114,7 +126,7 @@ impl Reader {
             return self.errors.push(context.finding("", Some(tree.line), text));
         };
         let name = tree.field("metadata").and_then(|metadata| metadata.field("name")).and_then(Tree::text);
-        context.object = Some(name.map_or(kind.to_owned(), |name| format!("{kind} {name}")));
+        context.object = Some(name.map_or(kind.to_owned(), |name| format!("{kind} {}", name.escape_debug())));
         let ours = version.split_once('/').filter(|(group, _)| *group == GROUP);
         match (ours, version, kind) {
             (None, "v1", "Node") => self.typed::<k8s::Node>(context, tree),
@@ -159,10 +171,9 @@ impl Reader {
         let object = match decode::<K>(tree, &["apiVersion", "kind"]) {
             Ok(object) => object,
             Err(faults) => {
-                let line = |fault: &Fault| fault.line.or(Some(tree.line));
-                return self.errors.extend(
-                    faults.into_iter().map(|fault| context.finding(&fault.field, line(&fault), fault.text)),
-                );
+                let finding =
+                    |Fault { field, line, text }| context.finding(&field, line.or(Some(tree.line)), text);
+                return self.errors.extend(faults.into_iter().map(finding));
             }
         };
         match Object::try_from(object) {

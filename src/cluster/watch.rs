@@ -48,8 +48,8 @@ pub struct Watch {
 enum State {
     /// Wait for a change.
     Idle,
-    /// Wait until changes have ceased.
-    Settling,
+    /// Wait until `quiet`, which each change puts off, but not past `give_up`.
+    Settling { quiet: Instant, give_up: Instant },
     /// Lay the watch anew and read.
     Due,
     /// Wait for the reading.
@@ -80,12 +80,19 @@ impl Watch {
             match &mut self.state {
                 State::Idle => {
                     self.queue.changed().await.map_err(|source| watch_error(&self.directory, source))?;
-                    self.state = State::Settling;
+                    let now = Instant::now();
+                    self.state = State::Settling { quiet: now + QUIET, give_up: now + PATIENCE };
                 }
-                State::Settling => {
-                    self.settle().await?;
-                    self.state = State::Due;
-                }
+                State::Settling { quiet, give_up } => match timeout_at(*quiet, self.queue.changed()).await {
+                    Ok(changed) => {
+                        changed.map_err(|source| watch_error(&self.directory, source))?;
+                        *quiet = Instant::now() + QUIET;
+                        if *quiet > *give_up {
+                            self.state = State::Due;
+                        }
+                    }
+                    Err(_) => self.state = State::Due,
+                },
                 State::Due => {
                     self.state = State::Idle;
                     self.queue = Queue::lay(self.directory.path())
@@ -110,24 +117,12 @@ impl Watch {
         self.directory.path()
     }
 
-    /// Waits until no change has come for [`QUIET`], or changes have come for [`PATIENCE`].
-    async fn settle(&mut self) -> Result<(), Error> {
-        let give_up = Instant::now() + PATIENCE;
-        loop {
-            let quiet = (Instant::now() + QUIET).min(give_up);
-            match timeout_at(quiet, self.queue.changed()).await {
-                Ok(changed) => changed.map_err(|source| watch_error(&self.directory, source))?,
-                Err(_) => return Ok(()),
-            }
-            if quiet == give_up {
-                return Ok(());
-            }
-        }
-    }
-
     /// Whether an outcome differs from the last one; remembers it.
     fn is_news(&mut self, outcome: &Result<Reading, Error>) -> bool {
-        let outcome = outcome.as_ref().map(Clone::clone).map_err(Error::to_string);
+        let outcome = match outcome {
+            Ok(reading) => Ok(reading.clone()),
+            Err(error) => Err(error.to_string()),
+        };
         let news = self.last.as_ref() != Some(&outcome);
         self.last = Some(outcome);
         news
@@ -263,3 +258,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,34 +37,58 @@ pub struct Configuration {
     pub inputs: Sender<Input>,
 }
 
+/// What is left to do for the current configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Read back the routes that a daemon before us left, then hand over.
+    Adopt,
+    /// Give the driver the new intent.
+    HandOver,
+    /// Make the node ready for pods.
+    Prepare,
+    /// Nothing.
+    Done,
+}
+
 impl Configuration {
     /// Runs until the driver is gone.
     pub async fn follow(self, mut source: cluster::Watch) {
         let mut current: Option<Compiled> = None;
-        let mut prepared = false;
+        let mut step = Step::Done;
         loop {
             tokio::select! {
                 reading = source.next() => match reading.and_then(|r| self.compile(&r)) {
                     Ok(compiled) => {
                         self.count_good();
-                        if current.as_ref() == Some(&compiled) {
-                            continue;
+                        if current.as_ref() != Some(&compiled) {
+                            step = if current.is_none() { Step::Adopt } else { Step::HandOver };
+                            current = Some(compiled);
                         }
-                        if let Err(error) = self.hand_over(&compiled, current.is_none()).await {
-                            error!("the kernel's routes cannot be read: {error}");
-                        }
-                        current = Some(compiled);
-                        prepared = false;
                     }
                     Err(error) => self.count_error(&error, current.is_some()),
                 },
-                () = tokio::time::sleep(RETRY), if current.is_some() && !prepared => {}
+                () = tokio::time::sleep(RETRY), if step != Step::Done => {}
                 () = self.inputs.closed() => return,
             }
-            if let Some(compiled) = current.as_ref().filter(|_| !prepared) {
-                prepared = self.prepare(compiled).await;
+            if let Some(compiled) = &current {
+                step = self.carry_on(compiled, step).await;
             }
         }
+    }
+
+    /// Does what is left to do for a configuration, and returns where it got stuck.
+    async fn carry_on(&self, compiled: &Compiled, mut step: Step) -> Step {
+        if step == Step::Adopt || step == Step::HandOver {
+            if let Err(error) = self.hand_over(compiled, step == Step::Adopt).await {
+                error!("the kernel's routes cannot be read: {error}; trying again in {RETRY:?}");
+                return step;
+            }
+            step = Step::Prepare;
+        }
+        if step == Step::Prepare && self.prepare(compiled).await {
+            step = Step::Done;
+        }
+        step
     }
 
     fn compile(&self, reading: &Reading) -> Result<Compiled, cluster::Error> {

@@ -71,5 +71,8 @@ pub enum Input {
     /// The kernel's routes that are ours, because something may have happened to them.
     KernelDump(Vec<Route>),
     /// Somebody wants to look.
-    Query(Box<dyn FnOnce(&Speaker, Instant) + Send>),
+    Query(Query),
 }
+
+/// A question that the driver answers when its turn comes.
+pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;

@@ -41,9 +41,7 @@ impl Netlink {
         let message = RouteNetlinkMessage::NewAddress(message(index, address));
         match self.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
             Err(refusal) if refusal.is(nix::Error::EEXIST) => Ok(()),
-            Err(refusal) => {
-                Err(self.link_error(format!("add address {address} to"), index, refusal).await)
-            }
+            Err(refusal) => Err(self.link_error(format!("add address {address} to"), index, refusal).await),
             Ok(()) => Ok(()),
         }
     }

@@ -6,6 +6,8 @@
 //! explanation of a refusal.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use netlink_packet_core::{
@@ -13,19 +15,26 @@ use netlink_packet_core::{
     NlaBuffer, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::proto::ConnectionHandle;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
+use tokio::sync::Mutex;
 
 use super::{Error, NetNs};
 
-/// Requests sent in one datagram. Every one is acknowledged before the next datagram leaves, so
-/// this bounds what waits in the receive buffer: 128 acknowledgements take 100 kB of the 208 kB
-/// that a socket has by default.
+/// Requests sent in one datagram. The next is sent when all its replies have been read, so this
+/// bounds what waits in the receive buffer: 128 acknowledgements take 100 kB.
 const BATCH: usize = 128;
 
-/// How often an interrupted dump is repeated before giving up.
+/// Octets of replies that may wait to be read.
+const BUFFER: usize = 1 << 20;
+
+/// How often a dump that was interrupted, or had to wait for another, is repeated before giving up.
 const DUMP_ATTEMPTS: usize = 10;
+
+/// First pause before a dump that had to wait for another is repeated; doubles each time.
+const DUMP_PAUSE: Duration = Duration::from_millis(10);
 
 /// Number of the attribute that explains a refusal (`NLMSGERR_ATTR_MSG`).
 const EXPLANATION: u16 = 1;
@@ -36,6 +45,9 @@ pub struct Netlink {
     connection: ConnectionHandle<RouteNetlinkMessage>,
     /// What the kernel knows the socket by.
     port: u32,
+    /// Held from a request to its last reply. The kernel allows a socket one dump at a time, and
+    /// replies that pile up unread would run the receive buffer over.
+    turn: Mutex<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,7 +59,7 @@ impl Netlink {
     pub fn open() -> Result<Netlink, Error> {
         let (driver, connection, port) =
             connect().map_err(Error::system(|| "open a routing netlink socket".to_owned()))?;
-        Ok(Netlink { connection, port, task: tokio::spawn(driver) })
+        Ok(Netlink { connection, port, turn: Mutex::default(), task: tokio::spawn(driver) })
     }
 
     /// Connects in the given namespace.
@@ -65,6 +77,7 @@ impl Netlink {
 
     /// Asks for a change, which the kernel makes or refuses.
     pub(super) async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        let _turn = self.turn.lock().await;
         let mut replies = self.send([request(message, flags | NLM_F_ACK)])?;
         verdict(replies.next().await)
     }
@@ -75,12 +88,13 @@ impl Netlink {
         &self,
         requests: Vec<(RouteNetlinkMessage, u16)>,
     ) -> Vec<Result<(), Refusal>> {
+        let mut verdicts = Vec::with_capacity(requests.len());
         let mut requests =
             requests.into_iter().map(|(message, flags)| request(message, flags | NLM_F_ACK)).peekable();
-        let mut verdicts = Vec::new();
         while requests.peek().is_some() {
-            let batch: Vec<_> = requests.by_ref().take(BATCH).collect();
+            let batch: Vec<Message> = requests.by_ref().take(BATCH).collect();
             let expected = verdicts.len() + batch.len();
+            let _turn = self.turn.lock().await;
             // The kernel works a datagram off in order, so that the nth reply is to the nth request.
             if let Ok(mut replies) = self.send(batch) {
                 while verdicts.len() < expected
@@ -96,6 +110,7 @@ impl Netlink {
 
     /// Asks for one thing.
     pub(super) async fn query(&self, message: RouteNetlinkMessage) -> Result<RouteNetlinkMessage, Refusal> {
+        let _turn = self.turn.lock().await;
         let mut replies = self.send([request(message, 0)])?;
         match replies.next().await.map(|reply| reply.payload) {
             Some(NetlinkPayload::InnerMessage(message)) => Ok(message),
@@ -110,15 +125,24 @@ impl Netlink {
         &self,
         message: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        let _turn = self.turn.lock().await;
+        let mut pause = DUMP_PAUSE;
         for _ in 0..DUMP_ATTEMPTS {
             let replies = self.send([request(message.clone(), NLM_F_DUMP)])?;
-            if let Some(found) = consistent(replies).await? {
-                return Ok(found);
+            match consistent(replies).await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                // Somebody stopped waiting for a dump that is still running.
+                Err(refusal) if refusal.is(nix::Error::EBUSY) => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(refusal) => return Err(refusal),
             }
         }
         Err(Refusal::new(io::Error::new(
             io::ErrorKind::Interrupted,
-            format!("the tables changed during each of {DUMP_ATTEMPTS} dumps"),
+            format!("no undisturbed dump in {DUMP_ATTEMPTS} attempts"),
         )))
     }
 
@@ -146,6 +170,7 @@ fn connect()
     driver.set_forward_ack(true);
     driver.set_forward_done(true);
     let socket = driver.socket_mut().socket_mut();
+    set_receive_buffer(&socket, BUFFER)?;
     let port = socket.bind_auto()?.port_number();
     // Explanations in place of copies of what was refused (Linux 4.12).
     socket.set_cap_ack(true)?;
@@ -161,6 +186,15 @@ fn connect()
         }
     };
     Ok((drive, connection, port))
+}
+
+/// Makes room for what waits to be read. Only a privileged process gets more than the machine's
+/// limit; others get what that allows.
+pub(super) fn set_receive_buffer(socket: &impl AsFd, octets: usize) -> io::Result<()> {
+    if setsockopt(socket, sockopt::RcvBufForce, &octets).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &octets)?;
+    }
+    Ok(())
 }
 
 fn request(message: RouteNetlinkMessage, flags: u16) -> Message {

@@ -42,14 +42,17 @@ impl Netlink {
     /// not hold back the rest. A prefix and metric may occur once in a batch: replacements are made
     /// after everything else.
     pub async fn apply_routes(&self, ownership: Ownership, changes: &[Change]) -> Vec<Result<(), Error>> {
-        let sent = changes.iter().filter(|change| !is_unspeakable(change));
-        let requests = sent.map(|change| match change {
-            Change::Install(route) => create(ownership, route),
-            Change::Remove { prefix, metric } => {
-                (RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0)
-            }
-        });
-        let mut answers = self.changes(requests.collect()).await.into_iter();
+        let requests = changes
+            .iter()
+            .filter(|change| !is_unspeakable(change))
+            .map(|change| match change {
+                Change::Install(route) => create(ownership, route),
+                Change::Remove { prefix, metric } => {
+                    (RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0)
+                }
+            })
+            .collect();
+        let mut answers = self.changes(requests).await.into_iter();
         let mut results = Vec::with_capacity(changes.len());
         let mut taken = Vec::new();
         for (index, change) in changes.iter().enumerate() {
@@ -132,7 +135,9 @@ impl Netlink {
         Ok(underlay)
     }
 
-    /// Replaces what exists for these routes, each with its place in `results`, where it is ours.
+    /// Replaces what exists for these routes, each with its place in `results`, where it is ours. (Who
+    /// deletes ours and puts his in its place between our look and our replacement loses his: the
+    /// kernel has no way to ask for both at once.)
     async fn replace(
         &self,
         ownership: Ownership,
@@ -165,11 +170,11 @@ impl Netlink {
                 replacements.push((*index, *route));
             }
         }
-        let requests = replacements.iter().map(|(_, route)| {
-            let (message, _) = create(ownership, route);
-            (message, NLM_F_CREATE | NLM_F_REPLACE)
-        });
-        let answers = self.changes(requests.collect()).await;
+        let requests = replacements
+            .iter()
+            .map(|(_, route)| (create(ownership, route).0, NLM_F_CREATE | NLM_F_REPLACE))
+            .collect();
+        let answers = self.changes(requests).await;
         for ((index, route), answer) in replacements.iter().zip(answers) {
             results[*index] = answer.map_err(|refusal| refusal.to(Asked(&Change::Install((*route).clone()))));
         }

@@ -8,17 +8,16 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteHeader, RouteMessage};
-use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
+use super::netlink::set_receive_buffer;
 use super::routes::Ownership;
 use super::{Error, Netlink, route_message as wire};
 use crate::prefix::Prefix;
@@ -221,10 +220,7 @@ fn went_down(link: &LinkMessage) -> bool {
 
 fn subscribe() -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
-    // Beyond the limit that the machine sets is for privileged processes; for others, up to it.
-    if setsockopt(&socket.socket_ref().as_fd(), sockopt::RcvBufForce, &BUFFER).is_err() {
-        setsockopt(&socket.socket_ref().as_fd(), sockopt::RcvBuf, &BUFFER)?;
-    }
+    set_receive_buffer(socket.socket_ref(), BUFFER)?;
     let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
     socket.socket_mut().bind(&SocketAddr::new(0, groups))?;
     Ok(socket)

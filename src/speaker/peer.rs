@@ -1,9 +1,15 @@
 //! One peer: its session, a second one while connections collide, and what it has been told.
 //!
 //! Collision (RFC 4271 §6.8, RFC 6286 §2.3): the first session is the one that dials. A connection
-//! that comes in while it is not waiting for one gets a second session. When either has both
-//! identifiers in hand and the other is as far, the connection opened by the side with the higher
-//! identifier survives. A second session that survives takes the first one's place.
+//! that comes in while it is not waiting for one gets a second session. When an OPEN arrives on one
+//! and the other is connected too, the connection opened by the side with the higher identifier
+//! survives. A second session that survives takes the first one's place.
+//!
+//! RFC 4271 looks at connections in OpenConfirm only, for in OpenSent the identifier is not known from
+//! that connection. It is known from this one, though, and two things done early keep a collision from
+//! ever tearing down a session that one side believes Established: the loser is closed before it is
+//! sent a KEEPALIVE, and an attempt that is still connecting when the other connection has come to
+//! OpenConfirm is given up before it is sent an OPEN.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -145,7 +151,7 @@ impl Peer {
         match other.session.state() {
             // RFC 4271 §6.8: a collision with an Established session closes the new connection.
             State::Established => Collision::ThisLoses,
-            State::OpenConfirm => {
+            State::OpenSent | State::OpenConfirm => {
                 let outgoing = |slot: &Slot| slot.connection.as_ref().is_some_and(|c| c.outgoing);
                 if outgoing(this) == outgoing(other) {
                     return Collision::OtherLoses;

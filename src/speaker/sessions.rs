@@ -246,15 +246,16 @@ impl Speaker {
         self.actions.push_back(action);
     }
 
-    /// A second session that has come as far as OpenConfirm while the first is no longer in the race
-    /// takes its place; one that has lost its connection is dropped.
+    /// A second session that has come to OpenConfirm while the first has no connection takes its
+    /// place; one that has lost its connection is dropped.
     fn promote_or_drop_second(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let first_idle = peer.first.session.state() == State::Idle;
+        let first_is_behind =
+            matches!(peer.first.session.state(), State::Idle | State::Connect | State::Active);
         let Some(second) = peer.second.take() else { return };
         match second.session.state() {
             _ if second.connection.is_none() => peer.retire(&second.session),
-            state if state == State::Established || (state == State::OpenConfirm && first_idle) => {
+            state if state == State::Established || (state == State::OpenConfirm && first_is_behind) => {
                 let first = std::mem::replace(&mut peer.first, second);
                 self.discard(id, first);
             }

@@ -153,6 +153,26 @@ fn words(capability: &Capability) -> String {
         Capability::MultiprotocolOther { afi, safi } => format!("multiprotocol AFI {afi} SAFI {safi}"),
         Capability::RouteRefresh => "route refresh".to_owned(),
         Capability::FourOctetAs(asn) => format!("four-octet AS {asn}"),
-        Capability::Unknown { code, data } => format!("code {code}, {} octets", data.len()),
+        Capability::Unknown { code, data } => match name(*code) {
+            Some(name) => name.to_owned(),
+            None => format!("code {code} of {} octets", data.len()),
+        },
     }
+}
+
+/// Names of capabilities that are shown and not acted on (IANA, Capability Codes).
+fn name(code: u8) -> Option<&'static str> {
+    Some(match code {
+        5 => "extended next hop",
+        6 => "extended message",
+        9 => "role",
+        64 => "graceful restart",
+        69 => "Add-Path",
+        70 => "enhanced route refresh",
+        71 => "long-lived graceful restart",
+        73 => "FQDN",
+        75 => "software version",
+        128 => "route refresh (before RFC 2918)",
+        _ => return None,
+    })
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 
-use crate::rig::{Pair, eventually, namespace};
+use crate::rig::{Pair, eventually, namespace, require_root};
 
 #[tokio::test]
 async fn enter_brings_the_thread_back() {
@@ -23,6 +23,7 @@ async fn enter_brings_the_thread_back() {
 
 #[tokio::test]
 async fn a_namespace_at_a_path_can_be_opened_and_removed() {
+    require_root();
     let path = std::env::temp_dir().join(format!("routelet-test-netns-{}", std::process::id()));
     let made = NetNs::create_at(&path).unwrap();
     let opened = NetNs::open(&path).unwrap();
@@ -163,6 +164,30 @@ async fn a_static_route_carries_packets_and_a_bad_one_says_why() {
     let unreachable = Some("10.9.9.9".parse().unwrap());
     let error = pair.right.add_static_route(default, unreachable, None).await.unwrap_err().to_string();
     assert!(error.starts_with("add route to 0.0.0.0/0 via 10.9.9.9: Nexthop has invalid gateway"), "{error}");
+}
+
+/// The daemon and the lab do these from tasks that may move between threads.
+#[tokio::test]
+async fn everything_can_be_done_in_a_task() {
+    fn sendable(_: impl Send) {}
+    let (_namespace, netlink) = namespace().await;
+    let address = "192.0.2.1/24".parse().unwrap();
+    let pair = VethPair { name: "a", peer_name: "b", peer_namespace: None, mtu: None, peer_mac: None };
+    sendable(netlink.link("lo"));
+    sendable(netlink.links());
+    sendable(netlink.add_bridge("br", None));
+    sendable(netlink.add_veth(&pair));
+    sendable(netlink.set_up(1, true));
+    sendable(netlink.set_master(1, None));
+    sendable(netlink.set_mac(1, [0; 6]));
+    sendable(netlink.set_mtu(1, 1500));
+    sendable(netlink.set_hairpin(1, true));
+    sendable(netlink.delete_link(1));
+    sendable(netlink.addresses(1));
+    sendable(netlink.link_addresses());
+    sendable(netlink.add_address(1, address));
+    sendable(netlink.remove_address(1, address));
+    sendable(netlink.add_static_route(address, None, None));
 }
 
 #[tokio::test]

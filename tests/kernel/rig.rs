@@ -5,12 +5,17 @@ use std::time::Duration;
 use routelet::kernel::links::{Link, VethPair};
 use routelet::kernel::{NetNs, Netlink};
 
-/// A fresh namespace with its loopback up, and a conversation with it.
-pub async fn namespace() -> (NetNs, Netlink) {
+/// Fails at once, and says why, where the tests cannot run.
+pub fn require_root() {
     assert!(
         nix::unistd::geteuid().is_root(),
         "the kernel tests make network namespaces and must run as root: sudo -E cargo test --test kernel"
     );
+}
+
+/// A fresh namespace with its loopback up, and a conversation with it.
+pub async fn namespace() -> (NetNs, Netlink) {
+    require_root();
     let namespace = NetNs::create().unwrap();
     // Duplicate detection would change addresses a second after everything has seemed settled.
     let setting = "/proc/sys/net/ipv6/conf/default/accept_dad";

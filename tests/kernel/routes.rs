@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use futures_util::FutureExt;
 use routelet::fib::{Change, NextHop, Route, Target};
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::{Error, NetNs, Netlink};
@@ -242,6 +243,43 @@ async fn a_failed_change_holds_nothing_back_and_is_told_by_its_place() {
     assert!(errors[0].1.starts_with(expected), "{}", errors[0].1);
     assert_eq!(errors[1].1, "install fd00::/48 metric 0: an IPv6 route cannot have metric 0");
     assert_eq!(pair.left.our_routes(OURS).await.unwrap().len(), 1997);
+}
+
+/// One conversation serves several tasks, whose batches and dumps do not get mixed up.
+#[tokio::test]
+async fn a_conversation_may_be_shared() {
+    let (_namespace, netlink) = namespace().await;
+    let netlink = std::sync::Arc::new(netlink);
+    let tasks: Vec<_> = (1..=8u8)
+        .map(|n| {
+            let netlink = netlink.clone();
+            tokio::spawn(async move {
+                let ownership = Ownership { table: 1000 + u32::from(n), protocol: 114 };
+                let changes: Vec<Change> = (0..500)
+                    .map(|i| install(&format!("10.{}.{}.0/24", i / 256, i % 256), Target::Unreachable))
+                    .collect();
+                let refused =
+                    vec![remove("10.255.0.0/16"), install("10.255.0.0/16", via(9999, &["192.0.2.1"]))];
+                for changes in [&changes[..250], &changes[250..], &refused] {
+                    let results = netlink.apply_routes(ownership, changes).await;
+                    let errors = results.iter().filter(|result| result.is_err()).count();
+                    assert_eq!(errors, usize::from(changes.len() == 2));
+                    assert_eq!(netlink.links().await.unwrap().len(), 1);
+                }
+                netlink.our_routes(ownership).await.unwrap().len()
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 500);
+    }
+    // Somebody who loses interest half-way does not disturb the others.
+    let ownership = Ownership { table: 1001, protocol: 114 };
+    for _ in 0..20 {
+        assert!(netlink.our_routes(ownership).now_or_never().is_none());
+        tokio::task::yield_now().await;
+        assert_eq!(netlink.our_routes(ownership).await.unwrap().len(), 500);
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod world;
 
 use std::time::Duration;
 
+use routelet::fib::Target;
+
 use plan::{Families, Plan};
 use world::World;
 
@@ -46,6 +48,18 @@ fn the_cluster_converges() {
         world.start_all();
         world.run_for(Duration::from_secs(10));
         oracle::check(world, plan);
+    });
+}
+
+#[test]
+fn colliding_connections_leave_one_and_disturb_no_session() {
+    each(|world, plan| {
+        world.start_together();
+        world.run_for(Duration::from_secs(1));
+        oracle::check(world, plan);
+        assert_eq!(world.connected_pairs().len(), 6, "one connection for each two of four");
+        assert!(world.sent_notifications(6, 7) > 0, "there were collisions");
+        assert_eq!(world.seen("went down"), 0);
     });
 }
 
@@ -103,6 +117,65 @@ fn a_restarted_node_comes_back_and_a_stopped_one_is_forgotten() {
         oracle::check(world, plan);
         world.start("node3");
         world.run_for(SETTLED);
+        oracle::check(world, plan);
+    });
+}
+
+#[test]
+fn a_change_of_policy_moves_routes_and_resets_nothing() {
+    each(|world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        let before = world.learned_routes("tor");
+        let mut silent = plan.intent("node1");
+        silent.peers.get_mut("tor").unwrap().export.accept.clear();
+        world.configure("node1", silent.clone());
+        world.run_for(Duration::from_secs(1));
+        let own = &plan.member("node1").prefixes;
+        let without = before.iter().filter(|(p, _)| !own.contains(p)).map(|(p, h)| (*p, h.clone()));
+        assert_eq!(world.learned_routes("tor"), without.collect(), "no longer announced");
+        silent.peers.get_mut("tor").unwrap().import.accept.clear();
+        world.configure("node1", silent);
+        world.run_for(Duration::from_secs(1));
+        let kept = world.learned_routes("node1");
+        assert!(plan.member("tor").prefixes.iter().all(|p| !kept.contains_key(p)), "no longer accepted");
+        world.configure("node1", plan.intent("node1"));
+        world.run_for(Duration::from_secs(1));
+        oracle::check(world, plan);
+        assert_eq!(world.seen("went down"), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_is_no_longer_configured_is_forgotten_and_the_others_are_not_touched() {
+    each(|world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        let mut alone = plan.intent("node1");
+        alone.peers.retain(|name, _| name == "node2");
+        world.configure("node1", alone);
+        world.run_for(Duration::from_secs(1));
+        let learned: Vec<_> = world.learned_routes("node1").into_keys().collect();
+        assert_eq!(learned, plan.member("node2").prefixes);
+        world.configure("node1", plan.intent("node1"));
+        world.run_for(SETTLED);
+        oracle::check(world, plan);
+        assert_eq!(world.seen("session with node2 went down"), 0);
+    });
+}
+
+#[test]
+fn what_somebody_does_to_our_routes_is_put_right() {
+    each(|world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        world.meddle("node1", |kernel| {
+            let first = *kernel.keys().next().unwrap();
+            kernel.remove(&first);
+            kernel.insert(("203.0.113.0/24".parse().unwrap(), plan::METRIC), Target::Unreachable);
+            *kernel.get_mut(kernel.clone().keys().next().unwrap()).unwrap() = Target::Unreachable;
+        });
+        world.run_for(Duration::from_millis(100));
         oracle::check(world, plan);
     });
 }

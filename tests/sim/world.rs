@@ -9,15 +9,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use routelet::bgp::header::message_length;
-use routelet::fib::{Change, Target};
+use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
-use routelet::speaker::{Action, ConnectionId, Speaker};
+use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::plan::{METRIC, Plan, Routes};
 
 /// One end of a stream.
 type End = (&'static str, ConnectionId);
+
+/// Routes of ours by prefix and metric.
+pub type Kernel = BTreeMap<(Prefix, u32), Target>;
 
 /// An event to come.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ enum Event {
 #[derive(Default)]
 struct Member {
     speaker: Option<Speaker>,
-    kernel: BTreeMap<(Prefix, u32), Target>,
+    kernel: Kernel,
     /// Octets of messages that have not arrived in full.
     partial: BTreeMap<ConnectionId, Vec<u8>>,
 }
@@ -48,6 +51,8 @@ pub struct World {
     sequence: u64,
     /// Each end's other end.
     streams: BTreeMap<End, End>,
+    /// Attempts to connect that have not been answered or given up.
+    attempts: BTreeSet<End>,
     /// When the last octet sent to an end arrives: nothing sent later arrives before.
     arrival: BTreeMap<End, Instant>,
     /// Members cut off from all others.
@@ -70,6 +75,7 @@ impl World {
             events: BTreeMap::new(),
             sequence: 0,
             streams: BTreeMap::new(),
+            attempts: BTreeSet::new(),
             arrival: BTreeMap::new(),
             isolated: BTreeSet::new(),
             held: vec![],
@@ -86,17 +92,23 @@ impl World {
         }
     }
 
+    /// Starts every member at the same moment, so that all dial each other at once.
+    pub fn start_together(&mut self) {
+        for member in self.plan.members.clone() {
+            self.start(member.name);
+        }
+    }
+
     /// Starts a member's speaker over whatever its kernel holds.
     pub fn start(&mut self, name: &str) {
         let plan = self.plan.member(name).clone();
         let seed = self.seed ^ plan.addresses.len() as u64 ^ plan.name.bytes().map(u64::from).sum::<u64>();
         let mut speaker = Speaker::new(seed);
-        speaker.handle_adopted(self.now, vec![]);
+        speaker.handle_adopted(self.now, routes(&self.members[plan.name].kernel));
         speaker.handle_underlay(self.now, Plan::underlay());
         speaker.handle_bridge(self.now, true);
         speaker.handle_intent(self.now, self.plan.intent(name));
         let member = self.members.get_mut(plan.name).unwrap();
-        member.kernel.clear();
         member.speaker = Some(speaker);
         self.perform(plan.name);
     }
@@ -109,6 +121,29 @@ impl World {
         for end in ends {
             self.break_stream(end);
         }
+    }
+
+    /// Gives a running member another intent.
+    pub fn configure(&mut self, name: &str, intent: Intent) {
+        let name = self.plan.member(name).name;
+        let now = self.now;
+        if let Some(speaker) = &mut self.members.get_mut(name).unwrap().speaker {
+            speaker.handle_intent(now, intent);
+        }
+        self.perform(name);
+    }
+
+    /// What somebody else does to a member's kernel.
+    pub fn meddle(&mut self, name: &str, meddle: impl FnOnce(&mut Kernel)) {
+        let name = self.plan.member(name).name;
+        let now = self.now;
+        let member = self.members.get_mut(name).unwrap();
+        meddle(&mut member.kernel);
+        let held = routes(&member.kernel);
+        if let Some(speaker) = &mut member.speaker {
+            speaker.handle_kernel_dump(now, held);
+        }
+        self.perform(name);
     }
 
     pub fn isolate(&mut self, name: &str) {
@@ -193,6 +228,11 @@ impl World {
         self.trace.iter().filter(|line| line.contains(words)).count()
     }
 
+    /// How many NOTIFICATIONs of this code and subcode were sent.
+    pub fn sent_notifications(&self, code: u8, subcode: u8) -> usize {
+        self.seen(&format!("ff, ff, 00, 15, 03, {code:02x}, {subcode:02x}]"))
+    }
+
     fn names(&self) -> Vec<&'static str> {
         self.members.keys().copied().collect()
     }
@@ -227,6 +267,7 @@ impl World {
             return;
         };
         match event {
+            Event::Dialled { from, .. } if !self.attempts.remove(&from) => {}
             Event::Dialled { from, local, remote } => {
                 let delay = self.delay();
                 match speaker.handle_accepted(now, remote, local) {
@@ -290,6 +331,7 @@ impl World {
         let local = own.iter().copied().find(|a| a.is_ipv4() == remote.is_ipv4()).unwrap();
         let local = SocketAddr::new(local, 40_000 + from.1.0 as u16);
         let delay = self.delay();
+        self.attempts.insert(from);
         self.schedule(self.now + delay, Event::Dialled { from, local, remote });
     }
 
@@ -302,6 +344,7 @@ impl World {
 
     /// Closes a stream from one end; the other learns of it after what was sent before.
     fn break_stream(&mut self, end: End) {
+        self.attempts.remove(&end);
         if let Some(other) = self.streams.remove(&end) {
             let at = self.arrival_at(other);
             self.schedule(at, Event::Closed { end: other, why: "the peer closed the connection" });
@@ -347,4 +390,13 @@ impl World {
         z ^= z << 17;
         z % bound
     }
+}
+
+fn routes(kernel: &Kernel) -> Vec<Route> {
+    let route = |((prefix, metric), target): (&(Prefix, u32), &Target)| Route {
+        prefix: *prefix,
+        metric: *metric,
+        target: target.clone(),
+    };
+    kernel.iter().map(route).collect()
 }

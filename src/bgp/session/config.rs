@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::bgp::{Capability, Codec, MessageError, Open};
 use crate::prefix::Family;
 
+/// Capability code of graceful restart (RFC 4724 §3).
+const GRACEFUL_RESTART: u8 = 64;
+
 /// Which AS a peer must show in its OPEN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteAs {
@@ -82,6 +85,10 @@ impl Config {
         let mut capabilities: Vec<Capability> =
             self.families.iter().copied().map(Capability::Multiprotocol).collect();
         capabilities.push(Capability::RouteRefresh);
+        // RFC 4724 §3: without a family, the capability only says that we send End-of-RIB, and asks
+        // peers that send it on request alone (FRR) to do so. That tells us when a peer's table is
+        // complete.
+        capabilities.push(Capability::Unknown { code: GRACEFUL_RESTART, data: vec![0, 0] });
         capabilities.push(Capability::FourOctetAs(self.local_asn));
         let hold_time = u16::try_from(self.hold.as_secs()).unwrap_or(u16::MAX);
         Open { asn: self.local_asn, hold_time, router_id: self.router_id, capabilities }

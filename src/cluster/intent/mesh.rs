@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::settings::{Role, Settings};
-use super::{Findings, Local, collide};
+use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{Distance, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers};
@@ -21,11 +21,12 @@ pub(super) fn add_sessions(
     findings: &mut Findings,
 ) {
     check_reflectors(local, findings);
-    let configured: BTreeMap<IpAddr, String> =
-        peers.iter().map(|(name, peer)| (peer.address, name.clone())).collect();
+    let configured: BTreeSet<IpAddr> = peers.values().map(|peer| peer.address).collect();
+    let mut taken: BTreeMap<IpAddr, &str> =
+        local.node.addresses.iter().map(|address| (*address, local.name)).collect();
     for (name, (node, settings)) in local.others {
         let Some((import, export)) = exchanged(local, node, settings) else { continue };
-        if node.addresses.iter().any(|address| configured.contains_key(address)) {
+        if node.addresses.iter().any(|address| configured.contains(address)) {
             continue;
         }
         let Some((source, address)) = endpoints((local.name, local.node), (name, node)) else {
@@ -34,20 +35,22 @@ pub(super) fn add_sessions(
             findings.warning(format!("Node {name}"), "status.addresses", text);
             continue;
         };
-        let peer = PeerIntent {
-            import,
-            export,
-            families: common_families(local.node, node).collect(),
-            ..session(local, settings, source, address)
-        };
-        if let Some(configured) = peers.get(*name) {
+        // A node that was replaced may leave its Node object behind for a while.
+        if let Some(holder) = taken.get(&address) {
+            let text =
+                format!("{address} is an address of Node {holder} too, so that no session is possible");
+            findings.warning(format!("Node {name}"), "status.addresses", text);
+            continue;
+        }
+        if peers.contains_key(*name) {
             let text = format!("is also the name of the mesh session with Node {name}");
-            let same = collide(configured, &peer);
-            debug_assert!(!same, "a BgpPeer with a node's address was seen to above");
             findings.error(format!("BgpPeer {name}"), "metadata.name", text);
             continue;
         }
-        peers.insert((*name).to_owned(), peer);
+        taken.insert(address, name);
+        let families = common_families(local.node, node).collect();
+        let session = session(local, settings, source, address);
+        peers.insert((*name).to_owned(), PeerIntent { import, export, families, ..session });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Findings, Local, collide};
+use super::{Findings, Local};
 use crate::cluster::objects::bgp_peer::{AcceptRule, BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
@@ -42,12 +42,21 @@ fn report_collisions(peers: &BTreeMap<String, PeerIntent>, findings: &mut Findin
     for (name, peer) in peers {
         let earlier = by_address.entry(peer.address).or_default();
         for (first, _) in earlier.iter().filter(|(_, other)| collide(peer, other)) {
-            let text =
-                format!("{} is also the address of BgpPeer {first}, from the same source", peer.address);
+            let text = format!(
+                "{} is also the address of BgpPeer {first}, and no sourceAddress tells them apart",
+                peer.address
+            );
             findings.error(format!("BgpPeer {name}"), "spec.address", text);
         }
         earlier.push((name, peer));
     }
+}
+
+/// Whether two sessions could not be told apart: the same remote address, and local ones that are the
+/// same or may be.
+fn collide(a: &PeerIntent, b: &PeerIntent) -> bool {
+    let sources_overlap = a.source == b.source || a.source.is_none() || b.source.is_none();
+    a.address == b.address && a.interface == b.interface && sources_overlap
 }
 
 /// One `BgpPeer` on one node.

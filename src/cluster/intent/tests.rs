@@ -1,1 +1,211 @@
+//! Objects to Intent as a table, in `cases.txt`, and what must hold whatever the objects are.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::{Compiled, compile};
+use crate::cluster::ObjectSet;
+use crate::cluster::manifests::parse;
+use crate::prefix::Family;
+use crate::speaker::intent::{Intent, PeerIntent, PeerOrigin, Policy, Timers};
+
+/// The nodes of the first case: the reference cluster, dual stack.
+const CLUSTER: &str = include_str!("cluster.yaml");
+
+fn objects(text: &str) -> ObjectSet {
+    parse([("case.yaml", text)]).unwrap_or_else(|error| panic!("{error}")).objects
+}
+
+/// The settings of a node that is told nothing.
+const DEFAULTS: [&str; 3] = [
+    "listen 179 on 0.0.0.0 ::",
+    "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16 }",
+    "bridge cni0, mtu None",
+];
+
+/// An Intent in as few words as tell it from any other in the table.
+fn show(compiled: &Compiled) -> String {
+    let Compiled { intent, network, warnings } = compiled;
+    let mut text = format!("AS {}, router id {}", intent.asn, intent.router_id);
+    if let Some(id) = intent.cluster_id {
+        write!(text, ", cluster id {id}").unwrap();
+    }
+    writeln!(text, "\naddresses {}", list(&intent.addresses)).unwrap();
+    writeln!(text, "pod CIDRs {}", list(&intent.pod_cidrs)).unwrap();
+    writeln!(text, "protected {}", list(&intent.protected)).unwrap();
+    // What is as it is without any configuration goes without saying.
+    let settings = [
+        format!("listen {} on {}", intent.listen.port, list(&intent.listen.addresses)),
+        format!("{:?}", intent.fib),
+        format!("bridge {}, mtu {:?}", network.bridge, network.mtu),
+    ];
+    for (setting, _) in settings.iter().zip(DEFAULTS).filter(|(setting, default)| setting != default) {
+        writeln!(text, "{setting}").unwrap();
+    }
+    assert_eq!(network.pod_cidrs, intent.pod_cidrs);
+    for (name, peer) in &intent.peers {
+        show_peer(&mut text, name, peer);
+    }
+    for warning in warnings {
+        writeln!(text, "warning: {warning}").unwrap();
+    }
+    text
+}
+
+fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
+    let source = peer.source.map_or("*".into(), |source| source.to_string());
+    let interface = peer.interface.as_ref().map_or(String::new(), |name| format!("%{name}"));
+    let flags = [
+        (peer.passive, "passive"),
+        (peer.route_reflector_client, "client"),
+        (peer.next_hop_self, "next hop self"),
+        (peer.password.is_some(), "password"),
+    ];
+    let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, name)| format!(", {name}")).collect();
+    let (address, port, asn, distance) = (peer.address, peer.port, peer.asn, peer.distance);
+    let timers = &peer.timers;
+    writeln!(text, "{:?} {name}: {source} → {address}{interface} port {port}, {asn:?}{flags}", peer.origin)
+        .unwrap();
+    writeln!(text, "  {}, {distance:?}", list(&peer.families)).unwrap();
+    if *timers != Timers::default() {
+        writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
+            .unwrap();
+    }
+    let limit = peer.max_prefixes.map_or(String::new(), |limit| format!(", at most {limit}"));
+    writeln!(text, "  import {}{limit}", rules(&peer.import)).unwrap();
+    let communities: String = peer.export_communities.iter().map(|c| format!(" +{c:#x}")).collect();
+    writeln!(text, "  export {}{communities}", rules(&peer.export)).unwrap();
+}
+
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "none".into() } else { items.join(" ") }
+}
+
+fn rules(policy: &Policy) -> String {
+    list(policy.accept.iter().map(|rule| match rule.prefix.length() {
+        own if (own, own) == (rule.ge, rule.le) => rule.prefix.to_string(),
+        _ => format!("{}{{{}..{}}}", rule.prefix, rule.ge, rule.le),
+    }))
+}
+
+#[test]
+fn objects_become_intents() {
+    let (_, cases) = include_str!("cases.txt").split_once("\n== ").unwrap();
+    let mut wrong = String::new();
+    for case in cases.split("\n== ") {
+        let (title, case) = case.split_once('\n').unwrap();
+        let (text, expected) = case.split_once("=> ").unwrap();
+        let (node, expected) = expected.split_once('\n').unwrap();
+        let came = match compile(&objects(text), node) {
+            Ok(compiled) => show(&compiled),
+            Err(error) => format!("error: {error}\n"),
+        };
+        if came.trim_end() != expected.trim_end() {
+            write!(wrong, "== {title}\n{text}=> {node}\n{came}\n").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "came out otherwise than expected:\n\n{wrong}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Which file a document stands in, and where, is nobody's business.
+    #[test]
+    fn the_order_of_documents_and_files_does_not_matter(
+        keys in prop::collection::vec((0..4usize, any::<u32>()), 32),
+    ) {
+        let documents: Vec<&str> = CLUSTER.split("\n---\n").collect();
+        prop_assert!(documents.len() <= keys.len());
+        let mut order: Vec<((usize, u32), &str)> = keys.into_iter().zip(documents).collect();
+        order.sort();
+        let mut files: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for ((file, _), document) in order {
+            files.entry(file).or_default().push(document);
+        }
+        let files: Vec<(String, String)> =
+            files.into_iter().map(|(n, documents)| (format!("{n}.yaml"), documents.join("\n---\n"))).collect();
+        let shuffled = parse(files.iter().map(|(name, text)| (name.as_str(), text.as_str()))).unwrap().objects;
+        let sorted = objects(CLUSTER);
+        prop_assert_eq!(&shuffled, &sorted);
+        for node in sorted.nodes.keys() {
+            prop_assert_eq!(compile(&shuffled, node).unwrap(), compile(&sorted, node).unwrap());
+        }
+    }
+
+    /// Two nodes derive the same session without talking to each other, whatever addresses, roles and
+    /// overrides they have.
+    #[test]
+    fn both_ends_of_a_mesh_session_agree(
+        nodes in prop::collection::vec((0..5usize, 0..3usize, 0..4usize), 2..6),
+        default in 0..3usize,
+    ) {
+        let objects = objects(&random_cluster(&nodes, default));
+        let intents: BTreeMap<&String, Intent> =
+            objects.nodes.keys().map(|name| (name, compile(&objects, name).unwrap().intent)).collect();
+        for (own, intent) in &intents {
+            for (name, theirs) in intents.iter().filter(|(name, _)| name != &own) {
+                match (intent.peers.get(*name), theirs.peers.get(*own)) {
+                    (None, None) => {}
+                    (Some(out), Some(back)) => {
+                        prop_assert_eq!(out.origin, PeerOrigin::Mesh);
+                        prop_assert_eq!((out.source, Some(out.address)), (Some(back.address), back.source));
+                        prop_assert_eq!(&out.families, &back.families);
+                        prop_assert!(out.families.contains(&Family::of(out.address)));
+                        prop_assert!(out.asn.accepts(theirs.asn, intent.asn));
+                        prop_assert!(!(out.route_reflector_client && back.route_reflector_client));
+                        for prefix in &intent.pod_cidrs {
+                            prop_assert!(out.export.accepts(*prefix) && back.import.accepts(*prefix));
+                            prop_assert!(!out.import.accepts(*prefix), "its own pod CIDR");
+                        }
+                    }
+                    (out, back) => prop_assert!(false, "{own} has {out:?}, {name} has {back:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// Manifests of nodes with a choice of addresses, a choice of AS and a choice of role each.
+fn random_cluster(nodes: &[(usize, usize, usize)], default: usize) -> String {
+    let mesh = ["full", "reflectors", "none"];
+    let mut text = format!(
+        "{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: default}}, spec: {{mesh: {}, \
+         reflectors: {{nodeSelector: {{matchLabels: {{role: '1'}}}}}}}}}}\n",
+        mesh[default]
+    );
+    for (i, mesh) in mesh.iter().enumerate() {
+        write!(
+            text,
+            "---\n{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: override{i}}}, spec: \
+             {{mesh: {mesh}, nodeSelector: {{matchLabels: {{mesh: '{i}'}}}}}}}}\n---\n{{apiVersion: \
+             routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: rack{i}}}, spec: {{asn: 6500{i}, \
+             nodeSelector: {{matchLabels: {{rack: '{i}'}}}}}}}}\n"
+        )
+        .unwrap();
+    }
+    for (i, (addresses, rack, role)) in nodes.iter().enumerate() {
+        let (v4, v6) = (format!("192.168.1.1{i}"), format!("fd00::1{i}"));
+        let addresses = match addresses {
+            0 => vec![v4],
+            1 => vec![v6],
+            2 => vec![v4, v6],
+            3 => vec![v6, v4],
+            _ => vec![],
+        };
+        let addresses: Vec<String> =
+            addresses.iter().map(|a| format!("{{type: InternalIP, address: '{a}'}}")).collect();
+        write!(
+            text,
+            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: n{i}, labels: {{rack: '{rack}', role: '{}', mesh: \
+             '{role}'}}}}, spec: {{podCIDRs: [10.244.{i}.0/24]}}, status: {{addresses: [{}]}}}}\n",
+            role % 2,
+            addresses.join(", ")
+        )
+        .unwrap();
+    }
+    text
+}

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::duration::Span;
 use super::values::{Cidr, CommunityText, FamilyName, InterfaceName, PeerAsn};
 
+mod check;
+
 /// A session that the selected nodes hold with a router.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpPeer", derive = "PartialEq")]

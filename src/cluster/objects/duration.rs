@@ -6,14 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+
+use super::values::text;
 
 /// A duration written as whole numbers with units, the largest first: `h`, `m`, `s`, `ms`.
 ///
 /// A bare number is refused: half the world would read `hold: 90` as seconds, the other half as
 /// milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 /// Units with their length in milliseconds, the largest first.
@@ -63,19 +63,7 @@ impl fmt::Display for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> String {
-        span.to_string()
-    }
-}
+text!(Span, "a duration such as \"90s\" or \"300ms\"");
 
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {

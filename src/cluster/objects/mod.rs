@@ -12,7 +12,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub mod bgp_configuration;
 pub mod bgp_peer;
-mod bgp_peer_check;
 pub mod duration;
 pub mod node;
 pub mod secret;
@@ -105,13 +104,19 @@ impl Problems {
     }
 }
 
-/// The name of an object; every Kubernetes object has one.
+/// The name of an object. Every Kubernetes object has one, and it is a DNS subdomain (RFC 1123).
 fn metadata_name(metadata: &ObjectMeta, problems: &mut Problems) -> String {
-    match metadata.name.as_deref() {
-        None | Some("") => problems.add("metadata.name", "required"),
-        Some(_) => {}
+    let name = metadata.name.clone().unwrap_or_default();
+    let valid = name.len() <= 253
+        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '.'))
+        && name.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
+    if name.is_empty() {
+        problems.add("metadata.name", "required");
+    } else if !valid {
+        problems
+            .add("metadata.name", "must be lower-case letters, digits and hyphens, in parts joined by dots");
     }
-    metadata.name.clone().unwrap_or_default()
+    name
 }
 
 impl TryFrom<k8s::Node> for Object {

@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::prefix::{Family, Prefix};
@@ -42,24 +44,46 @@ macro_rules! schema {
     };
 }
 
-/// A value that is a text in manifests: serde goes through `FromStr` and `Display`.
-macro_rules! text {
-    ($type:ty) => {
-        impl TryFrom<String> for $type {
-            type Error = ValueError;
+/// Reads a value that is a text in manifests; `expected` says which, where something else stands.
+pub(super) fn from_text<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    struct Text<T>(&'static str, PhantomData<T>);
 
-            fn try_from(text: String) -> Result<Self, ValueError> {
-                text.parse()
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(expected, PhantomData))
+}
+
+/// Implements serde for a value that is a text in manifests, by `FromStr` and `Display`.
+macro_rules! text {
+    ($type:ty, $expected:literal) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::cluster::objects::values::from_text(deserializer, $expected)
             }
         }
 
-        impl From<$type> for String {
-            fn from(value: $type) -> String {
-                value.to_string()
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
     };
 }
+pub(super) use text;
 
 /// A four-octet AS number (RFC 6793). Neither 0 (RFC 7607) nor AS_TRANS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,8 +240,7 @@ impl From<Mtu> for NumberOrWord {
 schema!(Mtu, {"x-kubernetes-int-or-string": true});
 
 /// A prefix, strictly written: a length, and no host bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr(pub Prefix);
 
 impl FromStr for Cidr {
@@ -234,12 +257,11 @@ impl fmt::Display for Cidr {
     }
 }
 
-text!(Cidr);
+text!(Cidr, "a prefix such as \"10.244.0.0/16\"");
 schema!(Cidr, {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"});
 
 /// The name of a network interface, as the kernel allows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceName(String);
 
 impl InterfaceName {
@@ -274,12 +296,11 @@ impl fmt::Display for InterfaceName {
     }
 }
 
-text!(InterfaceName);
+text!(InterfaceName, "the name of an interface");
 schema!(InterfaceName, {"type": "string", "minLength": 1, "maxLength": 15});
 
 /// A community (RFC 1997): `65000:100`, or the name of a well-known one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommunityText(pub u32);
 
 /// Well-known communities by the names of the IANA registry, in lower case.
@@ -320,7 +341,7 @@ impl fmt::Display for CommunityText {
     }
 }
 
-text!(CommunityText);
+text!(CommunityText, "a community such as \"65000:100\", in quotes");
 schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
 
 /// An address family by the name that manifests use.

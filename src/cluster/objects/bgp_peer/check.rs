@@ -3,14 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::bgp_peer::{AcceptRule, BfdSpec, BgpPeerSpec, TimersSpec};
-use super::duration::Span;
-use super::{Problems, selector};
+use super::{AcceptRule, BfdSpec, BgpPeerSpec, TimersSpec};
+use crate::cluster::objects::duration::Span;
+use crate::cluster::objects::{Problems, selector};
 use crate::prefix::{Address, Family};
 use crate::speaker::intent::Timers;
 
 impl BgpPeerSpec {
-    pub(super) fn check(&self, problems: &mut Problems) {
+    /// Notes all of it.
+    pub(in crate::cluster::objects) fn check(&self, problems: &mut Problems) {
         if let Some(selector) = &self.node_selector {
             selector::check(selector, "spec.nodeSelector", problems);
         }

@@ -1,0 +1,248 @@
+//! AS_PATH and AS4_PATH on the wire (RFC 4271 §4.3, RFC 5065 §3, RFC 6793 §4).
+//!
+//! Ours rather than zettabgp's, whose decoder loops for ever on a stray octet behind the last
+//! segment and whose encoder writes sequences as sets.
+
+use super::{AsPath, Segment};
+use crate::bgp::cursor::Cursor;
+use crate::bgp::open::AS_TRANS;
+
+/// The most AS numbers one segment can hold: its count is one octet.
+const SEGMENT_LIMIT: usize = 255;
+
+/// How many octets an AS number takes in AS_PATH and AGGREGATOR: two towards a peer without the
+/// four-octet capability (RFC 6793 §4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bgp) enum AsWidth {
+    Two,
+    Four,
+}
+
+impl AsWidth {
+    pub fn octets(self) -> usize {
+        match self {
+            AsWidth::Two => 2,
+            AsWidth::Four => 4,
+        }
+    }
+
+    pub fn read(self, cursor: &mut Cursor) -> Option<u32> {
+        match self {
+            AsWidth::Two => cursor.u16().map(u32::from),
+            AsWidth::Four => cursor.u32(),
+        }
+    }
+
+    /// Appends an AS number, or AS_TRANS in place of one that does not fit.
+    pub fn write(self, asn: u32, out: &mut Vec<u8>) {
+        match self {
+            AsWidth::Two => out.extend(u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes()),
+            AsWidth::Four => out.extend(asn.to_be_bytes()),
+        }
+    }
+}
+
+impl Segment {
+    fn new(kind: u8, asns: Vec<u32>) -> Option<Segment> {
+        Some(match kind {
+            1 => Segment::Set(asns),
+            2 => Segment::Sequence(asns),
+            3 => Segment::ConfedSequence(asns),
+            4 => Segment::ConfedSet(asns),
+            _ => return None,
+        })
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Segment::Set(_) => 1,
+            Segment::Sequence(_) => 2,
+            Segment::ConfedSequence(_) => 3,
+            Segment::ConfedSet(_) => 4,
+        }
+    }
+
+    fn is_confederation(&self) -> bool {
+        matches!(self, Segment::ConfedSequence(_) | Segment::ConfedSet(_))
+    }
+}
+
+impl AsPath {
+    /// Decodes the value of AS_PATH or AS4_PATH.
+    ///
+    /// # Errors
+    /// What RFC 7606 §7.2 calls malformed, and AS 0 (RFC 7607 §2), in words.
+    pub(in crate::bgp) fn decode(value: &[u8], width: AsWidth) -> Result<AsPath, String> {
+        let mut cursor = Cursor::new(value);
+        let mut segments = vec![];
+        while let Some(kind) = cursor.u8() {
+            let Some(count) = cursor.u8() else {
+                return Err("one octet is left after the last segment".into());
+            };
+            if count == 0 {
+                return Err("a segment is empty".into());
+            }
+            let size = usize::from(count) * width.octets();
+            let left = cursor.rest().len();
+            let Some(octets) = cursor.take(size) else {
+                return Err(format!("a segment of {count} AS numbers overruns the {left} octets left"));
+            };
+            let mut octets = Cursor::new(octets);
+            let asns: Vec<u32> = std::iter::from_fn(|| width.read(&mut octets)).collect();
+            if asns.contains(&0) {
+                return Err("AS 0".into());
+            }
+            segments
+                .push(Segment::new(kind, asns).ok_or_else(|| format!("there is no segment type {kind}"))?);
+        }
+        Ok(AsPath { segments })
+    }
+
+    /// Appends the value of AS_PATH, segments of more than 255 AS numbers split (RFC 4271 §5.1.2).
+    pub(in crate::bgp) fn encode(&self, width: AsWidth, out: &mut Vec<u8>) {
+        for segment in &self.segments {
+            for asns in segment.asns().chunks(SEGMENT_LIMIT) {
+                // A chunk holds no more than SEGMENT_LIMIT, which fits an octet.
+                out.extend([segment.kind(), asns.len() as u8]);
+                asns.iter().for_each(|asn| width.write(*asn, out));
+            }
+        }
+    }
+
+    /// Whether the path has confederation segments, which no peer outside may send (RFC 5065 §5.3).
+    pub(in crate::bgp) fn has_confederation(&self) -> bool {
+        self.segments.iter().any(Segment::is_confederation)
+    }
+
+    /// The path as AS4_PATH carries it, which excludes confederation segments (RFC 6793 §3).
+    pub(in crate::bgp) fn without_confederation(&self) -> AsPath {
+        let segments = self.segments.iter().filter(|segment| !segment.is_confederation());
+        AsPath { segments: segments.cloned().collect() }
+    }
+
+    /// Whether a two-octet speaker needs AS4_PATH beside AS_PATH (RFC 6793 §4.2.2).
+    pub(in crate::bgp) fn needs_four_octets(&self) -> bool {
+        let mut outside = self.segments.iter().filter(|segment| !segment.is_confederation());
+        outside.any(|segment| segment.asns().iter().any(|asn| *asn > u32::from(u16::MAX)))
+    }
+
+    /// This AS_PATH from a two-octet speaker with its AS4_PATH put in (RFC 6793 §4.2.3): `as4` is
+    /// the tail, and what it lacks in length is taken from the front of this path.
+    pub(in crate::bgp) fn merged(self, as4: AsPath) -> AsPath {
+        let Some(mut missing) = self.hops().checked_sub(as4.hops()) else {
+            return self;
+        };
+        let mut segments = vec![];
+        for segment in self.segments {
+            match segment {
+                // Confederation segments count nothing, and are kept in front and next to what is kept.
+                Segment::ConfedSequence(_) | Segment::ConfedSet(_) => segments.push(segment),
+                _ if missing == 0 => break,
+                Segment::Set(_) => {
+                    missing -= 1;
+                    segments.push(segment);
+                }
+                Segment::Sequence(mut asns) => {
+                    let whole = asns.len() <= missing;
+                    asns.truncate(missing);
+                    missing -= asns.len();
+                    segments.push(Segment::Sequence(asns));
+                    if !whole {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut tail = as4.segments.into_iter().peekable();
+        if let (Some(Segment::Sequence(front)), Some(Segment::Sequence(first))) =
+            (segments.last_mut(), tail.peek())
+        {
+            front.extend(first);
+            tail.next();
+        }
+        segments.extend(tail);
+        AsPath { segments }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bgp::as_path::Segment::{ConfedSequence, ConfedSet, Sequence, Set};
+
+    fn path(segments: impl Into<Vec<Segment>>) -> AsPath {
+        AsPath { segments: segments.into() }
+    }
+
+    #[test]
+    fn both_directions() {
+        let two = path([Sequence(vec![1, 2]), Set(vec![3]), ConfedSequence(vec![4]), ConfedSet(vec![5])]);
+        let octets = [2, 2, 0, 1, 0, 2, 1, 1, 0, 3, 3, 1, 0, 4, 4, 1, 0, 5];
+        assert_eq!(AsPath::decode(&octets, AsWidth::Two), Ok(two.clone()));
+        let mut out = vec![];
+        two.encode(AsWidth::Two, &mut out);
+        assert_eq!(out, octets);
+
+        let four = path([Sequence(vec![0x0102_0304])]);
+        assert_eq!(AsPath::decode(&[2, 1, 1, 2, 3, 4], AsWidth::Four), Ok(four.clone()));
+        out.clear();
+        four.encode(AsWidth::Two, &mut out);
+        assert_eq!(out, [2, 1, 0x5b, 0xa0], "AS_TRANS where the number does not fit");
+        assert_eq!(AsPath::decode(&[], AsWidth::Four), Ok(AsPath::default()));
+    }
+
+    #[test]
+    fn long_segments_are_split() {
+        let mut out = vec![];
+        AsPath::sequence(vec![7; 256]).encode(AsWidth::Two, &mut out);
+        assert_eq!(out.len(), 2 + 255 * 2 + 2 + 2);
+        assert_eq!((&out[..2], &out[512..]), (&[2, 255][..], &[2, 1, 0, 7][..]));
+        assert_eq!(AsPath::decode(&out, AsWidth::Two).unwrap().hops(), 256);
+    }
+
+    #[test]
+    fn malformed() {
+        let table: [(&[u8], &str); 6] = [
+            (&[2, 1, 0, 7, 2], "one octet is left after the last segment"),
+            (&[2, 0], "a segment is empty"),
+            (&[2, 2, 0, 7], "a segment of 2 AS numbers overruns the 2 octets left"),
+            (&[2, 1, 0, 0], "AS 0"),
+            (&[0, 1, 0, 7], "there is no segment type 0"),
+            (&[5, 1, 0, 7], "there is no segment type 5"),
+        ];
+        for (octets, what) in table {
+            assert_eq!(AsPath::decode(octets, AsWidth::Two), Err(what.into()));
+        }
+    }
+
+    #[test]
+    fn as4_path_is_the_tail_of_the_merged_path() {
+        const TRANS: u32 = AS_TRANS as u32;
+        // AS_PATH, AS4_PATH, and what RFC 6793 §4.2.3 makes of them.
+        let table = [
+            (vec![Sequence(vec![1, TRANS])], vec![Sequence(vec![1, 70000])], "1 70000"),
+            (vec![Sequence(vec![1, 2, TRANS])], vec![Sequence(vec![70000])], "1 2 70000"),
+            (vec![Sequence(vec![TRANS])], vec![Sequence(vec![1, 70000])], "23456"),
+            (
+                vec![Sequence(vec![1]), Set(vec![2, 3]), Sequence(vec![TRANS])],
+                vec![Sequence(vec![70000])],
+                "1 {2,3} 70000",
+            ),
+            (
+                vec![Sequence(vec![1, TRANS]), Set(vec![2, TRANS])],
+                vec![Sequence(vec![70000]), Set(vec![2, 70001])],
+                "1 70000 {2,70001}",
+            ),
+            (vec![ConfedSequence(vec![9]), Sequence(vec![TRANS])], vec![Sequence(vec![70000])], "(9) 70000"),
+            (
+                vec![Sequence(vec![1]), ConfedSequence(vec![9]), Sequence(vec![TRANS])],
+                vec![Sequence(vec![70000])],
+                "1 (9) 70000",
+            ),
+            (vec![Sequence(vec![1, 2])], vec![], "1 2"),
+        ];
+        for (as_path, as4_path, merged) in table {
+            assert_eq!(path(as_path).merged(path(as4_path)).to_string(), merged);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Network layer reachability information: lists of prefixes (RFC 4271 §4.3, RFC 4760 §5).
+//!
+//! Owns the form alone. Which field a list stands in, and what follows from an error in it, is the
+//! business of [`super::update`].
+
+use crate::prefix::{Family, Prefix};
+
+/// Why a list of prefixes is not syntactically correct (RFC 7606 §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("prefix length {length} at octet {at} exceeds {most}")]
+    TooLong { length: u8, at: usize, most: u8 },
+    #[error("the prefix of length {length} at octet {at} needs {missing} more octets than there are")]
+    Overrun { length: u8, at: usize, missing: usize },
+}
+
+/// The AFI of a family (RFC 4760); the SAFI is always unicast.
+pub(super) fn afi(family: Family) -> u16 {
+    match family {
+        Family::Ipv4Unicast => 1,
+        Family::Ipv6Unicast => 2,
+    }
+}
+
+/// The SAFI of every family we keep a table of.
+pub(super) const UNICAST: u8 = 1;
+
+/// The family that AFI and SAFI name, if we keep a table of it.
+pub(super) fn family(afi: u16, safi: u8) -> Option<Family> {
+    match (afi, safi) {
+        (1, UNICAST) => Some(Family::Ipv4Unicast),
+        (2, UNICAST) => Some(Family::Ipv6Unicast),
+        _ => None,
+    }
+}
+
+/// Octets that the longest prefix of a family takes.
+pub(super) fn longest(family: Family) -> usize {
+    match family {
+        Family::Ipv4Unicast => 1 + 4,
+        Family::Ipv6Unicast => 1 + 16,
+    }
+}
+
+/// Decodes prefixes until `octets` are used up. Bits past a prefix length are irrelevant
+/// (RFC 4271 §4.3) and cleared.
+pub(super) fn decode(family: Family, octets: &[u8]) -> Result<Vec<Prefix>, Malformed> {
+    match family {
+        Family::Ipv4Unicast => decode_as::<4>(octets),
+        Family::Ipv6Unicast => decode_as::<16>(octets),
+    }
+}
+
+fn decode_as<const N: usize>(octets: &[u8]) -> Result<Vec<Prefix>, Malformed>
+where
+    std::net::IpAddr: From<[u8; N]>,
+{
+    // Prefixes are mostly three quarters (IPv4) or a third (IPv6) of an address long.
+    let mut prefixes = Vec::with_capacity(octets.len().div_ceil(4 + N / 8));
+    let mut rest = octets;
+    while let Some((&length, after)) = rest.split_first() {
+        let at = octets.len() - rest.len();
+        let size = usize::from(length).div_ceil(8);
+        let mut address = [0; N];
+        let Some(significant) = address.get_mut(..size) else {
+            return Err(Malformed::TooLong { length, at, most: N as u8 * 8 });
+        };
+        let Some((taken, after)) = after.split_at_checked(size) else {
+            return Err(Malformed::Overrun { length, at, missing: size - after.len() });
+        };
+        significant.copy_from_slice(taken);
+        let Some(prefix) = Prefix::new(address.into(), length) else {
+            return Err(Malformed::TooLong { length, at, most: N as u8 * 8 });
+        };
+        prefixes.push(prefix);
+        rest = after;
+    }
+    Ok(prefixes)
+}
+
+/// Appends prefixes while they fit into `room` octets; returns those that did not.
+pub(super) fn encode<'a>(prefixes: &'a [Prefix], room: usize, out: &mut Vec<u8>) -> &'a [Prefix] {
+    let limit = out.len() + room;
+    for (index, prefix) in prefixes.iter().enumerate() {
+        let size = usize::from(prefix.length()).div_ceil(8);
+        if out.len() + 1 + size > limit {
+            return &prefixes[index..];
+        }
+        out.push(prefix.length());
+        match prefix {
+            Prefix::V4(net) => out.extend_from_slice(&net.address().octets()[..size]),
+            Prefix::V6(net) => out.extend_from_slice(&net.address().octets()[..size]),
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn both_directions() {
+        let table: [(Family, &[&str], &[u8]); 4] = [
+            (
+                Family::Ipv4Unicast,
+                &["0.0.0.0/0", "10.244.1.0/24", "10.0.0.0/9"],
+                &[0, 24, 10, 244, 1, 9, 10, 0],
+            ),
+            (Family::Ipv4Unicast, &["192.0.2.1/32"], &[32, 192, 0, 2, 1]),
+            (Family::Ipv6Unicast, &["::/0", "fd00:244::/33"], &[0, 33, 0xfd, 0, 2, 0x44, 0]),
+            (
+                Family::Ipv6Unicast,
+                &["fd00::1/128"],
+                &[128, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            ),
+        ];
+        for (family, texts, octets) in table {
+            assert_eq!(decode(family, octets), Ok(prefixes(texts)));
+            let mut out = vec![];
+            assert_eq!(encode(&prefixes(texts), octets.len(), &mut out), &[]);
+            assert_eq!(out, octets);
+        }
+    }
+
+    #[test]
+    fn bits_past_the_length_are_cleared() {
+        assert_eq!(decode(Family::Ipv4Unicast, &[9, 10, 0xff]), Ok(prefixes(&["10.128.0.0/9"])));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let error = |family, octets: &[u8]| decode(family, octets).unwrap_err().to_string();
+        assert_eq!(error(Family::Ipv4Unicast, &[8, 10, 33]), "prefix length 33 at octet 2 exceeds 32");
+        assert_eq!(error(Family::Ipv4Unicast, &[255]), "prefix length 255 at octet 0 exceeds 32");
+        assert_eq!(error(Family::Ipv6Unicast, &[129]), "prefix length 129 at octet 0 exceeds 128");
+        assert_eq!(
+            error(Family::Ipv4Unicast, &[24, 10, 244]),
+            "the prefix of length 24 at octet 0 needs 1 more octets than there are"
+        );
+    }
+
+    #[test]
+    fn stops_where_the_room_ends() {
+        let all = prefixes(&["10.0.0.0/8", "10.244.1.0/24", "10.0.0.0/8"]);
+        let mut out = vec![0xee];
+        assert_eq!(encode(&all, 5, &mut out), &all[1..]);
+        assert_eq!(out, [0xee, 8, 10]);
+    }
+}

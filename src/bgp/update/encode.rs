@@ -1,0 +1,161 @@
+//! Writing UPDATEs: prefixes packed as full as 4,096 octets allow.
+//!
+//! IPv4 stands in the message body, IPv6 in MP_REACH_NLRI and MP_UNREACH_NLRI (RFC 4760), which come
+//! before all other attributes (RFC 7606 §5.1).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::bgp::attribute::{self, PathAttributes, code, flag};
+use crate::bgp::header::{self, HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType};
+use crate::bgp::{Codec, nlri};
+use crate::prefix::{Family, Prefix};
+
+/// Octets of a message that every UPDATE needs: the header and the lengths of two fields.
+const FIXED: usize = HEADER_LENGTH + 4;
+/// Octets of MP_REACH_NLRI beside next hop and prefixes: attribute header, AFI, SAFI, length of the
+/// next hop, the reserved octet.
+const REACH_FIXED: usize = 4 + 5;
+/// Octets of MP_UNREACH_NLRI beside prefixes: attribute header, AFI, SAFI.
+const UNREACH_FIXED: usize = 4 + 3;
+
+/// Encodes announcements; see [`Codec::encode_announcements`].
+pub(in crate::bgp) fn encode_announcements(
+    codec: &Codec,
+    attributes: &PathAttributes,
+    prefixes: &[Prefix],
+    out: &mut Vec<u8>,
+) -> usize {
+    let Some(family) = family_of(prefixes) else {
+        return 0;
+    };
+    let mut block = vec![];
+    match (family, attributes.next_hop) {
+        (Family::Ipv4Unicast, IpAddr::V4(next_hop)) => {
+            attribute::encode(attributes, Some(next_hop), codec.as_width(), &mut block);
+            let Some(room) = room_for(family, FIXED + block.len()) else {
+                return 0;
+            };
+            fill(prefixes, out, |prefixes, out| {
+                sized(out, |_| {});
+                sized(out, |out| out.extend_from_slice(&block));
+                nlri::encode(prefixes, room, out)
+            })
+        }
+        (Family::Ipv6Unicast, IpAddr::V6(global)) => {
+            attribute::encode(attributes, None, codec.as_width(), &mut block);
+            let next_hop = next_hop_field(global, attributes.link_local_next_hop);
+            let Some(room) = room_for(family, FIXED + block.len() + REACH_FIXED + next_hop.len()) else {
+                return 0;
+            };
+            fill(prefixes, out, |prefixes, out| {
+                sized(out, |_| {});
+                sized(out, |out| {
+                    let rest = multiprotocol(code::MP_REACH_NLRI, family, out, |out| {
+                        // Sixteen or thirty-two octets.
+                        out.push(next_hop.len() as u8);
+                        out.extend_from_slice(&next_hop);
+                        out.push(0);
+                        nlri::encode(prefixes, room, out)
+                    });
+                    out.extend_from_slice(&block);
+                    rest
+                })
+            })
+        }
+        // IPv4 with an IPv6 next hop takes RFC 8950, the reverse has no form at all.
+        _ => 0,
+    }
+}
+
+/// Encodes withdrawals; see [`Codec::encode_withdrawals`].
+pub(in crate::bgp) fn encode_withdrawals(prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
+    match family_of(prefixes) {
+        None => 0,
+        Some(Family::Ipv4Unicast) => fill(prefixes, out, |prefixes, out| {
+            let rest = sized(out, |out| nlri::encode(prefixes, MAX_MESSAGE_LENGTH - FIXED, out));
+            sized(out, |_| {});
+            rest
+        }),
+        Some(family @ Family::Ipv6Unicast) => fill(prefixes, out, |prefixes, out| {
+            let room = MAX_MESSAGE_LENGTH - FIXED - UNREACH_FIXED;
+            sized(out, |_| {});
+            sized(out, |out| {
+                multiprotocol(code::MP_UNREACH_NLRI, family, out, |out| nlri::encode(prefixes, room, out))
+            })
+        }),
+    }
+}
+
+/// Encodes the End-of-RIB marker of a family (RFC 4724 §2).
+pub(in crate::bgp) fn encode_end_of_rib(family: Family, out: &mut Vec<u8>) {
+    let start = header::begin(MessageType::Update, out);
+    sized(out, |_| {});
+    sized(out, |out| {
+        if family != Family::Ipv4Unicast {
+            multiprotocol(code::MP_UNREACH_NLRI, family, out, |_| {});
+        }
+    });
+    header::finish(start, out);
+}
+
+fn family_of(prefixes: &[Prefix]) -> Option<Family> {
+    let family = prefixes.first()?.family();
+    debug_assert!(prefixes.iter().all(|prefix| prefix.family() == family), "prefixes of two families");
+    Some(family)
+}
+
+/// The octets left for prefixes in a message that needs `taken` others; `None` when they might not
+/// hold one prefix.
+fn room_for(family: Family, taken: usize) -> Option<usize> {
+    MAX_MESSAGE_LENGTH.checked_sub(taken).filter(|room| *room >= nlri::longest(family))
+}
+
+/// Appends messages until no prefix is left; returns how many. `body` writes what it can and returns
+/// the rest; its room holds at least one prefix.
+fn fill<'a>(
+    mut prefixes: &'a [Prefix],
+    out: &mut Vec<u8>,
+    mut body: impl FnMut(&'a [Prefix], &mut Vec<u8>) -> &'a [Prefix],
+) -> usize {
+    let mut messages = 0;
+    while !prefixes.is_empty() {
+        let start = header::begin(MessageType::Update, out);
+        prefixes = body(prefixes, out);
+        header::finish(start, out);
+        messages += 1;
+    }
+    messages
+}
+
+/// Appends what `content` appends, with its length in two octets before it.
+fn sized<T>(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let start = out.len();
+    out.extend([0, 0]);
+    let result = content(out);
+    // Content is cut to the room in a message, which is less than two octets can count.
+    let length = (out.len() - start - 2) as u16;
+    out[start..start + 2].copy_from_slice(&length.to_be_bytes());
+    result
+}
+
+/// Appends MP_REACH_NLRI or MP_UNREACH_NLRI.
+fn multiprotocol<T>(
+    code: u8,
+    family: Family,
+    out: &mut Vec<u8>,
+    rest_of_value: impl FnOnce(&mut Vec<u8>) -> T,
+) -> T {
+    out.extend([flag::OPTIONAL | flag::EXTENDED_LENGTH, code]);
+    sized(out, |out| {
+        out.extend(nlri::afi(family).to_be_bytes());
+        out.push(nlri::UNICAST);
+        rest_of_value(out)
+    })
+}
+
+/// The next hop field of MP_REACH_NLRI for IPv6 (RFC 2545 §3).
+fn next_hop_field(global: Ipv6Addr, link_local: Option<Ipv6Addr>) -> Vec<u8> {
+    let mut field = global.octets().to_vec();
+    field.extend(link_local.iter().flat_map(Ipv6Addr::octets));
+    field
+}

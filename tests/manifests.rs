@@ -1,0 +1,199 @@
+//! Manifests from the outside: what is accepted, what is refused and in which words, and how fast.
+
+#![cfg(feature = "shell")]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use kube::CustomResourceExt as _;
+use routelet::cluster::manifests::{Reading, parse};
+use routelet::cluster::objects::{BgpConfiguration, BgpPeer};
+use routelet::cluster::{Error, compile};
+
+/// The whole schema with every field, as documented.
+const EVERYTHING: &str = r#"
+apiVersion: routelet.dev/v1alpha1
+kind: BgpConfiguration
+metadata: {name: default}
+spec:
+  asn: 64512
+  mesh: full
+  reflectors: {nodeSelector: {matchLabels: {routelet.dev/reflector: "true"}}, clusterId: 192.168.1.11}
+  listen: {port: 179, addresses: ["0.0.0.0", "::"]}
+  gracefulRestart: {enabled: true, restartTime: 120s}
+  fib: {install: true, table: main, metric: 20, maxPaths: 16, protocol: 114}
+  cni: {bridge: cni0, mtu: auto, masquerade: true}
+  serviceCIDRs: [10.96.0.0/12, "fd00:96::/112"]
+---
+apiVersion: routelet.dev/v1alpha1
+kind: BgpPeer
+metadata: {name: tor-a}
+spec:
+  nodeSelector: {}
+  address: 192.168.1.1
+  asn: 65000
+  port: 179
+  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s}
+  passwordSecretRef: {name: tor-a, key: password}
+  sourceAddress: 192.168.1.11
+  multihop: 2
+  bfd: {minTx: 300ms, minRx: 300ms, multiplier: 3}
+  families: [ipv4Unicast, ipv6Unicast]
+  import: {accept: [{prefix: 0.0.0.0/0, le: 32}], maxPrefixes: {limit: 10000, action: reset}}
+  export: {accept: [{prefix: 10.244.0.0/16, le: 24}], communities: ["65000:100"]}
+  routeReflectorClient: false
+  nextHopSelf: false
+  passive: false
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: tor-a}
+stringData: {password: open sesame}
+---
+apiVersion: v1
+kind: Node
+metadata:
+  name: node1
+  labels: {kubernetes.io/hostname: node1}
+spec:
+  podCIDR: 10.244.1.0/24
+  podCIDRs: [10.244.1.0/24, "fd00:244:1::/64"]
+status:
+  addresses:
+  - {type: InternalIP, address: 192.168.1.11}
+  - {type: InternalIP, address: "fd00::11"}
+  - {type: Hostname, address: node1}
+"#;
+
+fn read(text: &str) -> Result<Reading, Error> {
+    parse([("routers.yaml", text)])
+}
+
+#[test]
+fn the_documented_manifest_is_accepted_and_what_is_not_done_yet_is_named() {
+    let reading = read(EVERYTHING).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reading.warnings, []);
+    let compiled = compile(&reading.objects, "node1").unwrap_or_else(|error| panic!("{error}"));
+    let warnings: Vec<String> = compiled.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "BgpConfiguration default: spec.cni.masquerade: not supported yet",
+            "BgpConfiguration default: spec.gracefulRestart.enabled: not supported yet",
+            "BgpPeer tor-a: spec.bfd: not supported yet; the session goes without",
+        ]
+    );
+    let peer = &compiled.intent.peers["tor-a"];
+    assert_eq!(peer.password.as_ref().unwrap().expose(), b"open sesame");
+    assert_eq!(peer.export_communities, [65000 << 16 | 100]);
+    assert!(!format!("{reading:?}{compiled:?}").contains("sesame"));
+}
+
+/// The API server judges by the schema of the CRD before we see an object; both must agree.
+#[test]
+fn the_documented_manifest_fits_the_schema_of_the_crds() {
+    let mut checked = 0;
+    for (crd, kind) in [(BgpConfiguration::crd(), "BgpConfiguration"), (BgpPeer::crd(), "BgpPeer")] {
+        assert_eq!(crd.spec.scope, "Cluster");
+        let schema = crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+        let schema = serde_json::to_value(schema).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let reading = read(EVERYTHING).unwrap();
+        let specs = match kind {
+            "BgpPeer" => reading.objects.peers.values().map(|s| serde_json::to_value(s).unwrap()).collect(),
+            _ => reading
+                .objects
+                .configurations
+                .values()
+                .map(|s| serde_json::to_value(s).unwrap())
+                .collect::<Vec<_>>(),
+        };
+        for spec in specs {
+            let errors: Vec<_> =
+                validator.iter_errors(&serde_json::json!({"spec": spec})).map(|e| e.to_string()).collect();
+            assert_eq!(errors, [""; 0], "{spec}");
+            assert!(!validator.is_valid(&serde_json::json!({"spec": {"asn": 0, "timers": {"hold": "90"}}})));
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 2);
+}
+
+#[test]
+fn malformed_documents_are_named_with_file_document_line_and_field() {
+    let (_, cases) = include_str!("manifests/malformed.txt").split_once("\n== ").unwrap();
+    let mut wrong = String::new();
+    for case in cases.split("\n== ") {
+        let (title, case) = case.split_once('\n').unwrap();
+        let (text, expected) = case.split_once("=>\n").unwrap();
+        let said = match read(text) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if said != expected.trim_end() {
+            write!(wrong, "== {title}\n{text}=>\n{said}\n\n").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "said otherwise than expected:\n\n{wrong}");
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_with_both_places() {
+    let node = "apiVersion: v1\nkind: Node\nmetadata:\n  name: node1\n";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: node1}\n";
+    let error =
+        parse([("a.yaml", &*format!("{secret}---\n{node}")), ("b.yaml", node)]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "b.yaml, document 1 (Node node1), line 4: metadata.name: already defined in a.yaml, document 2, line 8"
+    );
+}
+
+#[test]
+fn foreign_kinds_are_passed_over_and_lists_are_opened() {
+    let reading = read(
+        "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: other}\nspec: {whatever: 1}\n---\n\
+         apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: node1}}\n\
+         - {apiVersion: v1, kind: Node, metadata: {name: node2}}\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reading.objects.nodes.keys().collect::<Vec<_>>(), ["node1", "node2"]);
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "routers.yaml, document 1 (DaemonSet other), line 1: apps/v1 DaemonSet is passed over: it means nothing to Routelet"
+        ]
+    );
+}
+
+/// A thousand peers, a line of JSON each, as a generator of configuration writes them.
+#[test]
+fn a_thousand_peers_are_read_in_well_below_a_second() {
+    let mut text = String::from(
+        "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"dut\"}, \"status\": \
+         {\"addresses\": [{\"type\": \"InternalIP\", \"address\": \"10.0.0.1\"}]}}\n",
+    );
+    for i in 0..1000 {
+        let (a, b) = (i / 250, i % 250);
+        writeln!(
+            text,
+            "---\n{{\"apiVersion\": \"routelet.dev/v1alpha1\", \"kind\": \"BgpPeer\", \"metadata\": {{\"name\": \
+             \"p{i}\"}}, \"spec\": {{\"address\": \"10.1.{a}.{b}\", \"asn\": 64512, \"passive\": true, \
+             \"sourceAddress\": \"10.2.{a}.{b}\", \"timers\": {{\"hold\": \"180s\"}}, \"families\": \
+             [\"ipv4Unicast\"], \"import\": {{\"accept\": [{{\"prefix\": \"0.0.0.0/0\", \"le\": 32}}, \
+             {{\"prefix\": \"::/0\", \"le\": 128}}]}}, \"export\": {{\"accept\": [{{\"prefix\": \"0.0.0.0/0\", \
+             \"le\": 32}}, {{\"prefix\": \"::/0\", \"le\": 128}}]}}, \"routeReflectorClient\": true}}}}"
+        )
+        .unwrap();
+    }
+    #[allow(clippy::disallowed_methods, reason = "the subject is real time")]
+    let start = std::time::Instant::now();
+    let reading = read(&text).unwrap_or_else(|error| panic!("{error}"));
+    let compiled = compile(&reading.objects, "dut").unwrap_or_else(|error| panic!("{error}"));
+    let took = start.elapsed();
+    assert_eq!(compiled.intent.peers.len(), 1000);
+    // Unoptimized, on a machine that may be busy: an order of magnitude above what a release build takes.
+    assert!(took.as_secs() < 5, "took {took:?}");
+    let _ = writeln!(std::io::stderr().lock(), "1,000 peers in {took:?}");
+}

@@ -1,0 +1,1 @@
+//! Octets from other speakers.

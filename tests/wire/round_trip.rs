@@ -1,0 +1,88 @@
+//! What is encoded is decoded unchanged.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use routelet::bgp::{Capability, Message, Open, PathAttributes};
+use routelet::prefix::{Family, Prefix};
+
+use crate::strategies::{attributes, family, prefix};
+use crate::{announced, decode_stream, internal, updates, withdrawn};
+
+fn announcement() -> impl Strategy<Value = (bool, PathAttributes, Vec<Prefix>)> {
+    (any::<bool>(), family()).prop_flat_map(|(four_octet_as, family)| {
+        (Just(four_octet_as), attributes(family, four_octet_as), vec(prefix(family), 1..1200))
+    })
+}
+
+fn capability() -> impl Strategy<Value = Capability> {
+    prop_oneof![
+        family().prop_map(Capability::Multiprotocol),
+        (3..u16::MAX, any::<u8>()).prop_map(|(afi, safi)| Capability::MultiprotocolOther { afi, safi }),
+        Just(Capability::RouteRefresh),
+        (66..=255_u8, vec(any::<u8>(), 0..=255)).prop_map(|(code, data)| Capability::Unknown { code, data }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn announcements((four_octet_as, attributes, prefixes) in announcement()) {
+        let codec = internal(four_octet_as);
+        let mut out = vec![];
+        let count = codec.encode_announcements(&attributes, &prefixes, &mut out);
+        if count == 0 {
+            // Only what is truly large may fail to fit.
+            let size = attributes.as_path.segments.iter().map(|s| s.asns().len()).sum::<usize>();
+            prop_assert!(size > 100 && out.is_empty());
+            return Ok(());
+        }
+        let updates = updates(&codec, &out);
+        prop_assert_eq!(updates.len(), count);
+        prop_assert_eq!(announced(&updates), prefixes);
+        for update in updates {
+            prop_assert!(update.faults.is_empty(), "{:?}", update.faults);
+            prop_assert!(update.withdrawn.is_empty() && update.end_of_rib.is_none());
+            prop_assert_eq!(&update.announced[0].attributes, &attributes);
+        }
+    }
+
+    #[test]
+    fn withdrawals(prefixes in family().prop_flat_map(|family| vec(prefix(family), 1..2500))) {
+        let codec = internal(true);
+        let mut out = vec![];
+        let count = codec.encode_withdrawals(&prefixes, &mut out);
+        let updates = updates(&codec, &out);
+        prop_assert_eq!(updates.len(), count);
+        prop_assert_eq!(withdrawn(&updates), prefixes);
+        for update in updates {
+            prop_assert!(update.announced.is_empty() && update.faults.is_empty() && update.end_of_rib.is_none());
+        }
+    }
+
+    #[test]
+    fn opens(
+        asn in 1..=u32::MAX,
+        hold_time in prop_oneof![Just(0_u16), 3..=u16::MAX],
+        router_id in 1..=u32::MAX,
+        mut capabilities in vec(capability(), 0..12),
+    ) {
+        if asn > 65535 {
+            capabilities.push(Capability::FourOctetAs(asn));
+        }
+        let open = Open { asn, hold_time, router_id: router_id.into(), capabilities };
+        let messages = decode_stream(&internal(true), &internal(true).encode_open(&open)).unwrap();
+        prop_assert_eq!(messages, [Message::Open(open)]);
+    }
+}
+
+#[test]
+fn end_of_rib() {
+    for family in Family::ALL {
+        let mut out = vec![];
+        internal(true).encode_end_of_rib(family, &mut out);
+        let updates = updates(&internal(true), &out);
+        assert_eq!(updates.len(), 1);
+        assert_eq!(updates[0].end_of_rib, Some(family));
+    }
+}

@@ -1,0 +1,133 @@
+//! Arbitrary attributes and prefixes, valid by construction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use routelet::bgp::attribute::{Aggregator, UnknownAttribute};
+use routelet::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes, Segment};
+use routelet::prefix::{Family, Prefix};
+
+pub fn prefix(family: Family) -> BoxedStrategy<Prefix> {
+    match family {
+        Family::Ipv4Unicast => (any::<u32>(), 0..=32_u8)
+            .prop_map(|(bits, length)| Prefix::new(Ipv4Addr::from(bits).into(), length).unwrap())
+            .boxed(),
+        Family::Ipv6Unicast => (any::<u128>(), 0..=128_u8)
+            .prop_map(|(bits, length)| Prefix::new(Ipv6Addr::from(bits).into(), length).unwrap())
+            .boxed(),
+    }
+}
+
+pub fn family() -> impl Strategy<Value = Family> {
+    prop::sample::select(Family::ALL.to_vec())
+}
+
+/// Attributes for a path of the family. For a two-octet peer the AS_PATH is such that RFC 6793 can
+/// carry it: confederation segments stand in front and their AS numbers fit two octets.
+pub fn attributes(family: Family, four_octet_as: bool) -> impl Strategy<Value = PathAttributes> {
+    let scalars = (
+        prop::sample::select(vec![Origin::Igp, Origin::Egp, Origin::Incomplete]),
+        as_path(four_octet_as),
+        next_hop(family),
+        option::of(any::<u32>()),
+        option::of(any::<u32>()),
+        any::<bool>(),
+        option::of((asn(), any::<Ipv4Addr>())),
+        option::of(any::<Ipv4Addr>()),
+        option::of(any::<u32>()),
+    );
+    let lists = (
+        btree_set(any::<u32>(), 0..100),
+        vec(any::<Ipv4Addr>(), 0..4),
+        btree_set(any::<[u8; 8]>(), 0..40),
+        btree_set(any::<[u32; 3]>(), 0..30),
+        btree_map(36..=255_u8, vec(any::<u8>(), 0..300), 0..4),
+        btree_map(11..=13_u8, vec(any::<u8>(), 0..4), 0..2),
+        btree_set(prop::sample::select(vec![7_u8, 8, 16, 32, 35]), 0..4),
+    );
+    (scalars, lists).prop_map(|(scalars, lists)| {
+        let (
+            origin,
+            as_path,
+            (next_hop, link_local_next_hop),
+            med,
+            local_pref,
+            atomic,
+            aggregator,
+            originator,
+            otc,
+        ) = scalars;
+        let (communities, cluster_list, extended, large, unknown, low_unknown, partial) = lists;
+        let attributes = PathAttributes {
+            origin,
+            as_path,
+            link_local_next_hop,
+            med,
+            local_pref,
+            atomic_aggregate: atomic,
+            aggregator: aggregator.map(|(asn, router_id)| Aggregator { asn, router_id }),
+            communities: communities.into_iter().map(Community).collect(),
+            originator_id: originator,
+            cluster_list,
+            extended_communities: extended.into_iter().collect(),
+            large_communities: large.into_iter().map(large_community).collect(),
+            only_to_customer: otc,
+            unknown: [low_unknown, unknown].into_iter().flat_map(unknown_attributes).collect(),
+            ..PathAttributes::originated(next_hop)
+        };
+        PathAttributes { partial: partial_of(&attributes, partial), ..attributes }
+    })
+}
+
+fn asn() -> impl Strategy<Value = u32> {
+    prop_oneof![1..=65535_u32, 65536..=u32::MAX, Just(23456)]
+}
+
+fn as_path(four_octet_as: bool) -> impl Strategy<Value = AsPath> {
+    let asns = || prop_oneof![9 => vec(asn(), 1..8), 1 => vec(asn(), 200..=255)];
+    let outside = prop_oneof![asns().prop_map(Segment::Sequence), asns().prop_map(Segment::Set)];
+    let (confed_asns, mixed) = if four_octet_as { (1..=u32::MAX, true) } else { (1..=65535, false) };
+    let confed = (vec(confed_asns, 1..8), any::<bool>())
+        .prop_map(|(asns, set)| if set { Segment::ConfedSet(asns) } else { Segment::ConfedSequence(asns) });
+    (vec(confed, 0..3), vec(outside, 0..3)).prop_map(move |(confed, outside)| {
+        let segments = if mixed { [outside, confed].concat() } else { [confed, outside].concat() };
+        AsPath { segments }
+    })
+}
+
+fn next_hop(family: Family) -> BoxedStrategy<(IpAddr, Option<Ipv6Addr>)> {
+    match family {
+        Family::Ipv4Unicast => {
+            (0x0100_0000..0xe000_0000_u32).prop_map(|bits| (Ipv4Addr::from(bits).into(), None)).boxed()
+        }
+        Family::Ipv6Unicast => (1..0xff00_u128 << 112, option::of(any::<u64>()))
+            .prop_map(|(global, host)| {
+                let link_local = host.map(|host| Ipv6Addr::from((0xfe80 << 112) | u128::from(host)));
+                (Ipv6Addr::from(global).into(), link_local)
+            })
+            .boxed(),
+    }
+}
+
+fn large_community([global_administrator, local_data_1, local_data_2]: [u32; 3]) -> LargeCommunity {
+    LargeCommunity { global_administrator, local_data_1, local_data_2 }
+}
+
+fn unknown_attributes(values: BTreeMap<u8, Vec<u8>>) -> impl Iterator<Item = UnknownAttribute> {
+    values.into_iter().map(|(code, value)| UnknownAttribute { flags: 0xe0, code, value })
+}
+
+/// Those codes whose attribute is there.
+fn partial_of(attributes: &PathAttributes, codes: BTreeSet<u8>) -> Vec<u8> {
+    let present = |code: &u8| match code {
+        7 => attributes.aggregator.is_some(),
+        8 => !attributes.communities.is_empty(),
+        16 => !attributes.extended_communities.is_empty(),
+        32 => !attributes.large_communities.is_empty(),
+        _ => attributes.only_to_customer.is_some(),
+    };
+    codes.into_iter().filter(present).collect()
+}
