@@ -1,5 +1,7 @@
 //! Who may import whom: reads the table in `src/lib.rs` and every `crate::` path in `src/`.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

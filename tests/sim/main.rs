@@ -3,6 +3,8 @@
 //! Every run is decided by its seed: link delays, and with them every interleaving. A failure prints
 //! its seed; `SEED=n cargo test --test sim` replays it alone.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod oracle;
 mod plan;
 mod world;
