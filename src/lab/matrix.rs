@@ -127,7 +127,7 @@ fn shown_cell(cell: Option<&Cell>, out: &Output) -> String {
         None => out.look(Look::Dim, format_args!("{:>8}", "·")),
         Some(cell) => match cell.round_trip {
             Some(taken) if cell.is_good() => {
-                let taken = format!("✓ {:.2}", taken.as_secs_f64() * 1000.0);
+                let taken = format!("✓ {:.3}", taken.as_secs_f64() * 1000.0);
                 out.look(Look::Good, format_args!("{taken:>8}"))
             }
             Some(_) => out.look(Look::Bad, format_args!("{:>8}", "✗ NAT")),
@@ -199,6 +199,6 @@ mod tests {
             return; // On a terminal the widths count colours.
         }
         let shown: Vec<String> = plain.iter().map(shown).collect();
-        assert_eq!(shown, ["  ✓ 0.09", "   ✗ NAT", "       ✗"]);
+        assert_eq!(shown, [" ✓ 0.090", "   ✗ NAT", "       ✗"]);
     }
 }

@@ -154,7 +154,7 @@ pub fn show(reports: &[NodeReport], out: &Output) {
                 Target::Via(_) => format!("via {}", vias(route).join(", ")),
                 Target::Unreachable => "unreachable (the node's own pods lie below)".to_owned(),
             };
-            out.line(format_args!("  route   {:<33} {way}", route.prefix));
+            out.line(format_args!("  route   {:<33} {way}", route.prefix.to_string()));
         }
     }
 }
