@@ -1,6 +1,6 @@
 //! The AS_PATH attribute (RFC 4271 §4.3, §5.1.2; four-octet form of RFC 6793).
 //!
-//! The path as the decision process and policy see it; its wire form is in [`wire`].
+//! The path as the decision process and policy see it; its wire form is in `as_path/wire.rs`.
 
 mod wire;
 

@@ -1,9 +1,9 @@
 //! Path attributes (RFC 4271 §4.3, §5) as one decoded, comparable set.
 //!
 //! This file owns what the rest of the program sees. Below it, in the order in which octets pass:
-//! [`walk`] takes the field apart, [`rules`] is the guard that checks flags and lengths, [`decode`]
-//! reads the values and keeps the faults, [`multiprotocol`] the prefixes that stand in attributes;
-//! [`encode`] is the way back.
+//! `walk` takes the field apart, `rules` is the guard that checks flags and lengths, `decode`
+//! reads the values and keeps the faults, `multiprotocol` the prefixes that stand in attributes;
+//! `encode` is the way back.
 //!
 //! Behind the guard, the zettabgp package decodes the values of ORIGIN, NEXT_HOP, MULTI_EXIT_DISC,
 //! LOCAL_PREF, COMMUNITIES, ORIGINATOR_ID, CLUSTER_LIST, extended and large communities. Its lists of
@@ -20,6 +20,8 @@ mod decode;
 mod encode;
 mod multiprotocol;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

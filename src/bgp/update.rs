@@ -1,8 +1,8 @@
 //! The UPDATE message (RFC 4271 §4.3, MP_REACH_NLRI and MP_UNREACH_NLRI of RFC 4760, error handling
 //! of RFC 7606).
 //!
-//! Owns what a message says of prefixes; [`decode`] decides their fate when something in it is
-//! malformed, [`encode`] packs them.
+//! Owns what a message says of prefixes; `decode` decides their fate when something in it is
+//! malformed, `encode` packs them.
 
 mod decode;
 mod encode;

@@ -171,8 +171,13 @@ impl Reader {
         let object = match decode::<K>(tree, &["apiVersion", "kind"]) {
             Ok(object) => object,
             Err(faults) => {
-                let finding =
-                    |Fault { field, line, text }| context.finding(&field, line.or(Some(tree.line)), text);
+                let finding = |Fault { field, line, mut text }| {
+                    // Only a Secret has `data`, and its decoder does not say what it was decoding.
+                    if field.starts_with("data.") && text.starts_with("Invalid") {
+                        text = format!("not base64 (plain text goes under stringData): {text}");
+                    }
+                    context.finding(&field, line.or(Some(tree.line)), text)
+                };
                 return self.errors.extend(faults.into_iter().map(finding));
             }
         };

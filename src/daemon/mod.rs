@@ -1,9 +1,9 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
 //!
-//! One thread runs everything: the [`driver`] owns the speaker and never waits for anybody; around it
+//! One thread runs everything: the `driver` owns the speaker and never waits for anybody; around it
 //! are tasks for each connection, for the listening sockets, for writing and for watching kernel
 //! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
-//! bounded queue of [`input::Input`]s.
+//! bounded queue of `Input`s.
 
 mod clock;
 mod configuration;

@@ -9,7 +9,7 @@ use super::intent::{Intent, PeerIntent};
 use super::local::AGGREGATE_METRIC;
 use super::peer::{Peer, session_config};
 use super::sessions::import;
-use crate::bgp::session::cease;
+use crate::bgp::Reason;
 use crate::fib::{Fib, Target};
 use crate::rib::{PeerId, Source};
 use crate::time::Instant;
@@ -18,18 +18,16 @@ impl Speaker {
     /// Takes a new configuration in place of the one before.
     pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
         self.now = now;
+        let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
             self.configure_first_time();
             return;
         };
-        let new = self.intent.clone().unwrap_or_else(|| old.clone());
         if old == new {
             return;
         }
-        for (name, peer) in &old.peers {
-            if !new.peers.contains_key(name) {
-                self.remove_peer(name, peer);
-            }
+        for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
+            self.remove_peer(name);
         }
         for (name, peer) in &new.peers {
             match old.peers.get(name) {
@@ -46,7 +44,7 @@ impl Speaker {
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.now = now;
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.stop_sessions(id, cease::SHUTDOWN, "the daemon is stopping");
+            self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "the daemon is stopping");
         }
         self.fib = Fib::default();
         self.intent = None;
@@ -74,9 +72,9 @@ impl Speaker {
         self.start_session(id);
     }
 
-    fn remove_peer(&mut self, name: &str, _peer: &PeerIntent) {
+    fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
-        self.stop_sessions(id, cease::DECONFIGURED, "the peer is no longer configured");
+        self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
         self.peers.remove(&id);
         self.busy.remove(&id);
         self.sweep_when_all_told();
@@ -88,7 +86,7 @@ impl Speaker {
             session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
         if needs_new_session {
             let why = "a configuration change needs a new session";
-            self.stop_sessions(id, cease::OTHER_CONFIGURATION_CHANGE, why);
+            self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.intent = new.1.clone();
                 let session = peer.new_session(new.0, self.seed);

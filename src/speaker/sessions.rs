@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Notice, Speaker, Transport};
-use crate::bgp::session::{Negotiated, Output, State, cease};
+use crate::bgp::session::{Negotiated, Output, State};
 use crate::bgp::update::Announcement;
-use crate::bgp::{Message, MessageError, Session, Update};
+use crate::bgp::{Message, MessageError, Reason, Session, Update};
 use crate::rib::import::Import;
 use crate::rib::{Path, PeerId, Source};
 use crate::time::Instant;
@@ -148,13 +148,13 @@ impl Speaker {
         self.drain(id);
     }
 
-    /// Ends both sessions of a peer with a Cease.
-    pub(super) fn stop_sessions(&mut self, id: PeerId, subcode: u8, why: &str) {
+    /// Ends both sessions of a peer with a NOTIFICATION of this reason.
+    pub(super) fn stop_sessions(&mut self, id: PeerId, reason: Reason, why: &str) {
         let now = self.now;
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.first.session.handle_stop(now, subcode, why);
+            peer.first.session.handle_stop(now, reason, why);
             if let Some(second) = &mut peer.second {
-                second.session.handle_stop(now, subcode, why);
+                second.session.handle_stop(now, reason, why);
             }
         }
         self.drain(id);
@@ -169,7 +169,7 @@ impl Speaker {
             families.copied().find(|f| self.rib.count(Source::Peer(id), *f).accepted > u64::from(limit));
         if let Some(family) = exceeded {
             let why = format!("more than {limit} prefixes of {family} accepted");
-            peer.first.session.handle_reset(now, cease::MAX_PREFIXES, &why);
+            peer.first.session.handle_reset(now, Reason::MAXIMUM_PREFIXES, &why);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::intent::PeerOrigin;
 use crate::bgp::PathAttributes;
-use crate::fib::{NextHop, Target};
+use crate::fib::Target;
 use crate::prefix::{Family, Prefix};
 
 /// One peer and its session.
@@ -144,11 +144,4 @@ pub struct Summary {
     pub fib_pending: u64,
     /// Changes the kernel refused since the daemon started.
     pub fib_failures: u64,
-}
-
-impl PathView {
-    /// The next hop as a FIB next hop without an interface, for display.
-    pub fn next_hop(&self) -> NextHop {
-        NextHop { via: self.attributes.next_hop, interface: None }
-    }
 }

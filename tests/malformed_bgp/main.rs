@@ -4,6 +4,8 @@
 //! message, its octets, and what the decoder says. Unless a row says otherwise the peer is external
 //! and speaks four-octet AS numbers, and both unicast families are negotiated.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
+
 mod attributes;
 mod messages;
 mod updates;

@@ -70,14 +70,15 @@ fn headers() {
     );
 }
 
+/// AS 64512, hold time 90, 192.168.1.11, then what is given; the fields at the front replaced.
+fn open(front: &[u8], parameters: &[u8]) -> Vec<u8> {
+    let mut body = [4, 0xfc, 0, 0, 90, 192, 168, 1, 11];
+    body[..front.len()].copy_from_slice(front);
+    message(1, &[&body, parameters].concat())
+}
+
 #[test]
-fn opens() {
-    /// AS 64512, hold time 90, 192.168.1.11, then what is given; the fields at the front replaced.
-    fn open(front: &[u8], parameters: &[u8]) -> Vec<u8> {
-        let mut body = [4, 0xfc, 0, 0, 90, 192, 168, 1, 11];
-        body[..front.len()].copy_from_slice(front);
-        message(1, &[&body, parameters].concat())
-    }
+fn fields_of_open() {
     check(
         &external(),
         vec![
@@ -104,6 +105,15 @@ fn opens() {
                 "reset 2/4 []: optional parameter 1 is not supported \
                  (Open Message Error: Unsupported Optional Parameter)",
             ),
+        ],
+    );
+}
+
+#[test]
+fn parameters_of_open() {
+    check(
+        &external(),
+        vec![
             (
                 "parameters shorter than announced",
                 open(&[], &[4, 2, 0]),

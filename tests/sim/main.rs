@@ -24,11 +24,16 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// Runs a scenario for every kind of addressing and every seed.
+/// Runs a scenario on the reference cluster, for every kind of addressing and every seed.
 fn each(scenario: impl Fn(&mut World, &Plan)) {
+    each_of(Plan::reference, scenario);
+}
+
+/// Runs a scenario on any cluster, likewise.
+fn each_of(plan: impl Fn(Families) -> Plan, scenario: impl Fn(&mut World, &Plan)) {
     for families in [Families::Ipv4, Families::Ipv6, Families::Dual] {
         for seed in seeds() {
-            let plan = Plan::reference(families);
+            let plan = plan(families);
             let mut world = World::new(&plan, seed);
             // Shown by the test harness when the scenario fails.
             #[allow(clippy::disallowed_macros, reason = "captured by the test harness")]
@@ -118,6 +123,34 @@ fn a_restarted_node_comes_back_and_a_stopped_one_is_forgotten() {
         world.run_for(SETTLED);
         oracle::check(world, plan);
         world.start("node3");
+        world.run_for(SETTLED);
+        oracle::check(world, plan);
+    });
+}
+
+#[test]
+fn a_reflector_stands_in_for_the_mesh() {
+    each_of(Plan::with_reflector, |world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.connected_pairs().len(), 5, "two clients, and each node with the ToR");
+        oracle::check(world, plan);
+        world.stop("node3");
+        world.run_for(SETTLED);
+        oracle::check(world, plan);
+    });
+}
+
+#[test]
+fn two_tors_share_the_traffic_and_one_takes_it_over() {
+    each_of(Plan::with_two_tors, |world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        oracle::check(world, plan);
+        world.stop("tor");
+        world.run_for(Duration::from_secs(1));
+        oracle::check(world, plan);
+        world.start("tor");
         world.run_for(SETTLED);
         oracle::check(world, plan);
     });

@@ -1,4 +1,4 @@
-//! The reference cluster as intents: three nodes in a full mesh, each with a session to the ToR.
+//! Clusters as intents: three nodes and a ToR, as the reference cluster has them, and variations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -31,21 +31,26 @@ pub struct Member {
     pub prefixes: Vec<Prefix>,
 }
 
-/// The members, the ToR last.
+/// The members, ToRs last, and who has a session with whom.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub members: Vec<Member>,
+    /// The node that reflects routes among the others; a full mesh where there is none.
+    reflector: Option<&'static str>,
+}
+
+impl Member {
+    pub fn is_tor(&self) -> bool {
+        self.name.starts_with("tor")
+    }
 }
 
 impl Plan {
     pub fn reference(families: Families) -> Plan {
-        let used = |v4: &str, v6: &str| {
-            let texts = match families {
-                Families::Ipv4 => vec![v4.to_owned()],
-                Families::Ipv6 => vec![v6.to_owned()],
-                Families::Dual => vec![v4.to_owned(), v6.to_owned()],
-            };
-            texts
+        let used = |v4: &str, v6: &str| match families {
+            Families::Ipv4 => vec![v4.to_owned()],
+            Families::Ipv6 => vec![v6.to_owned()],
+            Families::Dual => vec![v4.to_owned(), v6.to_owned()],
         };
         let member = |name, addresses: Vec<String>, prefixes: Vec<String>| Member {
             name,
@@ -59,7 +64,34 @@ impl Plan {
         };
         let tor_prefixes = used("172.16.0.0/24", "fd00:172:16::/64");
         let tor = member("tor", used("192.168.1.1", "fd00:192:168:1::1"), tor_prefixes);
-        Plan { members: vec![node(1, "node1"), node(2, "node2"), node(3, "node3"), tor] }
+        let members = vec![node(1, "node1"), node(2, "node2"), node(3, "node3"), tor];
+        Plan { members, reflector: None }
+    }
+
+    /// The nodes talk to node1 alone, which reflects.
+    pub fn with_reflector(families: Families) -> Plan {
+        Plan { reflector: Some("node1"), ..Plan::reference(families) }
+    }
+
+    /// A second ToR leads to the same place as the first.
+    pub fn with_two_tors(families: Families) -> Plan {
+        let mut plan = Plan::reference(families);
+        let second = |address: IpAddr| -> IpAddr {
+            if address.is_ipv4() { [192, 168, 1, 2].into() } else { "fd00:192:168:1::2".parse().unwrap() }
+        };
+        let tor = plan.member("tor").clone();
+        let addresses = tor.addresses.iter().copied().map(second).collect();
+        plan.members.push(Member { name: "tor2", addresses, ..tor });
+        plan
+    }
+
+    /// Whether two members have a session with each other.
+    pub fn are_peers(&self, a: &Member, b: &Member) -> bool {
+        match (a.is_tor(), b.is_tor()) {
+            (true, true) => false,
+            (false, false) => self.reflector.is_none_or(|r| a.name == r || b.name == r),
+            _ => a.name != b.name,
+        }
     }
 
     pub fn member(&self, name: &str) -> &Member {
@@ -79,10 +111,10 @@ impl Plan {
 
     pub fn intent(&self, name: &str) -> Intent {
         let own = self.member(name);
-        let asn = if name == "tor" { TOR_AS } else { NODE_AS };
-        let others = self.members.iter().filter(|m| m.name != name);
+        let asn = if own.is_tor() { TOR_AS } else { NODE_AS };
+        let others = self.members.iter().filter(|m| m.name != name && self.are_peers(own, m));
         let peers = others.map(|m| (m.name.to_owned(), self.peer(own, m))).collect();
-        let id = own.name.bytes().last().unwrap();
+        let id = own.name.bytes().map(u32::from).sum::<u32>() as u8;
         Intent {
             node_name: name.to_owned(),
             asn,
@@ -98,26 +130,35 @@ impl Plan {
     }
 
     fn peer(&self, own: &Member, other: &Member) -> PeerIntent {
-        let mesh = own.name != "tor" && other.name != "tor";
+        let mesh = !own.is_tor() && !other.is_tor();
+        let nodes = self.members.iter().filter(|m| !m.is_tor());
+        let all: Vec<Prefix> = nodes.flat_map(|m| m.prefixes.iter().copied()).collect();
+        let reflected = mesh && self.reflector.is_some();
+        let is_reflector = self.reflector == Some(own.name);
         let exactly = |prefixes: &[Prefix]| Policy {
             accept: prefixes.iter().copied().map(PrefixRule::exactly).collect(),
+        };
+        let (import, export) = match (reflected, is_reflector) {
+            (true, true) => (exactly(&all), exactly(&all)),
+            (true, false) => (exactly(&all), exactly(&own.prefixes)),
+            (false, _) => (exactly(&other.prefixes), exactly(&own.prefixes)),
         };
         PeerIntent {
             origin: if mesh { PeerOrigin::Mesh } else { PeerOrigin::Configured },
             address: other.addresses[0],
             interface: None,
             port: 179,
-            asn: RemoteAs::Exactly(if other.name == "tor" { TOR_AS } else { NODE_AS }),
+            asn: RemoteAs::Exactly(if other.is_tor() { TOR_AS } else { NODE_AS }),
             source: None,
             families: own.addresses.iter().map(|a| Family::of(*a)).collect(),
             timers: Timers::default(),
             password: None,
             distance: Distance::Default,
             passive: false,
-            import: exactly(&other.prefixes),
-            export: exactly(&own.prefixes),
+            import,
+            export,
             export_communities: vec![],
-            route_reflector_client: false,
+            route_reflector_client: reflected && is_reflector,
             next_hop_self: false,
             max_prefixes: None,
         }

@@ -3,6 +3,8 @@
 //! Golden octets from other speakers stand beside the properties, for both directions could be wrong
 //! in the same way.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
+
 mod golden;
 mod hostile;
 mod packing;

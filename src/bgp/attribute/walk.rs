@@ -109,4 +109,12 @@ mod tests {
             assert_eq!(walk.next(), None);
         }
     }
+
+    #[test]
+    fn a_fault_keeps_the_front_of_the_attribute() {
+        let field = [&[0xc0, 8, 101][..], &[7; 101]].concat();
+        let raw = Walk::new(&field).next().unwrap().unwrap();
+        let fault = raw.fault(Treatment::TreatAsWithdraw, "101 octets");
+        assert_eq!((fault.code, &fault.bytes[..]), (8, &field[..64]));
+    }
 }

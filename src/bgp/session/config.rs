@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::bgp::{Capability, Codec, MessageError, Open};
+use crate::bgp::{Capability, Codec, MessageError, Open, Reason};
 use crate::prefix::Family;
 
 /// Capability code of graceful restart (RFC 4724 §3).
@@ -108,12 +108,12 @@ impl Config {
                 RemoteAs::Internal => format!("our own AS {}", self.local_asn),
             };
             let what = format!("peer is in AS {}, we expect {expected}", open.asn);
-            return Err(MessageError::new(2, 2, vec![], what));
+            return Err(MessageError::because(Reason::BAD_PEER_AS, [], what));
         }
         let external = open.asn != self.local_asn;
         if !external && open.router_id == self.router_id {
             let what = format!("peer has our own BGP identifier {}", open.router_id);
-            return Err(MessageError::new(2, 3, vec![], what));
+            return Err(MessageError::because(Reason::BAD_BGP_IDENTIFIER, [], what));
         }
         let offered = open.families();
         let families: Vec<Family> = self.families.iter().copied().filter(|f| offered.contains(f)).collect();
@@ -125,7 +125,11 @@ impl Config {
             let theirs = names(&mut offered.into_iter());
             let theirs = if theirs.is_empty() { "neither IPv4 nor IPv6 unicast".to_owned() } else { theirs };
             let what = format!("no address family in common: we offer {ours}, the peer {theirs}");
-            return Err(MessageError::new(2, 7, self.multiprotocol_capabilities(), what));
+            return Err(MessageError::because(
+                Reason::UNSUPPORTED_CAPABILITY,
+                self.multiprotocol_capabilities(),
+                what,
+            ));
         }
         let hold = self.hold.min(Duration::from_secs(open.hold_time.into()));
         Ok(Negotiated {

@@ -11,6 +11,8 @@
 //! - A NOTIFICATION received in OpenSent closes the connection in silence instead of answering with
 //!   an FSM error, for RFC 4271 §6.4 forbids to answer a NOTIFICATION with another.
 
+use crate::bgp::Reason;
+
 /// FSM states (RFC 4271 §8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -45,13 +47,14 @@ impl State {
         }
     }
 
-    /// Subcode of a Finite State Machine Error that happens in this state (RFC 6608 §3).
-    pub fn unexpected_message_subcode(self) -> u8 {
+    /// The Finite State Machine Error of a message that has no place in this state (RFC 6608 §3).
+    pub fn unexpected_message(self) -> Reason {
         match self {
-            State::OpenSent => 1,
-            State::OpenConfirm => 2,
-            State::Established => 3,
-            State::Idle | State::Connect | State::Active => 0,
+            State::OpenSent => Reason::UNEXPECTED_MESSAGE_IN_OPEN_SENT,
+            State::OpenConfirm => Reason::UNEXPECTED_MESSAGE_IN_OPEN_CONFIRM,
+            State::Established => Reason::UNEXPECTED_MESSAGE_IN_ESTABLISHED,
+            // No connection, no message: never sent.
+            State::Idle | State::Connect | State::Active => Reason { code: 5, subcode: 0 },
         }
     }
 }

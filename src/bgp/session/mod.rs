@@ -22,7 +22,7 @@ pub use fsm::{Event, State};
 pub use timers::Timer;
 use timers::Timers;
 
-use super::{Codec, Message, MessageError, Notification, Update};
+use super::{Codec, Message, MessageError, Notification, Reason, Update};
 use crate::prefix::Family;
 use crate::time::Instant;
 
@@ -34,20 +34,6 @@ const IDLE_HOLD_FIRST: Duration = Duration::from_millis(250);
 const IDLE_HOLD_MOST: Duration = Duration::from_secs(60);
 /// A session that has been up this long counts as healthy: its next failure is a first one again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
-
-/// Cease subcodes (RFC 4486).
-pub mod cease {
-    /// Maximum number of prefixes reached.
-    pub const MAX_PREFIXES: u8 = 1;
-    /// Administrative shutdown.
-    pub const SHUTDOWN: u8 = 2;
-    /// The peer is no longer configured.
-    pub const DECONFIGURED: u8 = 3;
-    /// A configuration change that needs a new session.
-    pub const OTHER_CONFIGURATION_CHANGE: u8 = 6;
-    /// This connection lost a collision.
-    pub const COLLISION: u8 = 7;
-}
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -127,17 +113,18 @@ impl Session {
         self.step(now, Event::ManualStartWithPassive, Payload::None);
     }
 
-    /// Stops the session for good, with a Cease of this subcode (RFC 4486) where a connection is up.
-    pub fn handle_stop(&mut self, now: Instant, subcode: u8, why: &str) {
+    /// Stops the session for good, with a NOTIFICATION of this reason (a Cease, RFC 4486) where a
+    /// connection is up.
+    pub fn handle_stop(&mut self, now: Instant, reason: Reason, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::ManualStop, Payload::Notification(cease_notification(subcode)));
+        self.step(now, Event::ManualStop, Payload::Notification(notification(reason)));
     }
 
     /// Ends an Established session because of what the owner found (too many prefixes, say), with a
-    /// Cease of this subcode. The session starts again after its idle hold time.
-    pub fn handle_reset(&mut self, now: Instant, subcode: u8, why: &str) {
+    /// NOTIFICATION of this reason. The session starts again after its idle hold time.
+    pub fn handle_reset(&mut self, now: Instant, reason: Reason, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::UpdateMsgErr, Payload::Notification(cease_notification(subcode)));
+        self.step(now, Event::UpdateMsgErr, Payload::Notification(notification(reason)));
     }
 
     /// Our connection attempt succeeded.
@@ -159,7 +146,7 @@ impl Session {
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
         self.last_error = Some("another connection with the peer was preferred".to_owned());
-        let payload = Payload::Notification(cease_notification(cease::COLLISION));
+        let payload = Payload::Notification(notification(Reason::CONNECTION_COLLISION));
         self.step(now, Event::OpenCollisionDump, payload);
     }
 
@@ -190,7 +177,7 @@ impl Session {
             Message::RouteRefreshIgnored => self.step(now, Event::UpdateMsg, Payload::None),
             Message::Notification(notification) => {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
-                let version_error = (notification.code, notification.subcode) == (2, 1);
+                let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
                 self.step(now, event, Payload::None);
             }
@@ -226,8 +213,8 @@ impl Session {
                 Timer::Keepalive => self.step(now, Event::KeepaliveTimerExpires, Payload::None),
                 Timer::Hold => {
                     self.last_error = Some("hold timer expired".into());
-                    let notification = Notification { code: 4, subcode: 0, data: vec![] };
-                    self.step(now, Event::HoldTimerExpires, Payload::Notification(notification));
+                    let payload = Payload::Notification(notification(Reason::HOLD_TIMER_EXPIRED));
+                    self.step(now, Event::HoldTimerExpires, payload);
                 }
             }
         }
@@ -347,9 +334,8 @@ impl Session {
                 }
             }
             Effect::SendFsmError => {
-                let subcode = from.unexpected_message_subcode();
                 self.last_error = Some(format!("unexpected message in {}", from.name()));
-                let notification = Notification { code: 5, subcode, data: vec![] };
+                let notification = notification(from.unexpected_message());
                 self.send(self.codec.encode_notification(&notification));
             }
             Effect::Up => {
@@ -420,6 +406,6 @@ enum Payload {
     Output(Output),
 }
 
-fn cease_notification(subcode: u8) -> Notification {
-    Notification { code: 6, subcode, data: vec![] }
+fn notification(reason: Reason) -> Notification {
+    Notification { code: reason.code, subcode: reason.subcode, data: vec![] }
 }
