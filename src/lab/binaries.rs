@@ -57,7 +57,9 @@ fn build(directory: &Path, out: &Output) -> anyhow::Result<()> {
     };
     out.step("building routelet and routelet-cni (cargo build --bins)");
     let mut command = Command::new(cargo);
-    command.args(["build", "--bins", "--quiet", "--manifest-path"]).arg(Path::new(&manifest).join("Cargo.toml"));
+    command
+        .args(["build", "--bins", "--quiet", "--manifest-path"])
+        .arg(Path::new(&manifest).join("Cargo.toml"));
     // cargo names the directory after the profile, except that `dev` is called `debug`.
     match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}

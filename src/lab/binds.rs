@@ -39,7 +39,16 @@ fn manifests_directory(arguments: &[String]) -> PathBuf {
     PathBuf::from(MANIFESTS)
 }
 
-/// What is mounted in each member, and what the topology binds in vain.
+/// What appears where.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The mounts of each member.
+    pub mounts: BTreeMap<String, Vec<Mount>>,
+    /// What the topology binds in vain, one sentence each.
+    pub in_vain: Vec<String>,
+}
+
+/// Decides what is mounted in each member.
 ///
 /// # Errors
 /// The source of a bind does not exist.
@@ -48,13 +57,15 @@ pub fn resolve(
     plan: &Plan,
     players: &BTreeMap<String, (Program, Executables)>,
     family_asked: bool,
-) -> Result<(BTreeMap<String, Vec<Mount>>, Vec<String>), Error> {
+) -> Result<Resolved, Error> {
     let mut mounts = BTreeMap::new();
     let mut in_vain = Vec::new();
     for member in plan.members.values() {
-        let own = plan.nodes.iter().any(|node| node.name == member.name).then(|| {
-            manifests_directory(&daemon_arguments(&member.name, member.node.cmd.as_deref()))
-        });
+        let own = plan
+            .nodes
+            .iter()
+            .any(|node| node.name == member.name)
+            .then(|| manifests_directory(&daemon_arguments(&member.name, member.node.cmd.as_deref())));
         let router = plan.routers.iter().find(|router| router.name == member.name);
         let other_program = router.is_some_and(|router| {
             players.get(&router.name).is_some_and(|(program, _)| *program != router.native)
@@ -79,7 +90,7 @@ pub fn resolve(
         }
         mounts.insert(member.name.clone(), placed);
     }
-    Ok((mounts, in_vain))
+    Ok(Resolved { mounts, in_vain })
 }
 
 fn mount(topology: &Topology, member: &Member, bind: &Bind, directory: &Path) -> Result<Mount, Error> {
@@ -90,7 +101,10 @@ fn mount(topology: &Topology, member: &Member, bind: &Bind, directory: &Path) ->
     };
     let source = directory.join(&bind.source);
     if source.starts_with("/run") {
-        return Err(wrong(format!("{} lies below /run, which the lab covers with its own", source.display())));
+        return Err(wrong(format!(
+            "{} lies below /run, which the lab covers with its own",
+            source.display()
+        )));
     }
     let source = source.canonicalize().map_err(|error| wrong(format!("{}: {error}", source.display())))?;
     Ok(Mount { source, target: bind.target.clone(), read_only: bind.read_only })
@@ -104,10 +118,14 @@ mod tests {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/containerlab/three-node.clab.yml"))
     }
 
-    fn resolved(topology: &Topology, program: Program, family_asked: bool) -> (Vec<String>, Vec<String>, usize) {
+    fn resolved(
+        topology: &Topology,
+        program: Program,
+        family_asked: bool,
+    ) -> (Vec<String>, Vec<String>, usize) {
         let plan = Plan::new(topology, None).unwrap();
         let players = BTreeMap::from([("tor".to_owned(), (program, Executables::default()))]);
-        let (mounts, in_vain) = resolve(topology, &plan, &players, family_asked).unwrap();
+        let Resolved { mounts, in_vain } = resolve(topology, &plan, &players, family_asked).unwrap();
         let shown = |name: &str| -> Vec<String> {
             mounts[name].iter().map(|m| format!("{} → {}", m.source.display(), m.target.display())).collect()
         };
@@ -146,7 +164,10 @@ mod tests {
         let topology = Topology::parse(text, "t.yml", Some(PathBuf::from("/nonexistent"))).unwrap();
         let plan = Plan::new(&topology, None).unwrap();
         let error = resolve(&topology, &plan, &BTreeMap::new(), false).unwrap_err().to_string();
-        assert!(error.starts_with("t.yml: topology.nodes.h.binds: /nonexistent/nothing: No such file"), "{error}");
+        assert!(
+            error.starts_with("t.yml: topology.nodes.h.binds: /nonexistent/nothing: No such file"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub async fn build(plan: &Plan, sandboxes: &BTreeMap<String, Sandbox>) -> anyhow
 
 async fn lay(link: &Link, desks: &BTreeMap<&str, Desk>) -> anyhow::Result<()> {
     let [near, far] = &link.ends;
-    let desk = |end: &End| desks.get(end.node.as_str()).with_context(|| format!("there is no node {}", end.node));
+    let desk =
+        |end: &End| desks.get(end.node.as_str()).with_context(|| format!("there is no node {}", end.node));
     let pair = VethPair {
         name: &near.interface,
         peer_name: &far.interface,

@@ -4,7 +4,9 @@
 //! the nodes; and a connection that ends tells that the lab has. No file is involved, hence none can
 //! be left over.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::ErrorKind::WouldBlock;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -54,20 +56,26 @@ impl Claim {
         }
     }
 
-    /// Answers whoever asks, as long as the lab lives.
+    /// Answers whoever asks, as long as the lab lives. Connections are left with the caller, whose
+    /// business it is to close them last: their end tells `down` that the lab has gone.
     ///
     /// # Errors
     /// The socket cannot be listened on.
-    pub async fn serve(self, status: Rc<watch::Sender<Status>>) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        status: Rc<watch::Sender<Status>>,
+        connections: &RefCell<Vec<tokio::net::UnixStream>>,
+    ) -> anyhow::Result<()> {
         self.0.set_nonblocking(true).context("serving the lab's socket")?;
         let listener = tokio::net::UnixListener::from_std(self.0).context("serving the lab's socket")?;
-        // Kept open: their end is how `down` learns that the lab has gone.
-        let mut connections = Vec::new();
         loop {
             let (mut stream, _) = listener.accept().await.context("serving the lab's socket")?;
             let mut line = serde_json::to_vec(&*status.borrow())?;
             line.push(b'\n');
             if stream.write_all(&line).await.is_ok() {
+                let mut connections = connections.borrow_mut();
+                // Nobody says anything on a connection: one that can be read is one that was closed.
+                connections.retain(|old| matches!(old.try_read(&mut [0]), Err(e) if e.kind() == WouldBlock));
                 connections.push(stream);
             }
         }
@@ -162,5 +170,6 @@ fn running() -> anyhow::Result<Vec<String>> {
 }
 
 fn address(name: &str) -> anyhow::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("{PREFIX}{name}")).with_context(|| format!("{name:?} is no name for a lab"))
+    SocketAddr::from_abstract_name(format!("{PREFIX}{name}"))
+        .with_context(|| format!("{name:?} is no name for a lab"))
 }

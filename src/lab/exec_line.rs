@@ -71,7 +71,8 @@ impl Action {
     /// The key is not under `net.`: the parameter would be the whole machine's.
     pub fn sysctl(key: &str, value: &str) -> Result<Action, String> {
         // The key becomes a path under /proc/sys.
-        let plain = !key.contains("..") && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+        let plain =
+            !key.contains("..") && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
         if key.starts_with("net.") && plain {
             return Ok(Action::Sysctl { key: key.to_owned(), value: value.to_owned() });
         }
@@ -256,16 +257,25 @@ mod tests {
             parse("sysctl -w net.ipv4.ip_forward=1"),
             Ok(Action::Sysctl { key: "net.ipv4.ip_forward".into(), value: "1".into() })
         );
-        assert_eq!(error("sysctl -w kernel.panic=1"), "kernel.panic is not a parameter of a network namespace");
+        assert_eq!(
+            error("sysctl -w kernel.panic=1"),
+            "kernel.panic is not a parameter of a network namespace"
+        );
         assert!(error("sysctl -w net./../kernel=1").contains("not a parameter"));
     }
 
     #[test]
     fn what_is_not_played_says_why() {
         assert_eq!(error("touch /x"), "only `ip` and `sysctl -w` are played");
-        assert_eq!(error("ip rule add x"), "only `ip addr add`, `ip link add|set` and `ip route add` are played");
+        assert_eq!(
+            error("ip rule add x"),
+            "only `ip addr add`, `ip link add|set` and `ip route add` are played"
+        );
         assert_eq!(error("ip link add v type vxlan id 1"), "of new links, only `NAME type bridge` is played");
-        assert_eq!(error("ip addr add 10.0.0.300/8 dev a"), "\"10.0.0.300/8\" is not of the form ADDRESS/LENGTH");
+        assert_eq!(
+            error("ip addr add 10.0.0.300/8 dev a"),
+            "\"10.0.0.300/8\" is not of the form ADDRESS/LENGTH"
+        );
         assert_eq!(error("ip addr add 10.0.0.1/8"), "an address and `dev LINK` are needed");
         assert_eq!(error("ip route add 10.0.0.0/8 via"), "\"via\" lacks its value");
         assert_eq!(error("ip route add 10.0.0.0/8 metric 5"), "\"metric\" is not understood");

@@ -68,11 +68,13 @@ fn bury() {
 fn furnish(arguments: &[OsString]) -> anyhow::Result<()> {
     let (name, mounts) = arguments.split_first().context("a holder needs a name")?;
     unshare(
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC,
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWIPC,
     )
     .map_err(|error| stage::explain(error, "network"))?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .context("making the node's mounts private")?;
+    stage::make_slaves().context("parting the node's mounts from the lab's")?;
     mount_new("proc", Path::new("/proc"), "")?;
     mount_new("sysfs", Path::new("/sys"), "")?;
     std::fs::write("/proc/sys/kernel/hostname", name.as_encoded_bytes()).context("setting the host name")?;
@@ -104,7 +106,8 @@ fn overlay(directory: &str, run: &Path) -> anyhow::Result<()> {
     let (upper, work) = (layer.join("upper"), layer.join("work"));
     make_directory(&upper)?;
     make_directory(&work)?;
-    let permissions = std::fs::metadata(directory).with_context(|| format!("looking at {directory}"))?.permissions();
+    let permissions =
+        std::fs::metadata(directory).with_context(|| format!("looking at {directory}"))?.permissions();
     std::fs::set_permissions(&upper, permissions).with_context(|| format!("preparing {directory}"))?;
     let options = format!("lowerdir={directory},upperdir={},workdir={}", upper.display(), work.display());
     mount(Some("overlay"), directory, Some("overlay"), MsFlags::empty(), Some(options.as_str()))

@@ -78,7 +78,10 @@ fn write_configuration(text: &mut String, plan: &Plan) -> std::fmt::Result {
 
 fn write_override(text: &mut String, node: &ClusterNode) -> std::fmt::Result {
     let name = &node.name;
-    writeln!(text, "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: {name}}}")?;
+    writeln!(
+        text,
+        "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: {name}}}"
+    )?;
     writeln!(text, "spec:\n  nodeSelector: {{matchLabels: {{kubernetes.io/hostname: {name}}}}}")?;
     writeln!(text, "  asn: {}", node.asn)
 }
@@ -103,7 +106,11 @@ fn write_router_peer(
     let name = format!("{}-{}", router.name, short(family));
     let everyone = sessions.len() == plan.nodes.len();
     let selected: Vec<_> = sessions.iter().map(|session| session.node.as_str()).collect();
-    writeln!(text, "---\n# The router of the segment, over {}.", if short(family) == "ipv4" { "IPv4" } else { "IPv6" })?;
+    writeln!(
+        text,
+        "---\n# The router of the segment, over {}.",
+        if short(family) == "ipv4" { "IPv4" } else { "IPv6" }
+    )?;
     writeln!(text, "apiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: {name}}}\nspec:")?;
     if !everyone {
         let values = selected.join(", ");
@@ -112,9 +119,17 @@ fn write_router_peer(
     }
     writeln!(text, "  address: \"{address}\"\n  asn: {}\n  families: [{family}]", router.asn)?;
     writeln!(text, "  # Towards an external peer nothing passes that is not named (RFC 8212).")?;
-    write_policy(text, "import", router.announce.iter().filter(|p| p.family() == family).map(|p| (*p, p.length())))?;
+    write_policy(
+        text,
+        "import",
+        router.announce.iter().filter(|p| p.family() == family).map(|p| (*p, p.length())),
+    )?;
     let longest = plan.longest(family);
-    write_policy(text, "export", plan.cluster_cidrs.iter().filter(|p| p.family() == family).map(|p| (*p, longest)))
+    write_policy(
+        text,
+        "export",
+        plan.cluster_cidrs.iter().filter(|p| p.family() == family).map(|p| (*p, longest)),
+    )
 }
 
 fn write_router_configuration(text: &mut String, router: &Router, bridge: Option<&str>) -> std::fmt::Result {
@@ -134,12 +149,24 @@ fn write_node_peer(text: &mut String, plan: &Plan, router: &Router, session: &Se
     writeln!(text, "metadata: {{name: {}-{}}}\nspec:", session.node, short(family))?;
     writeln!(text, "  address: \"{}\"\n  asn: {}", session.node_address, session.node_asn)?;
     writeln!(text, "  families: [{family}]")?;
-    write_policy(text, "import", plan.cluster_cidrs.iter().filter(|p| p.family() == family).map(|p| (*p, longest)))?;
-    write_policy(text, "export", router.announce.iter().filter(|p| p.family() == family).map(|p| (*p, p.length())))
+    write_policy(
+        text,
+        "import",
+        plan.cluster_cidrs.iter().filter(|p| p.family() == family).map(|p| (*p, longest)),
+    )?;
+    write_policy(
+        text,
+        "export",
+        router.announce.iter().filter(|p| p.family() == family).map(|p| (*p, p.length())),
+    )
 }
 
 /// A policy that accepts each prefix and what is longer, up to the length beside it.
-fn write_policy(text: &mut String, name: &str, rules: impl Iterator<Item = (Prefix, u8)>) -> std::fmt::Result {
+fn write_policy(
+    text: &mut String,
+    name: &str,
+    rules: impl Iterator<Item = (Prefix, u8)>,
+) -> std::fmt::Result {
     let rules: Vec<_> = rules
         .map(|(prefix, longest)| {
             if longest > prefix.length() {
@@ -188,6 +215,9 @@ topology:
         let bgp = &of_cluster(&plan)[1].text;
         assert!(bgp.contains("operator: In, values: [a]}"), "{bgp}");
         assert!(bgp.contains("kind: BgpConfiguration\nmetadata: {name: b}"), "{bgp}");
-        assert!(bgp.contains("export: {accept: [{prefix: \"10.1.0.0/24\"}, {prefix: \"10.2.0.0/24\"}]}"), "{bgp}");
+        assert!(
+            bgp.contains("export: {accept: [{prefix: \"10.1.0.0/24\"}, {prefix: \"10.2.0.0/24\"}]}"),
+            "{bgp}"
+        );
     }
 }

@@ -64,7 +64,8 @@ pub async fn measure(
     for family in families {
         for (from, asking) in endpoints.iter().enumerate() {
             for (to, answering) in endpoints.iter().enumerate() {
-                let (Some(source), Some(target)) = (asking.address(*family), answering.address(*family)) else {
+                let (Some(source), Some(target)) = (asking.address(*family), answering.address(*family))
+                else {
                     continue;
                 };
                 if from == to {
@@ -145,7 +146,9 @@ pub fn complaint(cell: &Cell, endpoints: &[Rc<Endpoint>]) -> String {
         (Some(_), Some(seen)) => {
             format!("{to} ({target}) sees {from} ({source}) as {seen}: the address is translated on the way")
         }
-        (Some(_), None) => format!("{to} ({target}) answers pings of {from} ({source}) but not its datagrams"),
+        (Some(_), None) => {
+            format!("{to} ({target}) answers pings of {from} ({source}) but not its datagrams")
+        }
     }
 }
 
@@ -194,7 +197,8 @@ mod tests {
     fn cells_are_eight_wide_and_say_what_is_wrong() {
         let out = Output::new(true);
         let shown = |c: &Cell| shown_cell(Some(c), &out);
-        let plain = [cell(Some(90), Some("10.244.1.2")), cell(Some(90), Some("192.168.1.11")), cell(None, None)];
+        let plain =
+            [cell(Some(90), Some("10.244.1.2")), cell(Some(90), Some("192.168.1.11")), cell(None, None)];
         if shown(&plain[0]).contains('\x1b') {
             return; // On a terminal the widths count colours.
         }

@@ -252,7 +252,8 @@ impl Planner<'_> {
     fn number<N: std::str::FromStr>(&self, member: &Member, label: &str, default: N) -> Result<N, Error> {
         let Some(text) = self.label(member, label) else { return Ok(default) };
         let field = format!("labels.{label}");
-        text.parse().map_err(|_| self.wrong(&member.name, &field, format!("{text:?} is not a number in range")))
+        text.parse()
+            .map_err(|_| self.wrong(&member.name, &field, format!("{text:?} is not a number in range")))
     }
 
     fn asn(&self, member: &Member, default: u32) -> Result<u32, Error> {
@@ -394,7 +395,10 @@ mod tests {
         assert_eq!(texts(&plan.nodes[1].pod_cidrs), ["10.244.2.0/24"]);
         assert_eq!(texts(&plan.cluster_cidrs), ["10.244.0.0/16"]);
         let tor = &plan.routers[0];
-        assert_eq!((tor.asn, tor.router_id, tor.native), (65000, Ipv4Addr::new(192, 168, 1, 1), Program::Frr));
+        assert_eq!(
+            (tor.asn, tor.router_id, tor.native),
+            (65000, Ipv4Addr::new(192, 168, 1, 1), Program::Frr)
+        );
         assert_eq!(texts(&tor.announce), ["172.16.0.0/24"]);
         let sessions: Vec<_> = tor.sessions.iter().map(|s| (s.node_address, s.router_address)).collect();
         let at = |last: u8| IpAddr::from([192, 168, 1, last]);
@@ -425,14 +429,19 @@ mod tests {
     #[test]
     fn wrong_labels_name_the_field() {
         let error = |labels: &str| {
-            let node = format!("    n: {{image: routelet, exec: [ip addr add 10.0.0.1/8 dev e], labels: {{{labels}}}}}");
+            let node = format!(
+                "    n: {{image: routelet, exec: [ip addr add 10.0.0.1/8 dev e], labels: {{{labels}}}}}"
+            );
             plan(&node, None).unwrap_err().to_string()
         };
         assert_eq!(
             error("routelet.dev/asn: many"),
             "t.yml: topology.nodes.n.labels.routelet.dev/asn: \"many\" is not a number in range"
         );
-        assert_eq!(error("routelet.dev/asn: 0"), "t.yml: topology.nodes.n.labels.routelet.dev/asn: AS 0 is reserved");
+        assert_eq!(
+            error("routelet.dev/asn: 0"),
+            "t.yml: topology.nodes.n.labels.routelet.dev/asn: AS 0 is reserved"
+        );
         assert_eq!(
             error("routelet.dev/pod-cidrs: 10.1.0.1/24"),
             "t.yml: topology.nodes.n.labels.routelet.dev/pod-cidrs: \"10.1.0.1/24\" has host bits set; \
@@ -456,7 +465,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_played_are_listed() {
-        let plan = plan("    h: {image: alpine, exec: [touch /x], sysctls: {kernel.panic: 1}}", None).unwrap();
+        let plan =
+            plan("    h: {image: alpine, exec: [touch /x], sysctls: {kernel.panic: 1}}", None).unwrap();
         assert_eq!(
             plan.not_honoured,
             [

@@ -24,7 +24,8 @@ const DIRECTORY: &str = "/run/netns";
 pub fn network(plan: &Plan) -> Value {
     let ranges: Vec<Value> =
         plan.cluster_cidrs.iter().map(|cidr| json!([{ "subnet": cidr.to_string() }])).collect();
-    let routes: Vec<Value> = plan.families.iter().map(|family| json!({ "dst": default_route(*family) })).collect();
+    let routes: Vec<Value> =
+        plan.families.iter().map(|family| json!({ "dst": default_route(*family) })).collect();
     json!({
         "cniVersion": "0.3.1",
         "name": "pod-network",
@@ -47,12 +48,7 @@ fn default_route(family: Family) -> &'static str {
 ///
 /// # Errors
 /// The plugin fails; the error has its own words.
-pub fn attach(
-    node: &Sandbox,
-    name: &str,
-    network: &Value,
-    binaries: &Binaries,
-) -> anyhow::Result<Endpoint> {
+pub fn attach(node: &Sandbox, name: &str, network: &Value, binaries: &Binaries) -> anyhow::Result<Endpoint> {
     let path = format!("{DIRECTORY}/{name}");
     let mut make = Command::new("/proc/self/exe");
     make.arg(super::MAKE_NETNS).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -86,7 +82,12 @@ pub fn attach(
     if addresses.is_empty() {
         bail!("routelet-cni ADD for {name} on {} gave no address", node.name);
     }
-    Ok(Endpoint { name: format!("{}/{name}", node.name), node: Some(node.name.clone()), addresses, namespace })
+    Ok(Endpoint {
+        name: format!("{}/{name}", node.name),
+        node: Some(node.name.clone()),
+        addresses,
+        namespace,
+    })
 }
 
 /// Sets a pod's loopback up, which a runtime leaves to the `loopback` plugin.

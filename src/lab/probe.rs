@@ -86,9 +86,8 @@ impl Pinger {
         for sequence in 1000..1003 {
             let asked = Instant::now();
             self.ask(sequence).await.ok()?;
-            let answered = timeout_at(deadline, async {
-                while self.answer().await.ok() != Some(sequence) {}
-            });
+            let answered =
+                timeout_at(deadline, async { while self.answer().await.ok() != Some(sequence) {} });
             answered.await.ok()?;
             let taken = asked.elapsed();
             best = Some(best.map_or(taken, |best: Duration| best.min(taken)));

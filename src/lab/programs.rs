@@ -13,7 +13,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::{Instant, sleep};
 
 use super::binaries::Binaries;
-use super::output::Output;
 use super::sandbox::Sandbox;
 use super::tor::{Setup, Step, gobgp};
 use crate::kernel::Netlink;
@@ -32,7 +31,6 @@ const CARRIED: Ownership = Ownership { table: 254, protocol: 186 };
 #[derive(Debug)]
 pub struct Programs<'a> {
     binaries: &'a Binaries,
-    out: &'a Output,
     running: RefCell<Vec<Running>>,
 }
 
@@ -45,8 +43,8 @@ struct Running {
 
 impl<'a> Programs<'a> {
     /// None yet.
-    pub fn new(binaries: &'a Binaries, out: &'a Output) -> Programs<'a> {
-        Programs { binaries, out, running: RefCell::new(Vec::new()) }
+    pub fn new(binaries: &'a Binaries) -> Programs<'a> {
+        Programs { binaries, running: RefCell::new(Vec::new()) }
     }
 
     /// Starts a program on a node; what it says goes to the node's log.
@@ -168,7 +166,6 @@ impl Drop for Programs<'_> {
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
-        self.out.step("programs ended");
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the nodes have to say: their sessions, and the routes they have put in the kernel.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -48,20 +47,6 @@ impl NodeReport {
         self.peers.as_ref().is_ok_and(|peers| !peers.is_empty() && peers.iter().all(is_established))
     }
 
-    /// The route that packets to `address` take, among ours.
-    fn route_to(&self, address: IpAddr) -> Option<&Route> {
-        let covering = self.routes.iter().filter(|route| route.prefix.contains_address(address));
-        covering.max_by_key(|route| route.prefix.length())
-    }
-
-    /// Why packets from this node may not reach `address`, in words; `None` if nothing is missing.
-    pub fn missing_way(&self, address: IpAddr) -> Option<String> {
-        match self.route_to(address) {
-            Some(Route { target: Target::Via(_), .. }) => None,
-            Some(_) | None => Some(format!("{} has no route of ours to {address}", self.name)),
-        }
-    }
-
     /// The sessions that are down, in words.
     pub fn sessions_down(&self) -> Vec<String> {
         match &self.peers {
@@ -80,12 +65,17 @@ impl NodeReport {
 
     /// The report for programs.
     pub fn to_json(&self) -> Value {
-        let peers: Vec<Value> = self.peers.iter().flatten().map(|peer| {
-            json!({
-                "name": peer.name, "address": peer.address, "asn": peer.asn,
-                "state": SessionState::word_of(peer.state),
+        let peers: Vec<Value> = self
+            .peers
+            .iter()
+            .flatten()
+            .map(|peer| {
+                json!({
+                    "name": peer.name, "address": peer.address, "asn": peer.asn,
+                    "state": SessionState::word_of(peer.state),
+                })
             })
-        }).collect();
+            .collect();
         let routes: Vec<Value> = self
             .routes
             .iter()
@@ -146,7 +136,10 @@ pub fn show(reports: &[NodeReport], out: &Output) {
                 let look = if is_established(peer) { Look::Good } else { Look::Bad };
                 let state = out.look(look, SessionState::word_of(peer.state));
                 let asn = peer.asn.map_or_else(|| "?".to_owned(), |asn| asn.to_string());
-                out.line(format_args!("  session {:<12} {:<20} AS {asn:<10} {state}", peer.name, peer.address));
+                out.line(format_args!(
+                    "  session {:<12} {:<20} AS {asn:<10} {state}",
+                    peer.name, peer.address
+                ));
             }),
         }
         for route in &report.routes {

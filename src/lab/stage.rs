@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 /// Everything the lab writes lies here.
@@ -37,12 +37,33 @@ pub fn enter() -> anyhow::Result<()> {
         bail!("the lab makes network namespaces, which needs root: run it with sudo, or as root");
     }
     unshare(CloneFlags::CLONE_NEWNS).map_err(|error| explain(error, "mount"))?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .context("making the lab's mounts private")?;
+    make_slaves().context("parting the lab's mounts from the machine's")?;
+    detach_run().context("leaving the machine's /run")?;
     mount(Some("routelet-lab"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
         .context("mounting a tmpfs for the lab's files")?;
     for directory in [manifests(), logs(), node_run()] {
         std::fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// Nothing that is mounted from now on is seen outside, while what is unmounted outside goes here too.
+///
+/// # Errors
+/// No privilege.
+pub fn make_slaves() -> Result<(), nix::Error> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+}
+
+/// Lets go of what is mounted below the machine's `/run`. The namespaces of others are bound there,
+/// and our copy of such a mount would keep one alive after its owner has removed it.
+fn detach_run() -> anyhow::Result<()> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let targets = table.lines().filter_map(|line| line.split(' ').nth(4));
+    // The last mounted first: one may lie on another.
+    for target in targets.filter(|target| target.starts_with("/run/")).collect::<Vec<_>>().into_iter().rev() {
+        // A name with a space or the like stands there escaped, is not found, and stays mounted.
+        let _ = umount2(target, MntFlags::MNT_DETACH);
     }
     Ok(())
 }

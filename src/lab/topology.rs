@@ -225,8 +225,10 @@ impl Reader<'_> {
         let kind = inherited.iter().flatten().find_map(|from| from.kind.clone());
         let kind = kind.unwrap_or_else(|| "linux".to_owned());
         // From the weakest to the strongest.
-        let layers: Vec<&RawNode> =
-            [Some(&topology.defaults), topology.kinds.get(&kind), group, Some(raw)].into_iter().flatten().collect();
+        let layers: Vec<&RawNode> = [Some(&topology.defaults), topology.kinds.get(&kind), group, Some(raw)]
+            .into_iter()
+            .flatten()
+            .collect();
         let mut node = Node { kind, ..Node::default() };
         let mut binds = BTreeMap::new();
         for layer in layers {
@@ -243,7 +245,11 @@ impl Reader<'_> {
         }
         node.binds = binds.into_values().collect();
         if !matches!(node.kind.as_str(), "linux" | "bridge") {
-            self.not_honoured.push(format!("{}: {} (played as a plain Linux host)", field("kind"), node.kind));
+            self.not_honoured.push(format!(
+                "{}: {} (played as a plain Linux host)",
+                field("kind"),
+                node.kind
+            ));
         }
         Ok(node)
     }
@@ -260,7 +266,9 @@ impl Reader<'_> {
             self.ignored(&format!("{field}."), &raw.other);
             let [a, b] = raw.endpoints.as_slice() else {
                 let count = raw.endpoints.len();
-                return Err(self.wrong(format!("{field}.endpoints"), format!("{count} endpoints; a cable has two")));
+                return Err(
+                    self.wrong(format!("{field}.endpoints"), format!("{count} endpoints; a cable has two"))
+                );
             };
             let mut ends = [self.end(a, &field)?, self.end(b, &field)?];
             for (at, end) in ends.iter_mut().enumerate() {
@@ -491,7 +499,11 @@ topology:
         .unwrap();
         assert_eq!(
             topology.not_honoured,
-            ["mgmt", "topology.nodes.a.cpu", "topology.nodes.a.kind: nokia_srlinux (played as a plain Linux host)"]
+            [
+                "mgmt",
+                "topology.nodes.a.cpu",
+                "topology.nodes.a.kind: nokia_srlinux (played as a plain Linux host)"
+            ]
         );
     }
 

@@ -1,5 +1,6 @@
 //! Bringing a lab up, checking it, and keeping it up until somebody has had enough.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,12 +9,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::binaries::Binaries;
+use super::binds::Resolved;
 use super::claim::{Claim, Status};
 use super::output::{Look, Output};
 use super::plan::{ClusterNode, Plan, Router};
@@ -52,8 +55,8 @@ pub fn run(options: &UpOptions, file: Option<&Path>) -> anyhow::Result<bool> {
     for router in &plan.routers {
         players.insert(router.name.clone(), tor::choose(router, options.tor)?);
     }
-    let (mounts, not_honoured) = binds::resolve(&topology, &plan, &players, options.family.is_some())?;
-    plan.not_honoured.extend(not_honoured);
+    let Resolved { mounts, in_vain } = binds::resolve(&topology, &plan, &players, options.family.is_some())?;
+    plan.not_honoured.extend(in_vain);
 
     let binaries = Binaries::ready(&out)?;
     stage::enter()?;
@@ -63,11 +66,16 @@ pub fn run(options: &UpOptions, file: Option<&Path>) -> anyhow::Result<bool> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let lab = Lab { plan, players, mounts, binaries, once: options.once, out: &out };
-        tokio::select! {
-            result = lab.live(claim) => result,
-            _ = interrupt.recv() => { out.line(""); out.step("interrupted: taking the lab down"); Ok(true) }
-            _ = terminate.recv() => { out.step("asked to end: taking the lab down"); Ok(true) }
-        }
+        // Closed after everything else has gone.
+        let connections = RefCell::new(Vec::new());
+        let result = tokio::select! {
+            result = lab.live(claim, &connections) => result,
+            _ = interrupt.recv() => { out.line(""); Ok(!options.once) }
+            _ = terminate.recv() => Ok(!options.once),
+        };
+        // What the select held is dropped by now: processes, namespaces, cables.
+        out.step("the lab is down; nothing of it is left");
+        result
     })
 }
 
@@ -83,10 +91,10 @@ struct Lab<'a> {
 }
 
 impl Lab<'_> {
-    async fn live(&self, claim: Claim) -> anyhow::Result<bool> {
+    async fn live(&self, claim: Claim, connections: &RefCell<Vec<UnixStream>>) -> anyhow::Result<bool> {
         let status = Rc::new(watch::Sender::new(Status::default()));
         tokio::select! {
-            served = claim.serve(status.clone()) => served.map(|()| true),
+            served = claim.serve(status.clone(), connections) => served.map(|()| true),
             result = self.build_and_check(&status) => result,
         }
     }
@@ -99,7 +107,7 @@ impl Lab<'_> {
         }
         self.write_manifests()?;
         let sandboxes = self.furnish(status).await?;
-        let programs = Programs::new(&self.binaries, out);
+        let programs = Programs::new(&self.binaries);
         for router in &self.plan.routers {
             self.start_router(router, &sandboxes, &programs).await?;
         }
@@ -236,7 +244,9 @@ impl Lab<'_> {
         self.out.heading("In short");
         if let Some(taken) = first_ping {
             let taken = taken.as_secs_f64();
-            self.out.line(format_args!("First ping between nodes {taken:.3} s after the start of the last daemon ({last})"));
+            self.out.line(format_args!(
+                "First ping between nodes {taken:.3} s after the start of the last daemon ({last})"
+            ));
         }
         self.say_verdict(&cells, &problems);
         self.out.json(&json!({

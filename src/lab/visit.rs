@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
-use super::sandbox::Doors;
 use super::claim;
+use super::output::Output;
+use super::sandbox::Doors;
 use crate::kernel::NetNs;
 
 /// Runs a command on a node, with this terminal, and returns its exit code. The lab's programs come
@@ -47,7 +48,9 @@ pub fn exec(lab: Option<&str>, node: &str, command: &[OsString]) -> anyhow::Resu
 /// There is no such lab, or it does not go.
 pub fn down(lab: Option<&str>) -> anyhow::Result<()> {
     require_root()?;
-    claim::find(lab)?.take_down()
+    claim::find(lab)?.take_down()?;
+    Output::new(false).step("the lab is down; nothing of it is left");
+    Ok(())
 }
 
 /// Makes a pod's namespace; the lab runs this on a node.

@@ -17,10 +17,7 @@ const ZEBRA_SOCKET: &str = "/run/frr/zserv.api";
 
 pub(super) fn setup(executables: &Executables, router: &Router, plan: &Plan) -> Setup {
     Setup {
-        directories: vec![
-            (PathBuf::from("/run/frr"), Some(USER)),
-            (PathBuf::from("/etc/frr"), Some(USER)),
-        ],
+        directories: vec![(PathBuf::from("/run/frr"), Some(USER)), (PathBuf::from("/etc/frr"), Some(USER))],
         files: vec![
             (PathBuf::from(CONFIG), config(router, plan)),
             // Lets `vtysh` start without complaint.

@@ -50,7 +50,8 @@ pub fn config(router: &Router, plan: &Plan) -> String {
 fn write_config(text: &mut String, router: &Router, plan: &Plan) -> std::fmt::Result {
     writeln!(text, "[global.config]\nas = {}\nrouter-id = \"{}\"", router.asn, router.router_id)?;
     writeln!(text, "\n# Pod CIDRs come in, the networks behind go out; nothing else (RFC 8212).")?;
-    writeln!(text, "[global.apply-policy.config]\nimport-policy-list = [\"pods\"]\nexport-policy-list = [\"behind\"]")?;
+    writeln!(text, "[global.apply-policy.config]")?;
+    writeln!(text, "import-policy-list = [\"pods\", \"own\"]\nexport-policy-list = [\"behind\"]")?;
     writeln!(text, "default-import-policy = \"reject-route\"\ndefault-export-policy = \"reject-route\"")?;
     for family in &plan.families {
         let (ip, longest) = (short(*family), plan.longest(*family));
@@ -73,6 +74,10 @@ fn write_config(text: &mut String, router: &Router, plan: &Plan) -> std::fmt::Re
             writeln!(text, "[policy-definitions.statements.actions]\nroute-disposition = \"accept-route\"")?;
         }
     }
+    writeln!(text, "\n# Import policy is asked about what is originated here, too.")?;
+    writeln!(text, "[[policy-definitions]]\nname = \"own\"\n[[policy-definitions.statements]]")?;
+    writeln!(text, "[policy-definitions.statements.conditions.bgp-conditions]\nroute-type = \"local\"")?;
+    writeln!(text, "[policy-definitions.statements.actions]\nroute-disposition = \"accept-route\"")?;
     for session in &router.sessions {
         writeln!(text, "\n# {}\n[[neighbors]]\n[neighbors.config]", session.node)?;
         writeln!(text, "neighbor-address = \"{}\"\npeer-as = {}", session.node_address, session.node_asn)?;

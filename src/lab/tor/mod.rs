@@ -70,7 +70,8 @@ impl Program {
         for part in parts {
             let paths = directories.iter().map(|directory| directory.join(part));
             // Debian's other routing suites bring a `bgpd` too; FRR's lies in a directory of its own.
-            let mut paths = paths.filter(|path| self != Program::Frr || path.to_string_lossy().contains("/frr/"));
+            let mut paths =
+                paths.filter(|path| self != Program::Frr || path.to_string_lossy().contains("/frr/"));
             let path = paths.find(|path| path.is_file());
             found.insert(*part, path.ok_or(Error::NotInstalled { program: self, part, package })?);
         }
@@ -81,7 +82,8 @@ impl Program {
 /// Where executables may lie: `PATH`, the administrator's directories, FRR's own.
 pub fn directories() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let fixed = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/frr", "/usr/libexec/frr", "/usr/local/lib/frr"];
+    let fixed =
+        ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/frr", "/usr/libexec/frr", "/usr/local/lib/frr"];
     std::env::split_paths(&path).chain(fixed.map(PathBuf::from)).collect()
 }
 

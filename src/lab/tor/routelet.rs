@@ -38,7 +38,8 @@ fn bridge(router: &Router, plan: &Plan) -> Result<Option<String>, Error> {
             _ => None,
         })
     };
-    let is_bridge = |link: &str| actions.iter().any(|a| matches!(a, Action::AddBridge { name } if name == link));
+    let is_bridge =
+        |link: &str| actions.iter().any(|a| matches!(a, Action::AddBridge { name } if name == link));
     let links: BTreeSet<Option<&String>> = router.announce.iter().map(|prefix| link_of(*prefix)).collect();
     match links.into_iter().collect::<Vec<_>>().as_slice() {
         [] => Ok(None),
@@ -69,8 +70,12 @@ topology:
   nodes:
     r: {image: frr, exec: [ip addr add 10.0.0.1/24 dev e], labels: {routelet.dev/announce: 10.0.0.0/24}}
 ";
-        let plan = Plan::new(&Topology::parse(text, "t.yml", None).unwrap(), Some(&Family::ALL.into())).unwrap();
+        let plan =
+            Plan::new(&Topology::parse(text, "t.yml", None).unwrap(), Some(&Family::ALL.into())).unwrap();
         let error = bridge(&plan.routers[0], &plan).unwrap_err().to_string();
-        assert!(error.starts_with("routelet cannot play r: what it announces (10.0.0.0/24) must be"), "{error}");
+        assert!(
+            error.starts_with("routelet cannot play r: what it announces (10.0.0.0/24) must be"),
+            "{error}"
+        );
     }
 }
