@@ -1,3 +1,41 @@
-//! Argument parsing and one call.
+//! The CNI plugin: the environment and stdin in, one JSON document out.
 
-fn main() {}
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use routelet::cni::{Reply, answer};
+
+fn main() -> ExitCode {
+    let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    if variable("CNI_COMMAND").is_none_or(|command| command.is_empty()) {
+        return explain();
+    }
+    let Reply { document, success } = answer(variable, io::stdin().lock());
+    let written = match document {
+        // One write, so that a reader never sees half a document.
+        Some(document) => io::stdout().lock().write_all(format!("{document}\n").as_bytes()),
+        None => Ok(()),
+    };
+    if success && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// For a person who has called the plugin by hand.
+fn explain() -> ExitCode {
+    let text = concat!(
+        "routelet-cni ",
+        env!("CARGO_PKG_VERSION"),
+        ": a CNI plugin (versions 0.1.0 to 1.1.0), called by container runtimes.\n",
+        "\n",
+        "It takes its orders from the environment and a network configuration on stdin:\n",
+        "\n",
+        "  echo '{\"cniVersion\":\"1.0.0\",\"name\":\"pod-network\",\"type\":\"routelet-cni\",\"bridge\":\"cni0\",\n",
+        "         \"isDefaultGateway\":true,\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.244.0.0/16\"}}' |\n",
+        "    CNI_COMMAND=ADD CNI_CONTAINERID=ID CNI_NETNS=/run/netns/NAME CNI_IFNAME=eth0 routelet-cni\n",
+        "\n",
+        "CNI_COMMAND is ADD, DEL, CHECK, STATUS, GC or VERSION. Install it in /opt/cni/bin.\n",
+    );
+    // Nowhere to complain to if stderr is closed.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+    ExitCode::FAILURE
+}

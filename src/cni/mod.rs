@@ -1,1 +1,101 @@
 //! The CNI plugin: one verb a file.
+//!
+//! Owns the protocol between a container runtime and the plugin (the CNI specification, versions
+//! 0.1.0 to 1.1.0): the environment ([`environment`]), the network configuration ([`conf`]), results
+//! ([`result`]) and errors ([`error`]); and what attaching a pod means: a bridge, a veth pair, an
+//! address, routes. The addresses come from `ipam`, the links are made by `kernel`. No daemon takes
+//! part: what the plugin has to know of the node it reads from the node file.
+//!
+//! | verb | file | since |
+//! |---|---|---|
+//! | ADD | [`add`] | 0.1.0 |
+//! | DEL | [`del`] | 0.1.0 |
+//! | CHECK | [`check`] | 0.4.0 |
+//! | STATUS | [`status`] | 1.1.0 |
+//! | GC | [`gc`] | 1.1.0 |
+//! | VERSION | [`version`] | 0.2.0 |
+//!
+//! A runtime calls plugins in any order and any number at once, kills them, and forgets to call
+//! them. What holds nevertheless: the host end of a pod's veth pair has a name that follows from the
+//! attachment alone ([`veth`]), and its addresses are found by the attachment (`ipam`); so a DEL
+//! needs neither a namespace nor the result of the ADD to undo what an ADD did, however far it came.
+
+use std::io::Read;
+
+use serde_json::Value;
+
+pub mod add;
+pub mod bridge;
+pub mod check;
+pub mod conf;
+pub mod del;
+pub mod environment;
+pub mod error;
+pub mod field;
+pub mod gc;
+pub mod plan;
+pub mod result;
+pub mod status;
+pub mod version;
+pub mod veth;
+
+pub use error::{Code, Error};
+
+use conf::Network;
+use environment::{Command, Environment};
+use version::Version;
+
+/// What goes back to the runtime: a document for stdout, and whether to exit with 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The one JSON document for stdout. Some verbs succeed without one.
+    pub document: Option<Value>,
+    /// Exit with 0 if true, with 1 otherwise.
+    pub success: bool,
+}
+
+/// Carries out what the environment and the configuration on `stdin` ask for.
+pub fn answer(variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -> Reply {
+    let mut input = Vec::new();
+    let read = stdin.read_to_end(&mut input);
+    let outcome = Environment::read(variable).and_then(|environment| match read {
+        // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.
+        _ if environment.command == Command::Version => Ok(Some(version::version(&input))),
+        Ok(_) => dispatch(&environment, &Network::parse(&input)?),
+        Err(source) => Err(Error::new(Code::Io, "cannot read the configuration from stdin", source)),
+    });
+    match outcome {
+        Ok(document) => Reply { document, success: true },
+        Err(error) => {
+            let version = Version::of(&input).unwrap_or(Version::NEWEST);
+            Reply { document: Some(error.document(version)), success: false }
+        }
+    }
+}
+
+fn dispatch(environment: &Environment, network: &Network) -> Result<Option<Value>, Error> {
+    let command = environment.command;
+    if network.version < command.since() {
+        let why = format!("it came with {}, the configuration is of {}", command.since(), network.version);
+        return Err(Error::new(Code::IncompatibleVersion, format!("no {command} here"), why));
+    }
+    match command {
+        Command::Add => add::add(&environment.attachment()?, network).map(Some),
+        Command::Del => del::del(&environment.attachment()?, network).map(|()| None),
+        Command::Check => check::check(&environment.attachment()?, network).map(|()| None),
+        Command::Status => status::status(network).map(|()| None),
+        Command::Gc => gc::gc(network).map(|()| None),
+        Command::Version => Ok(Some(version::document(network.version))),
+    }
+}
+
+/// The runtime that drives the netlink conversations: this thread, and nothing but it.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::new(Code::Io, "cannot start", source))
+}
+
+#[cfg(test)]
+mod tests;

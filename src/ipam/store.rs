@@ -142,7 +142,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The addresses `owner` holds, as its record and their files agree.
+    /// The addresses `owner` holds. Without a record of ours, reads every file.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -151,7 +151,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
-        self.held(owner)
+        self.held(owner, &self.candidates(owner)?)
     }
 
     /// Whether each range set has a free address left.
@@ -180,7 +180,9 @@ impl Store {
     }
 
     fn refuse_second(&self, owner: &Owner) -> Result<(), Error> {
-        match self.held(owner)?.first() {
+        // What host-local reserved is not looked for: it would cost every first ADD a reading of all
+        // files, to find a fault of the runtime that the pod's interface shows as well.
+        match self.held(owner, &self.recorded(owner)?.unwrap_or_default())?.first() {
             None => Ok(()),
             Some(address) => Err(Error::Duplicate {
                 address: *address,
@@ -246,11 +248,7 @@ impl Store {
 
     fn release_locked(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
         let record = self.record(owner);
-        // Without a record the addresses, if any, were reserved by host-local.
-        let candidates = match self.recorded(owner)? {
-            Some(addresses) => addresses,
-            None => self.taken()?.into_iter().collect(),
-        };
+        let candidates = self.candidates(owner)?;
         let mut released = Vec::new();
         let mut first_error = None;
         for address in candidates {
@@ -275,11 +273,21 @@ impl Store {
         }
     }
 
-    fn held(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
+    /// Addresses that `owner` may hold: those its record names or, without one, any that host-local
+    /// may have given it.
+    fn candidates(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
+        match self.recorded(owner)? {
+            Some(addresses) => Ok(addresses),
+            None => Ok(self.taken()?.into_iter().collect()),
+        }
+    }
+
+    /// Those of the candidates whose files name `owner`.
+    fn held(&self, owner: &Owner, candidates: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
         let mut held = Vec::new();
-        for address in self.recorded(owner)?.unwrap_or_default() {
+        for address in candidates {
             if self.read(&address.to_string())?.is_some_and(|content| owner.owns(&content)) {
-                held.push(address);
+                held.push(*address);
             }
         }
         Ok(held)

@@ -200,6 +200,24 @@ fn a_peer_that_is_no_longer_configured_is_forgotten_and_the_others_are_not_touch
 }
 
 #[test]
+fn a_peer_with_too_many_prefixes_is_reset_and_the_others_are_not_touched() {
+    each(|world, plan| {
+        world.start_all();
+        world.run_for(Duration::from_secs(10));
+        let mut strict = plan.intent("node1");
+        strict.peers.get_mut("tor").unwrap().max_prefixes = Some(0);
+        world.configure("node1", strict);
+        world.run_for(Duration::from_secs(60));
+        let attempts = world.sent_notifications(6, 1);
+        assert!((2..12).contains(&attempts), "reset again and again, with growing pauses: {attempts}");
+        assert_eq!(world.seen("session with node2 went down"), 0);
+        world.configure("node1", plan.intent("node1"));
+        world.run_for(SETTLED);
+        oracle::check(world, plan);
+    });
+}
+
+#[test]
 fn what_somebody_does_to_our_routes_is_put_right() {
     each(|world, plan| {
         world.start_all();

@@ -1,0 +1,117 @@
+//! CHECK: whether a pod is still as its ADD left it.
+//!
+//! Looks at what this plugin made and nothing else: plugins that ran later in the chain may have
+//! added addresses, routes and interfaces, and replaced routes of other destinations.
+
+use ipnetwork::IpNetwork;
+
+use super::conf::Network;
+use super::environment::Attachment;
+use super::field::Section;
+use super::plan::Plan;
+use super::result::format_mac;
+use super::{Code, Error, runtime, veth};
+use crate::ipam::Store;
+use crate::kernel::links::Link;
+use crate::kernel::routes::Ownership;
+use crate::kernel::{NetNs, Netlink};
+
+/// How the kernel marks the routes that an ADD makes: the main table, protocol `boot`.
+const POD_ROUTES: Ownership = Ownership { table: 254, protocol: 3 };
+
+/// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
+///
+/// # Errors
+/// Something is missing or differs; or there is no `prevResult`.
+pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
+    let previous = network.previous()?.ok_or_else(|| Error::invalid("prevResult", "it is absent"))?;
+    let previous = Section::root(previous);
+    let plan = Plan::make(network, &attachment.args)?;
+    let held = Store::new(&network.data_dir, &network.name).held_by(&attachment.owner)?;
+    let mut addresses: Vec<IpNetwork> = Vec::new();
+    for ip in previous.sections("ips")? {
+        let address: Option<IpNetwork> = ip.parsed("address")?;
+        addresses.extend(address.filter(|address| held.contains(&address.ip())));
+    }
+    if addresses.is_empty() {
+        return Err(changed("no address of prevResult is reserved for this container"));
+    }
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let pod = NetNs::open(path)?;
+    runtime()?.block_on(async {
+        check_port(attachment, network, &plan).await?;
+        let inside = Netlink::open_in(&pod)?;
+        let interface = check_interface(attachment, &inside, &previous).await?;
+        let present = inside.addresses(interface.index).await?;
+        if let Some(missing) = addresses.iter().find(|address| !present.contains(address)) {
+            return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
+        }
+        check_routes(&inside, &previous, &plan, &addresses).await
+    })
+}
+
+fn changed(what: impl Into<String>) -> Error {
+    Error::new(Code::Changed, what, "")
+}
+
+/// The host end: there, up, on the bridge.
+async fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<(), Error> {
+    let host = Netlink::open()?;
+    let Some(bridge) = host.link(&plan.bridge).await? else {
+        return Err(changed(format!("bridge {} is gone", plan.bridge)));
+    };
+    let name = veth::name(&network.name, &attachment.owner);
+    let port = match host.link(&name).await? {
+        Some(port) => port,
+        // Attached by the reference plugin: the name is in prevResult alone, and the pod's side says
+        // enough.
+        None => return Ok(()),
+    };
+    if port.master != Some(bridge.index) {
+        return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
+    }
+    if port.up && bridge.up { Ok(()) } else { Err(changed(format!("{name} or {} is down", plan.bridge))) }
+}
+
+/// The pod's end: there, up, with the hardware address it was given.
+async fn check_interface(
+    attachment: &Attachment,
+    inside: &Netlink,
+    previous: &Section<'_>,
+) -> Result<Link, Error> {
+    let name = &attachment.owner.interface;
+    let Some(interface) = inside.link(name).await? else {
+        return Err(changed(format!("interface {name} is gone")));
+    };
+    if !interface.up {
+        return Err(changed(format!("interface {name} is down")));
+    }
+    for told in previous.sections("interfaces")? {
+        if told.text("name")?.as_ref() != Some(name) || told.text("sandbox")?.is_none() {
+            continue;
+        }
+        let (told, found) = (told.text("mac")?, interface.mac.map(format_mac));
+        if told.is_some() && told != found {
+            let (told, found) = (told.unwrap_or_default(), found.unwrap_or_default());
+            return Err(changed(format!("interface {name} has hardware address {found} instead of {told}")));
+        }
+    }
+    Ok(interface)
+}
+
+/// Every route that the configuration asks for and the result told of.
+async fn check_routes(
+    inside: &Netlink,
+    previous: &Section<'_>,
+    plan: &Plan,
+    addresses: &[IpNetwork],
+) -> Result<(), Error> {
+    let present = inside.our_routes(POD_ROUTES).await?;
+    for told in previous.sections("routes")? {
+        let Some(dst) = told.parsed("dst")? else { continue };
+        if plan.asks_for_route(dst, addresses) && !present.iter().any(|route| route.prefix == dst) {
+            return Err(changed(format!("the route to {dst} is gone")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! DEL: undoes an attachment as far as there is anything to undo.
+//!
+//! Succeeds when called twice, when the namespace is gone, when there was never an ADD and when an
+//! ADD was killed half way. Needs nothing but the names: not the result of the ADD, not the ranges
+//! of the configuration, which may have changed since.
+
+use super::conf::Network;
+use super::environment::Attachment;
+use super::{Error, runtime, veth};
+use crate::ipam::Store;
+use crate::kernel::{NetNs, Netlink};
+
+/// Removes the veth pair and frees the addresses.
+///
+/// # Errors
+/// Something is there that could not be removed. Everything else has been.
+pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
+    let store = Store::new(&network.data_dir, &network.name);
+    // The link first: an address must not be free while a pod still answers to it.
+    let unlinked = runtime().and_then(|r| r.block_on(remove_link(attachment, network, &store)));
+    let released = store.release(&attachment.owner).map_err(Error::from);
+    Error::first_of([unlinked.err(), released.err()].into_iter().flatten().collect())
+}
+
+async fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {
+    let host = Netlink::open()?;
+    if let Some(link) = host.link(&veth::name(&network.name, &attachment.owner)).await? {
+        return Ok(host.delete_link(link.index).await?);
+    }
+    // A pod that the reference plugin attached has a host end of random name, and must be looked for
+    // inside. A namespace that cannot be opened has nothing left in it.
+    let Some(pod) = attachment.netns.as_deref().and_then(|path| NetNs::open(path).ok()) else {
+        return Ok(());
+    };
+    if pod.identity()? == NetNs::current()?.identity()? {
+        return Ok(());
+    }
+    let inside = Netlink::open_in(&pod)?;
+    match inside.link(&attachment.owner.interface).await? {
+        // Only if the address store knows the attachment: after an ADD that failed because the name
+        // was taken, the interface is somebody else's.
+        Some(link)
+            if link.kind.as_deref() == Some("veth") && !store.held_by(&attachment.owner)?.is_empty() =>
+        {
+            Ok(inside.delete_link(link.index).await?)
+        }
+        _ => Ok(()),
+    }
+}

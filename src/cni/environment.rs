@@ -1,0 +1,169 @@
+//! What the runtime says in environment variables (CNI specification, section 2, "Parameters").
+
+use std::fmt;
+
+use super::version::Version;
+use super::{Code, Error};
+use crate::ipam::Owner;
+
+/// Longest container id taken: it becomes part of a file name, which has 255 octets at most.
+const CONTAINER_ID_MOST: usize = 200;
+
+/// Longest interface name the kernel takes (`IFNAMSIZ` less the final zero).
+const INTERFACE_MOST: usize = 15;
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the specification's own verbs; the map in the room's doc has them")]
+pub enum Command {
+    Add,
+    Del,
+    Check,
+    Status,
+    Gc,
+    Version,
+}
+
+impl Command {
+    const ALL: [Command; 6] =
+        [Command::Add, Command::Del, Command::Check, Command::Status, Command::Gc, Command::Version];
+
+    /// The verb as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Command::Add => "ADD",
+            Command::Del => "DEL",
+            Command::Check => "CHECK",
+            Command::Status => "STATUS",
+            Command::Gc => "GC",
+            Command::Version => "VERSION",
+        }
+    }
+
+    /// The version of the specification that brought the verb.
+    pub fn since(self) -> Version {
+        match self {
+            Command::Add | Command::Del | Command::Version => Version::V0_1_0,
+            Command::Check => Version::V0_4_0,
+            Command::Status | Command::Gc => Version::V1_1_0,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The variables as they came, looked at only as far as the verb needs them.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The verb.
+    pub command: Command,
+    container_id: String,
+    netns: String,
+    interface: String,
+    args: String,
+}
+
+/// What ADD, DEL and CHECK are about: one interface of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Container and interface.
+    pub owner: Owner,
+    /// Path of the container's network namespace. Only DEL goes without.
+    pub netns: Option<String>,
+    /// The pairs of `CNI_ARGS`.
+    pub args: Vec<(String, String)>,
+}
+
+impl Environment {
+    /// Reads the variables; one that is empty counts as absent.
+    ///
+    /// # Errors
+    /// There is no `CNI_COMMAND`, or it is none of the verbs.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Environment, Error> {
+        let value = |name: &str| variable(name).unwrap_or_default();
+        let text = value("CNI_COMMAND");
+        let command = Command::ALL.into_iter().find(|c| c.as_str() == text).ok_or_else(|| {
+            let verbs = Command::ALL.map(Command::as_str).join(", ");
+            wrong(&[format!("CNI_COMMAND is {text:?}, not one of {verbs}")])
+        })?;
+        Ok(Environment {
+            command,
+            container_id: value("CNI_CONTAINERID"),
+            netns: value("CNI_NETNS"),
+            interface: value("CNI_IFNAME"),
+            args: value("CNI_ARGS"),
+        })
+    }
+
+    /// The attachment the variables name.
+    ///
+    /// # Errors
+    /// Variables are absent or wrong. The error names them all.
+    pub fn attachment(&self) -> Result<Attachment, Error> {
+        let mut faults = Vec::new();
+        faults.extend(container_id_fault(&self.container_id));
+        faults.extend(interface_fault(&self.interface));
+        if self.netns.is_empty() && self.command != Command::Del {
+            faults.push("CNI_NETNS is absent".to_owned());
+        }
+        let args = parse_args(&self.args).unwrap_or_else(|fault| {
+            faults.push(fault);
+            Vec::new()
+        });
+        if !faults.is_empty() {
+            return Err(wrong(&faults));
+        }
+        Ok(Attachment {
+            owner: Owner { container_id: self.container_id.clone(), interface: self.interface.clone() },
+            netns: Some(self.netns.clone()).filter(|path| !path.is_empty()),
+            args,
+        })
+    }
+}
+
+fn wrong(faults: &[String]) -> Error {
+    Error::new(Code::InvalidEnvironment, "environment variables are absent or wrong", faults.join("; "))
+}
+
+fn container_id_fault(id: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if id.is_empty() {
+        Some("CNI_CONTAINERID is absent".to_owned())
+    } else if !id.starts_with(|c: char| c.is_ascii_alphanumeric()) || !id.chars().all(allowed) {
+        Some(format!(
+            "CNI_CONTAINERID {id:?} must be of letters, digits, '_', '.', '-' and start with a letter or digit"
+        ))
+    } else if id.len() > CONTAINER_ID_MOST {
+        Some(format!("CNI_CONTAINERID has {} octets, at most {CONTAINER_ID_MOST} are taken", id.len()))
+    } else {
+        None
+    }
+}
+
+/// What the kernel would not take as a name (`dev_valid_name` in net/core/dev.c).
+fn interface_fault(name: &str) -> Option<String> {
+    if name.is_empty() {
+        Some("CNI_IFNAME is absent".to_owned())
+    } else if name.len() > INTERFACE_MOST {
+        Some(format!("CNI_IFNAME {name:?} has {} octets, at most {INTERFACE_MOST} are allowed", name.len()))
+    } else if name == "." || name == ".." || name.contains(|c: char| "/:".contains(c) || c.is_whitespace()) {
+        Some(format!("CNI_IFNAME {name:?} cannot be an interface name"))
+    } else {
+        None
+    }
+}
+
+/// Splits `K=V;K=V`. Whether a key is known is judged by whoever looks the pairs up.
+fn parse_args(text: &str) -> Result<Vec<(String, String)>, String> {
+    text.split(';')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(format!("CNI_ARGS: {pair:?} is not of the form KEY=VALUE")),
+        })
+        .collect()
+}

@@ -1,0 +1,169 @@
+//! What to do for an attachment on this node: the configuration, with what the node file adds.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::conf::{Network, Wanted};
+use super::result::{Dns, Route};
+use super::{Code, Error};
+use crate::ipam::{self, Allocation, NodeFile, RangeSet, RangeSpec};
+use crate::prefix::{Family, Prefix};
+
+/// The reference plugin's default.
+const BRIDGE: &str = "cni0";
+
+/// Everything an ADD does, decided before anything is touched.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Name of the bridge.
+    pub bridge: String,
+    /// MTU of bridge and pods in octets; the bridge's own if `None`.
+    pub mtu: Option<u32>,
+    /// The bridge holds the gateway addresses, and the node forwards.
+    pub is_gateway: bool,
+    /// Frames may leave by the port they came in by.
+    pub hairpin: bool,
+    /// Hardware address of the pod's interface; the kernel's choice if `None`.
+    pub mac: Option<[u8; 6]>,
+    /// Addresses asked for by name.
+    pub requested: Vec<IpAddr>,
+    /// The pod gets one address out of each.
+    pub sets: Vec<RangeSet>,
+    /// Name service.
+    pub dns: Dns,
+    /// Gateway addresses that the bridge may hold already: ours and the daemon's.
+    pub gateways: Vec<IpAddr>,
+    is_default_gateway: bool,
+    routes: Option<Vec<Route>>,
+}
+
+impl Plan {
+    /// Reads configuration and node file.
+    ///
+    /// # Errors
+    /// A field is wrong; or the pod CIDRs are needed and there is no node file yet.
+    pub fn make(network: &Network, args: &[(String, String)]) -> Result<Plan, Error> {
+        let wanted = Wanted::read(network, args)?;
+        let path = network.node_file()?;
+        let node = NodeFile::read(&path)?;
+        let pod_cidrs = node.as_ref().map_or(&[][..], |node| &node.pod_cidrs);
+        let sets = if wanted.ranges.is_empty() {
+            let sets = sets_of_node(pod_cidrs)?;
+            if sets.is_empty() {
+                let message = "no pod CIDR is known for this node yet";
+                let why = match node {
+                    Some(_) => format!("{} names none", path.display()),
+                    None => format!("{} does not exist; routelet run writes it", path.display()),
+                };
+                return Err(Error::new(Code::TryAgainLater, message, why));
+            }
+            sets
+        } else {
+            configured_sets(&wanted, pod_cidrs)?
+        };
+        let mut gateways: Vec<IpAddr> =
+            sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
+        // A pod CIDR too small for a range has no gateway either.
+        let own = pod_cidrs.iter().filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        gateways.extend(own.flatten().map(|range| range.gateway));
+        Ok(Plan {
+            bridge: wanted
+                .bridge
+                .or(node.as_ref().map(|node| node.bridge.clone()))
+                .unwrap_or_else(|| BRIDGE.to_owned()),
+            mtu: wanted.mtu.or(node.as_ref().and_then(|node| node.mtu)),
+            is_gateway: wanted.is_gateway,
+            hairpin: wanted.hairpin,
+            mac: wanted.mac,
+            requested: wanted.requested,
+            sets,
+            dns: wanted.dns,
+            gateways,
+            is_default_gateway: wanted.is_default_gateway,
+            routes: wanted.routes,
+        })
+    }
+
+    /// The pod's routes. Those of a family in which the pod has no address are left out: one
+    /// configuration with both default routes serves nodes with one family and with two.
+    ///
+    /// # Errors
+    /// `isDefaultGateway` contradicts a default route that is configured.
+    pub fn routes(&self, allocations: &[Allocation]) -> Result<Vec<Route>, Error> {
+        let mut routes = self.routes.clone().unwrap_or_default();
+        for family in Family::ALL {
+            let Some(gateway) = gateway(allocations, family) else {
+                routes.retain(|route| route.dst.family() != family);
+                continue;
+            };
+            let default = routes.iter().find(|r| r.dst.length() == 0 && r.dst.family() == family);
+            match default.map(|route| route.gw) {
+                Some(Some(gw)) if self.is_default_gateway && gw != gateway => {
+                    let why = format!("ipam.routes has a default route via {gw}, the gateway is {gateway}");
+                    return Err(Error::invalid("isDefaultGateway", why));
+                }
+                None if self.is_default_gateway || self.routes.is_none() => {
+                    routes.push(Route { dst: default_of(family), gw: Some(gateway) });
+                }
+                _ => {}
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Whether an ADD with these addresses would have made a route to `dst`.
+    pub fn asks_for_route(&self, dst: Prefix, addresses: &[IpNetwork]) -> bool {
+        let has_family = addresses.iter().any(|a| Family::of(a.ip()) == dst.family());
+        let by_default = dst.length() == 0 && (self.is_default_gateway || self.routes.is_none());
+        has_family && (by_default || self.routes.iter().flatten().any(|route| route.dst == dst))
+    }
+}
+
+/// The gateway of the first address of a family.
+pub fn gateway(allocations: &[Allocation], family: Family) -> Option<IpAddr> {
+    let of_family = |a: &&Allocation| a.range.prefix.family() == family;
+    allocations.iter().find(of_family).map(|a| a.range.gateway)
+}
+
+/// The prefix of every address of a family.
+fn default_of(family: Family) -> Prefix {
+    let unspecified: IpAddr = match family {
+        Family::Ipv4Unicast => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6Unicast => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    Prefix::new(unspecified, 0).unwrap_or(Prefix::host(unspecified))
+}
+
+/// One set for each family the node has pod CIDRs of.
+fn sets_of_node(pod_cidrs: &[Prefix]) -> Result<Vec<RangeSet>, Error> {
+    let mut sets = Vec::new();
+    for family in Family::ALL {
+        let cidrs = pod_cidrs.iter().filter(|cidr| cidr.family() == family);
+        let ranges = cidrs.map(|cidr| RangeSpec::whole(*cidr).ranges(&[])).collect::<Result<Vec<_>, _>>()?;
+        if !ranges.is_empty() {
+            sets.push(RangeSet::new(ranges.concat())?);
+        }
+    }
+    Ok(sets)
+}
+
+fn configured_sets(wanted: &Wanted, pod_cidrs: &[Prefix]) -> Result<Vec<RangeSet>, Error> {
+    let mut sets: Vec<RangeSet> = Vec::new();
+    for set in &wanted.ranges {
+        let mut ranges = Vec::new();
+        for (place, spec) in set {
+            let at_place = |error| match error {
+                ipam::Error::Range { field, why } => Error::invalid(format!("{place}{field}"), why),
+                other => other.into(),
+            };
+            ranges.extend(spec.ranges(pod_cidrs).map_err(at_place)?);
+        }
+        let set = RangeSet::new(ranges)?;
+        if let Some(other) = sets.iter().find(|other| other.overlaps(&set)) {
+            return Err(Error::invalid("ipam.ranges", format!("{set} overlaps with {other}")));
+        }
+        sets.push(set);
+    }
+    Ok(sets)
+}
