@@ -11,6 +11,11 @@ use super::topology::{End, Link};
 use crate::kernel::links::VethPair;
 use crate::kernel::{NetNs, Netlink};
 
+/// Whether interfaces to come look for duplicates of their IPv6 addresses (RFC 4862 §5.4). On the
+/// lab's own cables there can be none, and looking would hold link-local addresses back for up to
+/// two seconds, which FRR answers with refused sessions.
+const DUPLICATES: &str = "/proc/sys/net/ipv6/conf/default/accept_dad";
+
 /// One node's network, ready to be configured.
 struct Desk {
     namespace: NetNs,
@@ -27,6 +32,7 @@ pub async fn build(plan: &Plan, sandboxes: &BTreeMap<String, Sandbox>) -> anyhow
         let namespace = sandbox.network()?;
         let netlink = Netlink::open_in(&namespace)?;
         set_up(&netlink, "lo").await?;
+        look_for_duplicates(&namespace, false)?;
         desks.insert(name.as_str(), Desk { namespace, netlink });
     }
     for link in &plan.links {
@@ -41,7 +47,16 @@ pub async fn build(plan: &Plan, sandboxes: &BTreeMap<String, Sandbox>) -> anyhow
             perform(action, desk).await.with_context(|| member.name.clone())?;
         }
     }
-    Ok(())
+    // What the daemon makes from here on is its own business.
+    desks.values().try_for_each(|desk| look_for_duplicates(&desk.namespace, true))
+}
+
+fn look_for_duplicates(namespace: &NetNs, look: bool) -> anyhow::Result<()> {
+    match namespace.enter(|| std::fs::write(DUPLICATES, if look { "1" } else { "0" }))? {
+        // A kernel without IPv6 has nothing to look for.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context(DUPLICATES),
+        _ => Ok(()),
+    }
 }
 
 async fn lay(link: &Link, desks: &BTreeMap<&str, Desk>) -> anyhow::Result<()> {

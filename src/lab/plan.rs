@@ -337,10 +337,18 @@ impl Planner<'_> {
     }
 }
 
-/// The families that the addresses of the cluster's nodes are of.
+/// The families that the addresses of the cluster's nodes are of; of all members if there is no
+/// cluster.
 fn present(topology: &Topology, members: &BTreeMap<String, Member>) -> BTreeSet<Family> {
-    let nodes = members.values().filter(|member| matches!(Role::of(&member.node), Role::Node));
-    nodes.flat_map(|node| addresses(topology, node)).map(|address| Family::of(address.ip())).collect()
+    let of = |wanted: fn(&Member) -> bool| -> BTreeSet<Family> {
+        let members = members.values().filter(|member| wanted(member));
+        members
+            .flat_map(|member| addresses(topology, member))
+            .map(|address| Family::of(address.ip()))
+            .collect()
+    };
+    let families = of(|member| matches!(Role::of(&member.node), Role::Node));
+    if families.is_empty() { of(|_| true) } else { families }
 }
 
 /// The addresses a member is given, by its links and by its `exec` lines.

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::binaries::Binaries;
 use super::plan::Plan;
@@ -19,22 +18,26 @@ use crate::prefix::Family;
 /// Where container runtimes keep the namespaces of pods.
 const DIRECTORY: &str = "/run/netns";
 
-/// The network configuration that the plugin gets on standard input, on every node the same. It
-/// asks for no masquerading: everybody in the lab knows the way back to a pod.
-pub fn network(plan: &Plan) -> Value {
-    let ranges: Vec<Value> =
-        plan.cluster_cidrs.iter().map(|cidr| json!([{ "subnet": cidr.to_string() }])).collect();
-    let routes: Vec<Value> =
-        plan.families.iter().map(|family| json!({ "dst": default_route(*family) })).collect();
-    json!({
-        "cniVersion": "0.3.1",
-        "name": "pod-network",
-        "type": "bridge",
-        "bridge": "cni0",
-        "isGateway": true,
-        "ipMasq": false,
-        "ipam": { "type": "host-local", "ranges": ranges, "routes": routes },
-    })
+/// The network configuration that the plugin gets on standard input, the same on every node: one
+/// that is in wide use, with the subnet of the whole cluster.
+pub fn network(plan: &Plan) -> String {
+    let subnets: Vec<String> =
+        plan.cluster_cidrs.iter().map(|cidr| format!(r#""subnet":"{cidr}""#)).collect();
+    // The reference plugin takes one subnet, or sets of ranges.
+    let subnets = match subnets.as_slice() {
+        [subnet] => subnet.clone(),
+        several => format!(r#""ranges":[[{{{}}}]]"#, several.join("}],[{")),
+    };
+    let routes: Vec<String> =
+        plan.families.iter().map(|family| format!(r#"{{"dst":"{}"}}"#, default_route(*family))).collect();
+    format!(
+        concat!(
+            r#"{{"cniVersion":"0.3.1","name":"pod-network","type":"bridge","bridge":"cni0","isGateway":true,"#,
+            r#""ipMasq":true,"ipam":{{"type":"host-local",{},"routes":[{}]}}}}"#
+        ),
+        subnets,
+        routes.join(",")
+    )
 }
 
 fn default_route(family: Family) -> &'static str {
@@ -48,7 +51,7 @@ fn default_route(family: Family) -> &'static str {
 ///
 /// # Errors
 /// The plugin fails; the error has its own words.
-pub fn attach(node: &Sandbox, name: &str, network: &Value, binaries: &Binaries) -> anyhow::Result<Endpoint> {
+pub fn attach(node: &Sandbox, name: &str, network: &str, binaries: &Binaries) -> anyhow::Result<Endpoint> {
     let path = format!("{DIRECTORY}/{name}");
     let mut make = Command::new("/proc/self/exe");
     make.arg(super::MAKE_NETNS).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -65,7 +68,7 @@ pub fn attach(node: &Sandbox, name: &str, network: &Value, binaries: &Binaries) 
     let mut child = node.spawn(&mut plugin)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A plugin that dies early closes the pipe; what it said below tells more.
-        let _ = stdin.write_all(network.to_string().as_bytes());
+        let _ = stdin.write_all(network.as_bytes());
     }
     let done = child.wait_with_output().context("running routelet-cni")?;
     let said = String::from_utf8_lossy(&done.stdout);
@@ -120,4 +123,25 @@ struct Complaint {
     msg: String,
     #[serde(default)]
     details: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::topology::Topology;
+
+    #[test]
+    fn the_configuration_is_the_common_one() {
+        let network = |families: &[Family]| {
+            let families = families.iter().copied().collect();
+            network(&Plan::new(&Topology::built_in().unwrap(), Some(&families)).unwrap())
+        };
+        assert_eq!(
+            network(&[Family::Ipv4Unicast]),
+            r#"{"cniVersion":"0.3.1","name":"pod-network","type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,"ipam":{"type":"host-local","subnet":"10.244.0.0/16","routes":[{"dst":"0.0.0.0/0"}]}}"#
+        );
+        let both: serde_json::Value = serde_json::from_str(&network(&Family::ALL)).unwrap();
+        assert_eq!(both["ipam"]["ranges"][1][0]["subnet"], "fd00:10:244::/48");
+        assert_eq!(both["ipam"]["routes"][1]["dst"], "::/0");
+    }
 }
