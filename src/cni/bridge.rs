@@ -16,7 +16,7 @@ use crate::prefix::Family;
 /// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
 /// it; the kernel refuses. Nothing that was there before has been changed then.
 pub async fn ensure(host: &Netlink, plan: &Plan, allocations: &[Allocation]) -> Result<Link, Error> {
-    let bridge = find_or_make(host, plan).await?;
+    let bridge = host.ensure_bridge(&plan.bridge, plan.mtu).await?;
     if plan.is_gateway {
         let present = host.addresses(bridge.index).await?;
         for allocation in allocations {
@@ -33,40 +33,6 @@ pub async fn ensure(host: &Netlink, plan: &Plan, allocations: &[Allocation]) -> 
         host.set_up(bridge.index, true).await?;
     }
     Ok(bridge)
-}
-
-async fn find_or_make(host: &Netlink, plan: &Plan) -> Result<Link, Error> {
-    let name = plan.bridge.as_str();
-    if let Some(link) = host.link(name).await? {
-        return bridge_or_error(name, link);
-    }
-    match host.add_bridge(name, plan.mtu).await {
-        Ok(bridge) => {
-            // A bridge left to itself takes the lowest address among its ports, and every pod's
-            // ARP entry for the gateway goes stale when a port comes or goes. Its first address,
-            // set by hand, stays.
-            if let Some(mac) = bridge.mac {
-                host.set_mac(bridge.index, mac).await?;
-            }
-            Ok(bridge)
-        }
-        Err(refusal) => match host.link(name).await? {
-            // Another ADD was faster.
-            Some(link) => bridge_or_error(name, link),
-            None => Err(refusal.into()),
-        },
-    }
-}
-
-fn bridge_or_error(name: &str, link: Link) -> Result<Link, Error> {
-    match link.kind.as_deref() {
-        Some("bridge") => Ok(link),
-        kind => {
-            let kind = kind.unwrap_or("plain interface");
-            let why = format!("it is a {kind}; remove it, or name another bridge in the configuration");
-            Err(Error::new(Code::Bridge, format!("{name} exists and is no bridge"), why))
-        }
-    }
 }
 
 /// An address of the same family that is neither this gateway nor another of ours means that the

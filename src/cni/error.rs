@@ -119,6 +119,9 @@ impl From<ipam::Error> for Error {
 
 impl From<kernel::Error> for Error {
     fn from(error: kernel::Error) -> Error {
-        Error::new(Code::Kernel, "the kernel refused", error)
+        match error {
+            kernel::Error::NotABridge { .. } => Error::new(Code::Bridge, "no bridge to attach to", error),
+            error => Error::new(Code::Kernel, "the kernel refused", error),
+        }
     }
 }

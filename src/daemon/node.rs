@@ -4,12 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ipnetwork::IpNetwork;
 
 use crate::cluster::NodeNetwork;
 use crate::ipam::node::NodeFile;
-use crate::kernel::links::Link;
 use crate::kernel::{Netlink, sysctl};
 use crate::prefix::{Family, Prefix};
 
@@ -36,7 +35,7 @@ pub async fn prepare(
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = ensure_bridge(netlink, &network.bridge, mtu).await?;
+    let bridge = netlink.ensure_bridge(&network.bridge, mtu).await?;
     for pod_cidr in &network.pod_cidrs {
         let gateway = gateway(*pod_cidr)
             .with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))?;
@@ -46,17 +45,6 @@ pub async fn prepare(
     let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
     let path = state_dir.join(NODE_FILE);
     Ok(file.write(path)?)
-}
-
-async fn ensure_bridge(netlink: &Netlink, name: &str, mtu: Option<u32>) -> anyhow::Result<Link> {
-    match netlink.link(name).await? {
-        None => Ok(netlink.add_bridge(name, mtu).await?),
-        Some(link) if link.kind.as_deref() == Some("bridge") => Ok(link),
-        Some(link) => bail!(
-            "interface {name} is a {}, not a bridge; remove it or name another bridge in spec.cni.bridge",
-            link.kind.as_deref().unwrap_or("plain interface")
-        ),
-    }
 }
 
 /// The MTU of the interface that holds the node's address: what pods can send without fragments.

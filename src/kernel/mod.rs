@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod bridge;
 pub mod links;
 pub mod netlink;
 pub mod netns;
@@ -59,6 +60,14 @@ pub enum Error {
         metric: u32,
         /// Name and number of the other route's protocol.
         owner: String,
+    },
+    /// What should be a bridge is something else.
+    #[error("{name} exists and is no bridge: it is a {kind}; remove it, or name another bridge")]
+    NotABridge {
+        /// Name of the interface.
+        name: String,
+        /// What it is.
+        kind: String,
     },
     /// The kernel turns an IPv6 route's metric 0 into 1024.
     #[error("install {prefix} metric 0: an IPv6 route cannot have metric 0")]

@@ -44,6 +44,16 @@ pub fn forwards(family: Family) -> Result<bool, Error> {
     is_on(&forwarding(family))
 }
 
+/// Lets an interface use IPv6 addresses at once, without asking whether somebody else has them
+/// (RFC 4862 §5.4). Nothing to do where there is no IPv6.
+///
+/// # Errors
+/// The setting cannot be written.
+pub fn skip_duplicate_detection(interface: &str) -> Result<(), Error> {
+    let path = Path::new(ROOT).join("ipv6/conf").join(interface).join("accept_dad");
+    if path.exists() { write(&path, "0") } else { Ok(()) }
+}
+
 fn forwarding(family: Family) -> PathBuf {
     Path::new(ROOT).join(match family {
         Family::Ipv4Unicast => "ipv4/ip_forward",
