@@ -12,7 +12,6 @@ use super::plan::{Plan, gateway};
 use super::result::{Interface, Ip, Route, Success};
 use super::{Code, Error, bridge, runtime, veth};
 use crate::ipam::{Allocation, Store};
-use crate::kernel::announce::announce;
 use crate::kernel::links::{Link, VethPair};
 use crate::kernel::{NetNs, Netlink, sysctl};
 use crate::prefix::Family;
@@ -119,7 +118,7 @@ impl Ends<'_> {
         }
         self.host.set_up(port.index, true).await?;
         let interface = self.configure(attachment, allocations, &routes).await?;
-        self.announce(port.index, &interface.name, allocations).await?;
+        self.announce(port.index, &interface, allocations).await?;
         let sandbox = attachment.netns.clone();
         let described =
             |link: Link, sandbox| Interface { name: link.name, mac: link.mac, mtu: link.mtu, sandbox };
@@ -160,7 +159,7 @@ impl Ends<'_> {
     /// Waits until the bridge passes on what the pod sends, and tells the others on it who has the
     /// addresses now: some may remember one as another pod's. The kernel enables a port some time
     /// after both ends of the pair are up; what a pod sent before that would be lost.
-    async fn announce(&self, port: u32, name: &str, allocations: &[Allocation]) -> Result<(), Error> {
+    async fn announce(&self, port: u32, interface: &Link, allocations: &[Allocation]) -> Result<(), Error> {
         let forwards = async {
             while self.host.link_at(port).await?.is_some_and(|link| !link.forwarding) {
                 tokio::time::sleep(POLL).await;
@@ -172,7 +171,7 @@ impl Ends<'_> {
             return Err(error);
         }
         let addresses: Vec<IpAddr> = allocations.iter().map(|a| a.address).collect();
-        Ok(announce(self.pod, name, &addresses)?)
+        Ok(self.inside.announce(self.pod, interface, &addresses).await?)
     }
 }
 
