@@ -11,16 +11,56 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, InetDevConf, LinkAttribute, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::links::Link;
 use super::{Error, NetNs, Netlink};
 
+/// All nodes on the link (RFC 4291 §2.7.1).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
 impl Netlink {
-    /// Announces addresses of a link to everybody on it. The link must be up and be in `namespace`,
-    /// the one that this conversation is in. IPv4 addresses are announced all, if any is given.
+    /// Whether packets to and from these addresses of a link pass now. The kernel finishes with a
+    /// link that was set up a moment ago, and with its IPv6 addresses, after it has answered: until
+    /// then it drops what comes for them, and sends multicast to the default router.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub async fn can_use(&self, link: &Link, addresses: &[IpAddr]) -> Result<bool, Error> {
+        for address in addresses.iter().filter(|address| address.is_ipv6()) {
+            let own = self.route_to(*address, None).await?;
+            let everybody = self.route_to(ALL_NODES.into(), Some(link.index)).await?;
+            let local = own.is_some_and(|route| route.header.kind == RouteType::Local);
+            let via_router = |route: &RouteMessage| {
+                route.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Gateway(_)))
+            };
+            if !local || everybody.is_none_or(|route| via_router(&route)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The route that the kernel would take to an IPv6 destination; `None` for no route.
+    async fn route_to(&self, to: IpAddr, interface: Option<u32>) -> Result<Option<RouteMessage>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet6;
+        message.header.destination_prefix_length = 128;
+        message.attributes.push(RouteAttribute::Destination(to.into()));
+        message.attributes.extend(interface.map(RouteAttribute::Oif));
+        match self.query(RouteNetlinkMessage::GetRoute(message)).await {
+            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(Some(route)),
+            Ok(_) => Ok(None),
+            Err(refusal) if refusal.is(nix::Error::ENETUNREACH) => Ok(None),
+            Err(refusal) => Err(refusal.to(format_args!("look up the route to {to}"))),
+        }
+    }
+
+    /// Announces usable addresses of a link to everybody on it. The link must be in `namespace`, the
+    /// one that this conversation is in. IPv4 addresses are announced all, if any is given.
     ///
     /// # Errors
     /// There is no such link, or it cannot send.
@@ -57,7 +97,6 @@ impl Netlink {
 
 /// Sends an unsolicited advertisement of `address` in the calling thread's namespace.
 fn advertise(interface: u32, mac: [u8; 6], address: Ipv6Addr) -> std::io::Result<()> {
-    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     /// Anything less would show that a router has forwarded it (RFC 4861 §7.1.2).
     const HOP_LIMIT: u32 = 255;
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
