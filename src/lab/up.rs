@@ -41,6 +41,7 @@ const NODE_FILE: &str = "/run/routelet/node.json";
 /// # Errors
 /// The lab cannot be brought up. Whatever was there by then is gone when this returns.
 pub fn run(options: &UpOptions, file: Option<&Path>) -> anyhow::Result<bool> {
+    stage::require_root()?;
     let out = Output::new(options.output.is_json());
     let topology = match file {
         Some(file) => Topology::read(file)?,
