@@ -42,9 +42,9 @@ impl NodeReport {
         Ok(NodeReport { name: sandbox.name.clone(), peers, routes })
     }
 
-    /// Whether there are sessions, and all are established.
+    /// Whether all sessions are established.
     pub fn is_settled(&self) -> bool {
-        self.peers.as_ref().is_ok_and(|peers| !peers.is_empty() && peers.iter().all(is_established))
+        self.peers.as_ref().is_ok_and(|peers| peers.iter().all(is_established))
     }
 
     /// The sessions that are down, in words.
