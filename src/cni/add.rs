@@ -1,5 +1,8 @@
 //! ADD: attaches a pod, or leaves everything as it was.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 
@@ -9,6 +12,7 @@ use super::plan::{Plan, gateway};
 use super::result::{Interface, Ip, Route, Success};
 use super::{Code, Error, bridge, runtime, veth};
 use crate::ipam::{Allocation, Store};
+use crate::kernel::announce::announce;
 use crate::kernel::links::{Link, VethPair};
 use crate::kernel::{NetNs, Netlink, sysctl};
 use crate::prefix::Family;
@@ -56,6 +60,12 @@ fn open_pod(attachment: &Attachment) -> Result<NetNs, Error> {
     }
     Ok(pod)
 }
+
+/// How long to wait for the bridge to enable a port; it takes a millisecond or less.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often to look.
+const POLL: Duration = Duration::from_millis(1);
 
 /// The two sides of an attachment.
 struct Ends<'a> {
@@ -109,6 +119,7 @@ impl Ends<'_> {
         }
         self.host.set_up(port.index, true).await?;
         let interface = self.configure(attachment, allocations, &routes).await?;
+        self.announce(port.index, &interface.name, allocations).await?;
         let sandbox = attachment.netns.clone();
         let described =
             |link: Link, sandbox| Interface { name: link.name, mac: link.mac, mtu: link.mtu, sandbox };
@@ -144,6 +155,24 @@ impl Ends<'_> {
             self.inside.add_static_route(destination, via, Some(interface.index)).await?;
         }
         Ok(interface)
+    }
+
+    /// Waits until the bridge passes on what the pod sends, and tells the others on it who has the
+    /// addresses now: some may remember one as another pod's. The kernel enables a port some time
+    /// after both ends of the pair are up; what a pod sent before that would be lost.
+    async fn announce(&self, port: u32, name: &str, allocations: &[Allocation]) -> Result<(), Error> {
+        let forwards = async {
+            while self.host.link_at(port).await?.is_some_and(|link| !link.forwarding) {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok::<_, Error>(())
+        };
+        // A bridge with spanning tree takes half a minute: its pods have to wait, not the runtime.
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, forwards).await {
+            return Err(error);
+        }
+        let addresses: Vec<IpAddr> = allocations.iter().map(|a| a.address).collect();
+        Ok(announce(self.pod, name, &addresses)?)
     }
 }
 

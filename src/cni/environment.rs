@@ -12,6 +12,9 @@ const CONTAINER_ID_MOST: usize = 200;
 /// Longest interface name the kernel takes (`IFNAMSIZ` less the final zero).
 const INTERFACE_MOST: usize = 15;
 
+/// The key of `CNI_ARGS` that makes unknown keys welcome.
+const IGNORE_UNKNOWN: &str = "IgnoreUnknown";
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the specification's own verbs; the map in the room's doc has them")]
@@ -111,7 +114,8 @@ impl Environment {
             faults.push("CNI_NETNS is absent".to_owned());
         }
         let args = parse_args(&self.args).unwrap_or_else(|fault| {
-            faults.push(fault);
+            // A DEL has no use for them, and must not be held up by them.
+            faults.extend(Some(fault).filter(|_| self.command != Command::Del));
             Vec::new()
         });
         if !faults.is_empty() {
@@ -157,13 +161,21 @@ fn interface_fault(name: &str) -> Option<String> {
     }
 }
 
-/// Splits `K=V;K=V`. Whether a key is known is judged by whoever looks the pairs up.
+/// Splits `K=V;K=V`. Unknown keys are an error unless `IgnoreUnknown` says otherwise, as in the
+/// reference plugins; every runtime says it.
 fn parse_args(text: &str) -> Result<Vec<(String, String)>, String> {
-    text.split(';')
+    let pairs = text
+        .split(';')
         .filter(|pair| !pair.is_empty())
         .map(|pair| match pair.split_once('=') {
             Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
             None => Err(format!("CNI_ARGS: {pair:?} is not of the form KEY=VALUE")),
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    let tolerant =
+        pairs.iter().any(|(k, v)| k == IGNORE_UNKNOWN && (v == "1" || v.eq_ignore_ascii_case("true")));
+    match pairs.iter().find(|(key, _)| ![IGNORE_UNKNOWN, "IP", "MAC"].contains(&key.as_str())) {
+        Some((key, _)) if !tolerant => Err(format!("CNI_ARGS: {key:?} is not known here")),
+        _ => Ok(pairs),
+    }
 }

@@ -65,7 +65,12 @@ impl<'a> Section<'a> {
     /// The value is not a string, or does not parse.
     pub fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>, Error> {
         let parse = |text: String| {
-            text.parse().map_err(|e| Error::invalid(self.path(field), format!("{text:?}: {e}")))
+            text.parse().map_err(|e: T::Err| {
+                let why = e.to_string();
+                // Some errors quote what they are about, some do not.
+                let why = if why.contains(&text) { why } else { format!("{text:?}: {why}") };
+                Error::invalid(self.path(field), why)
+            })
         };
         self.text(field)?.map(parse).transpose()
     }

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
-    LinkProtoInfoBridge,
+    BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkProtoInfoBridge,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -31,6 +31,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the bridge the link is a port of.
     pub master: Option<u32>,
+    /// As a port of a bridge, it passes packets on. Comes some time after `up` and `carrier`.
+    pub forwarding: bool,
 }
 
 /// A veth pair to be made.
@@ -251,6 +253,7 @@ impl Link {
             carrier: flags.contains(LinkFlags::LowerUp),
             kind: None,
             master: None,
+            forwarding: false,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -258,16 +261,23 @@ impl Link {
                 LinkAttribute::Address(value) => link.mac = value.as_slice().try_into().ok(),
                 LinkAttribute::Mtu(value) => link.mtu = *value,
                 LinkAttribute::Controller(value) => link.master = Some(*value),
-                LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.to_string()),
-                        _ => None,
-                    });
-                }
+                LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
                 _ => {}
             }
         }
         Some(Link { name: name?, ..link })
+    }
+
+    fn read_infos(&mut self, infos: &[LinkInfo]) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+                LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
+                    self.forwarding = port.contains(&InfoBridgePort::State(BridgePortState::Forwarding));
+                }
+                _ => {}
+            }
+        }
     }
 }
 

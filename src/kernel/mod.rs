@@ -5,6 +5,7 @@
 //! from `fib`, what to attach from `cni`, what to build from `lab`.
 
 pub mod addresses;
+pub mod announce;
 pub mod links;
 pub mod netlink;
 pub mod netns;

@@ -1,0 +1,13 @@
+//! The plugin as a runtime sees it: the built binary, executed with the standard environment, in a
+//! namespace that plays the node, for namespaces that play pods. What it did is read back from the
+//! kernel and the disk. Needs root.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod attach;
+mod exchange;
+mod failures;
+mod killed;
+mod reference;
+mod rig;
+mod storms;

@@ -1,0 +1,370 @@
+//! Two nodes with a wire between them, the manifests they share, and a daemon on each.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use routelet::api::Client;
+use routelet::fib::{Change, Target};
+use routelet::kernel::links::VethPair;
+use routelet::kernel::routes::Ownership;
+use routelet::kernel::watch::{Event, Watch};
+use routelet::kernel::{NetNs, Netlink};
+use routelet::prefix::Prefix;
+
+const OURS: Ownership = Ownership { table: 254, protocol: 114 };
+/// Longer than anything takes that works: a connection attempt is repeated after 5 s.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Which families the cluster uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    Ipv4,
+    Ipv6,
+    Dual,
+}
+
+impl Addressing {
+    fn pick(self, v4: &str, v6: &str) -> Vec<String> {
+        match self {
+            Addressing::Ipv4 => vec![v4.to_owned()],
+            Addressing::Ipv6 => vec![v6.to_owned()],
+            Addressing::Dual => vec![v4.to_owned(), v6.to_owned()],
+        }
+    }
+}
+
+/// One node.
+struct Node {
+    namespace: NetNs,
+    netlink: Netlink,
+    addresses: Vec<String>,
+    pod_cidrs: Vec<String>,
+    daemon: Option<Child>,
+}
+
+/// Two nodes. Everything of it goes when it does.
+pub struct Cluster {
+    directory: PathBuf,
+    nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// `node1` and `node2`, without a daemon yet, and manifests for a full mesh.
+    pub async fn new(name: &str, addressing: Addressing) -> Cluster {
+        assert!(nix::unistd::geteuid().is_root(), "these tests make network namespaces: run them as root");
+        let directory = std::env::temp_dir()
+            .join(format!("routelet-daemon-{}-{name}-{addressing:?}", std::process::id()));
+        fs::create_dir_all(directory.join("manifests")).unwrap();
+        let mut nodes = vec![];
+        for i in 1..=2 {
+            let namespace = NetNs::create().unwrap();
+            let netlink = Netlink::open_in(&namespace).unwrap();
+            let loopback = netlink.link("lo").await.unwrap().unwrap();
+            netlink.set_up(loopback.index, true).await.unwrap();
+            nodes.push(Node {
+                namespace,
+                netlink,
+                addresses: addressing.pick(&format!("192.168.1.1{i}"), &format!("fd00:192:168:1::1{i}")),
+                pod_cidrs: addressing.pick(&format!("10.244.{i}.0/24"), &format!("fd00:10:244:{i}::/64")),
+                daemon: None,
+            });
+        }
+        let wire = VethPair {
+            name: "eth0",
+            peer_name: "eth0",
+            peer_namespace: Some(&nodes[1].namespace),
+            mtu: None,
+            peer_mac: None,
+        };
+        nodes[0].netlink.add_veth(&wire).await.unwrap();
+        for node in &nodes {
+            let link = node.netlink.link("eth0").await.unwrap().unwrap();
+            node.netlink.set_up(link.index, true).await.unwrap();
+            for address in &node.addresses {
+                let length = if address.contains(':') { 64 } else { 24 };
+                let network = format!("{address}/{length}").parse().unwrap();
+                node.netlink.add_address(link.index, network).await.unwrap();
+            }
+        }
+        let cluster = Cluster { directory, nodes };
+        cluster.write("configuration.yaml", &configuration("full"));
+        cluster.write_nodes();
+        cluster
+    }
+
+    /// Writes a file into the manifests directory.
+    pub fn write(&self, file: &str, text: &str) {
+        fs::write(self.directory.join("manifests").join(file), text).unwrap();
+    }
+
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.directory.join("manifests").join(file)).unwrap();
+    }
+
+    pub fn add_pod_cidr(&mut self, node: usize, prefix: &str) {
+        self.nodes[node].pod_cidrs.push(prefix.to_owned());
+        self.write_nodes();
+    }
+
+    /// In place of the mesh, a BgpPeer object on each node for the other, with these passwords.
+    pub fn peer_by_object(&self, passwords: &[&str; 2]) {
+        let mut text = configuration("none");
+        for (i, password) in passwords.iter().enumerate() {
+            let (name, other) = (i + 1, &self.nodes[1 - i]);
+            let prefixes = |cidrs: &[String]| {
+                cidrs.iter().map(|c| format!("{{prefix: {c}}}")).collect::<Vec<_>>().join(", ")
+            };
+            write!(
+                text,
+                "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: key{name}}}\nstringData: {{password: {password}}}\n\
+                 ---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: from{name}}}\n\
+                 spec:\n  nodeSelector: {{matchLabels: {{name: node{name}}}}}\n  address: {}\n  asn: internal\n  \
+                 timers: {{connectRetry: 1s}}\n  passwordSecretRef: {{name: key{name}, key: password}}\n  \
+                 import: {{accept: [{}]}}\n  export: {{accept: [{}]}}\n",
+                other.addresses[0],
+                prefixes(&other.pod_cidrs),
+                prefixes(&self.nodes[i].pod_cidrs),
+            )
+            .unwrap();
+        }
+        self.write("configuration.yaml", &text);
+    }
+
+    fn write_nodes(&self) {
+        let mut text = String::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let addresses: Vec<String> =
+                node.addresses.iter().map(|a| format!("{{type: InternalIP, address: \"{a}\"}}")).collect();
+            write!(
+                text,
+                "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node{0}, labels: {{name: node{0}}}}}\n\
+                 spec: {{podCIDRs: [{1}]}}\nstatus: {{addresses: [{2}]}}\n",
+                i + 1,
+                node.pod_cidrs.join(", "),
+                addresses.join(", "),
+            )
+            .unwrap();
+        }
+        self.write("nodes.yaml", &text);
+    }
+
+    pub fn start(&mut self, node: usize) {
+        let log = self.log_file(node);
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let daemon = self.spawn(node, Stdio::from(log));
+        self.nodes[node].daemon = Some(daemon);
+    }
+
+    /// Runs a second daemon on the first one's socket until it gives up.
+    pub fn run_again(&self, node: usize) -> Output {
+        self.spawn(node, Stdio::piped()).wait_with_output().unwrap()
+    }
+
+    fn spawn(&self, node: usize, stderr: Stdio) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command
+            .args(["run", "--node-name", &format!("node{}", node + 1), "--manifests"])
+            .arg(self.directory.join("manifests"))
+            .arg("--api-socket")
+            .arg(self.socket(node))
+            .arg("--state-dir")
+            .arg(self.directory.join(format!("state{node}")))
+            .env("ROUTELET_LOG", "debug,h2=off,hyper=off,tower=off,tonic=off")
+            .stdin(Stdio::null())
+            .stderr(stderr);
+        self.nodes[node].namespace.enter(|| command.spawn()).unwrap().unwrap()
+    }
+
+    pub async fn kill(&mut self, node: usize) {
+        self.end(node, Signal::SIGKILL).await;
+    }
+
+    pub async fn terminate(&mut self, node: usize) {
+        assert!(self.end(node, Signal::SIGTERM).await.success(), "{}", self.log(node));
+    }
+
+    async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
+        let mut daemon = self.nodes[node].daemon.take().unwrap();
+        kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
+        tokio::task::spawn_blocking(move || daemon.wait()).await.unwrap().unwrap()
+    }
+
+    /// `routelet cleanup` on a node.
+    pub fn cleanup(&self, node: usize) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command.arg("cleanup").arg("--api-socket").arg(self.socket(node)).arg("--state-dir");
+        command.arg(self.directory.join(format!("state{node}")));
+        let output = self.nodes[node].namespace.enter(|| command.output()).unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Prefixes of our routes through another node, in order.
+    pub async fn learned(&self, node: usize) -> Vec<Prefix> {
+        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        routes.into_iter().filter(|r| r.target != Target::Unreachable).map(|r| r.prefix).collect()
+    }
+
+    /// Prefixes of our unreachable routes, in order.
+    pub async fn aggregates(&self, node: usize) -> Vec<Prefix> {
+        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        routes.into_iter().filter(|r| r.target == Target::Unreachable).map(|r| r.prefix).collect()
+    }
+
+    /// Deletes our learned routes behind the daemon's back, in a conversation of its own.
+    pub async fn delete_learned(&self, node: usize) {
+        let stranger = Netlink::open_in(&self.nodes[node].namespace).unwrap();
+        let routes = stranger.our_routes(OURS).await.unwrap();
+        let learned = routes.into_iter().filter(|r| r.target != Target::Unreachable);
+        let removals: Vec<Change> =
+            learned.map(|r| Change::Remove { prefix: r.prefix, metric: r.metric }).collect();
+        for result in stranger.apply_routes(OURS, &removals).await {
+            result.unwrap();
+        }
+    }
+
+    pub async fn set_wire(&self, node: usize, up: bool) {
+        let netlink = &self.nodes[node].netlink;
+        let link = netlink.link("eth0").await.unwrap().unwrap();
+        netlink.set_up(link.index, up).await.unwrap();
+        // The kernel drops IPv6 addresses with the link.
+        if up {
+            for address in self.nodes[node].addresses.iter().filter(|a| a.contains(':')) {
+                netlink.add_address(link.index, format!("{address}/64").parse().unwrap()).await.unwrap();
+            }
+        }
+    }
+
+    pub fn pod_cidrs(&self, node: usize) -> Vec<Prefix> {
+        let mut prefixes: Vec<Prefix> =
+            self.nodes[node].pod_cidrs.iter().map(|p| p.parse().unwrap()).collect();
+        prefixes.sort();
+        prefixes
+    }
+
+    pub async fn await_learned(&self, node: usize, expected: &[Prefix]) {
+        self.eventually(node, &format!("routes to {expected:?}"), async || {
+            self.learned(node).await == expected
+        })
+        .await;
+    }
+
+    pub async fn await_established(&self, node: usize, peer: &str) {
+        self.eventually(node, &format!("a session with {peer}"), async || {
+            let Ok(mut client) = Client::connect(&self.socket(node)).await else { return false };
+            let Ok(peers) = client.peers(Some(peer)).await else { return false };
+            let peers = peers.collect().await.unwrap_or_default();
+            peers.iter().any(|p| p.established_seconds.is_some())
+        })
+        .await;
+    }
+
+    /// Waits for a line of `/metrics`.
+    pub async fn await_metric(&self, node: usize, line: &str) {
+        self.eventually(node, line, async || {
+            let text = self.nodes[node].namespace.enter(metrics).unwrap();
+            text.is_ok_and(|text| text.lines().any(|l| l == line))
+        })
+        .await;
+    }
+
+    /// Waits until the kernel refuses a segment for its MD5 signature.
+    pub async fn await_md5_failure(&self, node: usize) {
+        let namespace = &self.nodes[node].namespace;
+        let before = namespace.enter(md5_failures).unwrap();
+        self.eventually(node, "a segment with a wrong signature", async || {
+            namespace.enter(md5_failures).unwrap() > before
+        })
+        .await;
+    }
+
+    /// Counts changes of our routes from now on.
+    pub async fn route_changes(&self, node: usize) -> RouteChanges {
+        let watch = self.nodes[node].namespace.enter(|| Watch::open(OURS)).unwrap().unwrap();
+        RouteChanges { watch }
+    }
+
+    pub fn log(&self, node: usize) -> String {
+        fs::read_to_string(self.log_file(node)).unwrap_or_default()
+    }
+
+    async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let wait = async {
+            while !condition().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+            let learned = self.learned(node).await;
+            panic!("node{} never: {what}; it has {learned:?}; its log:\n{}", node + 1, self.log(node));
+        }
+    }
+
+    fn socket(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("api{node}.sock"))
+    }
+
+    fn log_file(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("log{node}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for daemon in self.nodes.iter_mut().filter_map(|node| node.daemon.as_mut()) {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Changes that the kernel reports of our routes.
+pub struct RouteChanges {
+    watch: Watch,
+}
+
+impl RouteChanges {
+    /// How many there have been.
+    pub async fn count(mut self) -> usize {
+        let mut count = 0;
+        // What has happened is in the socket already.
+        while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), self.watch.next()).await {
+            count += usize::from(!matches!(event, Event::UnderlayChanged { .. }));
+        }
+        count
+    }
+}
+
+fn configuration(mesh: &str) -> String {
+    format!(
+        "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: default}}\n\
+         spec: {{asn: 64512, mesh: {mesh}}}\n"
+    )
+}
+
+/// The kernel's count of segments refused for their MD5 signature, in this thread's namespace.
+fn md5_failures() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let failures = names
+        .split(' ')
+        .zip(values.split(' '))
+        .filter(|(name, _)| ["TCPMD5Failure", "TCPMD5NotFound", "TCPMD5Unexpected"].contains(name));
+    failures.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+}
+
+fn metrics() -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
