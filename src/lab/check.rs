@@ -75,13 +75,13 @@ impl Check<'_> {
         Ok(problems.is_empty())
     }
 
-    /// Everything that is not as it should be, in words.
+    /// Everything that is not as it should be, in words: causes before what they bring about.
     fn problems(&self, cells: &[matrix::Cell], reports: &[report::NodeReport]) -> Vec<String> {
-        let bad = cells.iter().filter(|cell| !cell.is_good());
-        let mut problems: Vec<String> = bad.map(|cell| matrix::complaint(cell, &self.endpoints)).collect();
+        let mut problems = self.programs.ended();
         problems.extend(reports.iter().flat_map(report::NodeReport::sessions_down));
         problems.extend(report::missing_routes(self.plan, reports));
-        problems.extend(self.programs.ended());
+        let bad = cells.iter().filter(|cell| !cell.is_good());
+        problems.extend(bad.map(|cell| matrix::complaint(cell, &self.endpoints)));
         if cells.is_empty() {
             problems.push("there is nobody to ping: no pods, no hosts".to_owned());
         }
