@@ -120,7 +120,7 @@ impl From<ipam::Error> for Error {
 impl From<kernel::Error> for Error {
     fn from(error: kernel::Error) -> Error {
         match error {
-            kernel::Error::NotABridge { .. } => Error::new(Code::Bridge, "no bridge to attach to", error),
+            kernel::Error::NotABridge { .. } => Error::new(Code::Bridge, error.to_string(), ""),
             error => Error::new(Code::Kernel, "the kernel refused", error),
         }
     }

@@ -32,6 +32,12 @@ impl Binaries {
     pub fn ready(out: &Output) -> anyhow::Result<Binaries> {
         let myself = std::env::current_exe().context("finding the lab's own executable")?;
         let directory = myself.parent().context("the lab's executable has no directory")?.to_owned();
+        if directory.starts_with("/run") {
+            bail!(
+                "{} lies below /run, which the lab covers with its own: move the programs",
+                directory.display()
+            );
+        }
         build(&directory, out)?;
         let binaries = Binaries { directory };
         for path in [binaries.daemon(), binaries.plugin()] {

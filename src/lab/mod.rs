@@ -16,6 +16,7 @@
 pub mod binaries;
 pub mod binds;
 pub mod cabling;
+pub mod check;
 pub mod claim;
 pub mod exec_line;
 pub mod hold;

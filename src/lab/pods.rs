@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -15,8 +16,10 @@ use super::sandbox::Sandbox;
 use crate::kernel::{NetNs, Netlink};
 use crate::prefix::Family;
 
-/// Where container runtimes keep the namespaces of pods.
-const DIRECTORY: &str = "/run/netns";
+/// Where a pod's namespace is bound, on its node: where container runtimes do it.
+pub fn namespace(pod: &str) -> PathBuf {
+    Path::new("/run/netns").join(pod)
+}
 
 /// The network configuration that the plugin gets on standard input, the same on every node: one
 /// that is in wide use, with the subnet of the whole cluster.
@@ -52,7 +55,7 @@ fn default_route(family: Family) -> &'static str {
 /// # Errors
 /// The plugin fails; the error has its own words.
 pub fn attach(node: &Sandbox, name: &str, network: &str, binaries: &Binaries) -> anyhow::Result<Endpoint> {
-    let path = format!("{DIRECTORY}/{name}");
+    let path = namespace(name);
     let mut make = Command::new("/proc/self/exe");
     make.arg(super::MAKE_NETNS).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let made = node.spawn(&mut make)?.wait_with_output().context("making a pod's namespace")?;

@@ -42,9 +42,9 @@ impl NodeReport {
         Ok(NodeReport { name: sandbox.name.clone(), peers, routes })
     }
 
-    /// Whether there are sessions, and all are established.
+    /// Whether all sessions are established.
     pub fn is_settled(&self) -> bool {
-        self.peers.as_ref().is_ok_and(|peers| !peers.is_empty() && peers.iter().all(is_established))
+        self.peers.as_ref().is_ok_and(|peers| peers.iter().all(is_established))
     }
 
     /// The sessions that are down, in words.
@@ -170,4 +170,47 @@ pub fn missing_routes(plan: &Plan, reports: &[NodeReport]) -> Vec<String> {
         }
     }
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fib::NextHop;
+    use crate::lab::topology::Topology;
+    use crate::prefix::Family;
+
+    fn route(prefix: &str, via: Option<&str>) -> Route {
+        let next_hop = |via: &str| NextHop { via: via.parse().unwrap(), interface: None };
+        let target = via.map_or(Target::Unreachable, |via| Target::Via(vec![next_hop(via)]));
+        Route { prefix: prefix.parse().unwrap(), target, metric: 20 }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let four = [Family::Ipv4Unicast].into();
+        let plan = Plan::new(&Topology::built_in().unwrap(), Some(&four)).unwrap();
+        let down = Peer {
+            name: "tor-ipv4".to_owned(),
+            address: "192.168.1.1".to_owned(),
+            state: SessionState::Active as i32,
+            last_error: Some("connection refused".to_owned()),
+            ..Peer::default()
+        };
+        let up = Peer { state: SessionState::Established as i32, ..Peer::default() };
+        let report = NodeReport {
+            name: "node1".to_owned(),
+            peers: Ok(vec![up, down]),
+            // An unreachable route is no way to another node's pods.
+            routes: vec![route("10.244.2.0/24", Some("192.168.1.12")), route("10.244.3.0/24", None)],
+        };
+        assert!(!report.is_settled());
+        assert_eq!(
+            report.sessions_down(),
+            ["node1: session with tor-ipv4 (192.168.1.1) is Active: connection refused"]
+        );
+        assert_eq!(
+            missing_routes(&plan, &[report]),
+            ["node1 has no route to 10.244.3.0/24", "node1 has no route to 172.16.0.0/24"]
+        );
+    }
 }

@@ -28,14 +28,22 @@ pub fn node_run() -> PathBuf {
     Path::new(ROOT).join("node-run")
 }
 
+/// Makes sure that this is root.
+///
+/// # Errors
+/// It is not; the error says what to do.
+pub fn require_root() -> anyhow::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the lab makes network namespaces, which needs root: run this with sudo, or as root");
+    }
+    Ok(())
+}
+
 /// Moves the calling process there. It must have one thread only.
 ///
 /// # Errors
 /// No privilege, or namespaces are not to be had here: the error says what to do.
 pub fn enter() -> anyhow::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("the lab makes network namespaces, which needs root: run it with sudo, or as root");
-    }
     unshare(CloneFlags::CLONE_NEWNS).map_err(|error| explain(error, "mount"))?;
     make_slaves().context("parting the lab's mounts from the machine's")?;
     detach_run().context("leaving the machine's /run")?;

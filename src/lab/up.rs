@@ -1,4 +1,5 @@
-//! Bringing a lab up, checking it, and keeping it up until somebody has had enough.
+//! Bringing a lab up, and keeping it up until somebody has had enough. What is checked in between is
+//! in [`super::check`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,26 +9,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::binaries::Binaries;
 use super::binds::Resolved;
+use super::check::Check;
 use super::claim::{Claim, Status};
 use super::output::{Look, Output};
 use super::plan::{ClusterNode, Plan, Router};
-use super::probe::{Endpoint, Pinger};
+use super::probe::Endpoint;
 use super::programs::{Programs, await_condition};
 use super::sandbox::{Mount, Sandbox};
+use super::topology::Topology;
 use super::tor::{self, Executables, Program};
-use super::{UpOptions, binds, cabling, manifests, matrix, pods, probe, report, stage, topology::Topology};
-
-/// How long the cluster may take to converge.
-const CONVERGENCE: Duration = Duration::from_secs(30);
+use super::{UpOptions, binds, cabling, manifests, pods, stage};
 
 /// How long a daemon may take until it is ready to be used.
 const START: Duration = Duration::from_secs(10);
@@ -41,6 +39,7 @@ const NODE_FILE: &str = "/run/routelet/node.json";
 /// # Errors
 /// The lab cannot be brought up. Whatever was there by then is gone when this returns.
 pub fn run(options: &UpOptions, file: Option<&Path>) -> anyhow::Result<bool> {
+    stage::require_root()?;
     let out = Output::new(options.output.is_json());
     let topology = match file {
         Some(file) => Topology::read(file)?,
@@ -112,7 +111,9 @@ impl Lab<'_> {
             self.start_router(router, &sandboxes, &programs).await?;
         }
         let (endpoints, started) = self.start_nodes(&sandboxes, &programs).await?;
-        let good = self.check(&sandboxes, &programs, &endpoints, started).await?;
+        let check =
+            Check { plan: &self.plan, sandboxes: &sandboxes, programs: &programs, endpoints, started };
+        let good = check.run(out).await?;
         if !self.once {
             self.invite(good);
             std::future::pending::<()>().await;
@@ -221,77 +222,6 @@ impl Lab<'_> {
         std::iter::once("routelet".to_owned()).chain(words).collect()
     }
 
-    async fn check(
-        &self,
-        sandboxes: &BTreeMap<String, Sandbox>,
-        programs: &Programs<'_>,
-        endpoints: &[Rc<Endpoint>],
-        started: Instant,
-    ) -> anyhow::Result<bool> {
-        let deadline = started + CONVERGENCE;
-        for endpoint in endpoints {
-            probe::start_witnesses(endpoint)?;
-        }
-        self.out.step("waiting for the first ping between nodes, then for everything else");
-        let last = self.plan.nodes.last().map(|node| node.name.as_str()).unwrap_or_default();
-        let first_ping = first_cross_node_ping(endpoints, last, deadline).await?.map(|at| at - started);
-        let cells = matrix::measure(endpoints, &self.plan.families, deadline).await?;
-        let reports = report::settled(&self.plan, sandboxes, deadline).await?;
-
-        matrix::show(endpoints, &self.plan.families, &cells, self.out);
-        report::show(&reports, self.out);
-        let problems = self.problems(&cells, endpoints, &reports, programs);
-        self.out.heading("In short");
-        if let Some(taken) = first_ping {
-            let taken = taken.as_secs_f64();
-            self.out.line(format_args!(
-                "First ping between nodes {taken:.3} s after the start of the last daemon ({last})"
-            ));
-        }
-        self.say_verdict(&cells, &problems);
-        self.out.json(&json!({
-            "lab": self.plan.name,
-            "ok": problems.is_empty(),
-            "firstCrossNodePingSeconds": first_ping.map(|taken| taken.as_secs_f64()),
-            "matrix": matrix::to_json(&cells, endpoints),
-            "nodes": reports.iter().map(report::NodeReport::to_json).collect::<Vec<_>>(),
-            "problems": problems,
-        }));
-        Ok(problems.is_empty())
-    }
-
-    /// Everything that is not as it should be, in words.
-    fn problems(
-        &self,
-        cells: &[matrix::Cell],
-        endpoints: &[Rc<Endpoint>],
-        reports: &[report::NodeReport],
-        programs: &Programs<'_>,
-    ) -> Vec<String> {
-        let bad = cells.iter().filter(|cell| !cell.is_good());
-        let mut problems: Vec<String> = bad.map(|cell| matrix::complaint(cell, endpoints)).collect();
-        problems.extend(reports.iter().flat_map(report::NodeReport::sessions_down));
-        problems.extend(report::missing_routes(&self.plan, reports));
-        problems.extend(programs.ended());
-        if cells.is_empty() {
-            problems.push("there is nobody to ping: no pods, no hosts".to_owned());
-        }
-        problems
-    }
-
-    fn say_verdict(&self, cells: &[matrix::Cell], problems: &[String]) {
-        let good = cells.iter().filter(|cell| cell.is_good()).count();
-        let verdict = format!("{good} of {} ways are open, source addresses unchanged", cells.len());
-        if problems.is_empty() {
-            self.out.line(self.out.look(Look::Good, format_args!("✓ {verdict}")));
-            return;
-        }
-        self.out.line(self.out.look(Look::Bad, format_args!("✗ {verdict}")));
-        for problem in problems {
-            self.out.line(format_args!("  {} {problem}", self.out.look(Look::Bad, "✗")));
-        }
-    }
-
     fn invite(&self, good: bool) {
         let Plan { name, nodes, .. } = &self.plan;
         let node = nodes.first().map_or("NODE", |node| node.name.as_str());
@@ -300,6 +230,7 @@ impl Lab<'_> {
         for (command, meaning) in [
             (format!("exec {node} -- routelet peers"), "sessions"),
             (format!("exec {node} -- routelet routes"), "what was learned"),
+            (format!("exec {node}/pod1 -- ip address"), "a pod's network"),
             (format!("exec {node} -- cat /run/lab/logs/{node}.log"), "the daemon's log"),
             (format!("down --name {name}"), "take it down (or Ctrl-C here)"),
         ] {
@@ -310,29 +241,4 @@ impl Lab<'_> {
 
 fn shown(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// When the first echo between a pod of `last` and a pod of another node was answered.
-async fn first_cross_node_ping(
-    endpoints: &[Rc<Endpoint>],
-    last: &str,
-    deadline: Instant,
-) -> anyhow::Result<Option<Instant>> {
-    let mut race = JoinSet::new();
-    let mut id = 0x4000;
-    for from in endpoints.iter().filter(|endpoint| endpoint.node.as_deref() == Some(last)) {
-        let others = endpoints.iter().filter(|to| to.node.is_some() && to.node != from.node);
-        for address in others.flat_map(|to| to.addresses.iter()) {
-            let pinger = Pinger::open(from, *address, id)?;
-            id += 1;
-            race.spawn(async move {
-                pinger.first_answer(Duration::from_millis(2)).await;
-                Instant::now()
-            });
-        }
-    }
-    match timeout_at(deadline, race.join_next()).await {
-        Ok(Some(first)) => Ok(Some(first.context("pinging")?)),
-        Ok(None) | Err(_) => Ok(None),
-    }
 }

@@ -39,9 +39,9 @@ fn complaint(command: &mut Command) -> String {
 #[test]
 fn without_root() {
     let said = complaint(program().uid(65534).gid(65534));
-    assert!(said.contains("needs root: run it with sudo"), "{said}");
+    assert!(said.contains("needs root: run this with sudo"), "{said}");
     let said = complaint(program().args(["down"]).uid(65534).gid(65534));
-    assert!(said.contains("run this with sudo"), "{said}");
+    assert!(said.contains("run this with sudo, or as root"), "{said}");
 }
 
 #[test]

@@ -135,6 +135,8 @@ fn after_down() {
     assert_eq!(code(&["sh", "-c", "kill -9 $$"]), Some(137));
     let peers = lab.exec("node1", &["routelet", "peers", "-o", "json"]);
     assert!(String::from_utf8_lossy(&peers.stdout).contains("Established"), "{peers:?}");
+    let pod = lab.exec("node1/pod1", &["cat", "/proc/self/net/fib_trie"]);
+    assert!(String::from_utf8_lossy(&pod.stdout).contains("10.244.1.2"), "{pod:?}");
     let mut lingering = lab.exec_command("node2", &["sleep", "3600"]).spawn().unwrap();
 
     let down = program().args(["down", "--name", &lab.name]).output().unwrap();
