@@ -12,6 +12,7 @@ mod world;
 use std::time::Duration;
 
 use routelet::fib::Target;
+use routelet::rib::policy::Policy;
 
 use plan::{Families, Plan};
 use world::World;
@@ -163,13 +164,13 @@ fn a_change_of_policy_moves_routes_and_resets_nothing() {
         world.run_for(Duration::from_secs(10));
         let before = world.learned_routes("tor");
         let mut silent = plan.intent("node1");
-        silent.peers.get_mut("tor").unwrap().export.accept.clear();
+        silent.peers.get_mut("tor").unwrap().export = Policy::default();
         world.configure("node1", silent.clone());
         world.run_for(Duration::from_secs(1));
         let own = &plan.member("node1").prefixes;
         let without = before.iter().filter(|(p, _)| !own.contains(p)).map(|(p, h)| (*p, h.clone()));
         assert_eq!(world.learned_routes("tor"), without.collect(), "no longer announced");
-        silent.peers.get_mut("tor").unwrap().import.accept.clear();
+        silent.peers.get_mut("tor").unwrap().import = Policy::default();
         world.configure("node1", silent);
         world.run_for(Duration::from_secs(1));
         let kept = world.learned_routes("node1");
