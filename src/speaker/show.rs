@@ -138,6 +138,7 @@ impl Speaker {
                     Source::Peer(id) => Some(self.peer_name(id)),
                 },
                 attributes: (**path.received()).clone(),
+                changed: path.received.as_ref().map(|_| Box::new((*path.attributes).clone())),
                 best: best == Some(i),
                 multipath: equal.iter().take(most).any(|e| *e == i),
                 ineligible: facts.candidate(path).err(),

@@ -104,7 +104,7 @@ fn rules(policy: &Policy) -> String {
             _ => write!(text, "{}; ", show_rule(rule)).unwrap(),
         }
     }
-    let prefixes = list(listed.iter().map(|rule| show_prefix(rule)));
+    let prefixes = list(listed.into_iter().map(show_prefix));
     text + &prefixes
 }
 

@@ -49,7 +49,7 @@ impl ObjectSet {
             Object::Node(name, node) => drop(self.nodes.insert(name, node)),
             Object::Secret(name, secret) => drop(self.secrets.insert(name, secret)),
             Object::Configuration(name, spec) => drop(self.configurations.insert(name, spec)),
-            Object::Peer(name, spec) => drop(self.peers.insert(name, spec)),
+            Object::Peer(name, spec) => drop(self.peers.insert(name, *spec)),
         }
     }
 }
@@ -64,7 +64,7 @@ pub enum Object {
     /// `BgpConfiguration`.
     Configuration(String, BgpConfigurationSpec),
     /// `BgpPeer`.
-    Peer(String, BgpPeerSpec),
+    Peer(String, Box<BgpPeerSpec>),
 }
 
 impl fmt::Display for Object {
@@ -157,6 +157,6 @@ impl TryFrom<BgpPeer> for Object {
         let mut problems = Problems::default();
         let name = metadata_name(&object.metadata, &mut problems);
         object.spec.check(&mut problems);
-        problems.or(Object::Peer(name, object.spec))
+        problems.or(Object::Peer(name, Box::new(object.spec)))
     }
 }
