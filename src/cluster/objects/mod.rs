@@ -48,7 +48,7 @@ impl ObjectSet {
         match object {
             Object::Node(name, node) => drop(self.nodes.insert(name, node)),
             Object::Secret(name, secret) => drop(self.secrets.insert(name, secret)),
-            Object::Configuration(name, spec) => drop(self.configurations.insert(name, spec)),
+            Object::Configuration(name, spec) => drop(self.configurations.insert(name, *spec)),
             Object::Peer(name, spec) => drop(self.peers.insert(name, *spec)),
         }
     }
@@ -62,7 +62,7 @@ pub enum Object {
     /// `v1 Secret`.
     Secret(String, Secret),
     /// `BgpConfiguration`.
-    Configuration(String, BgpConfigurationSpec),
+    Configuration(String, Box<BgpConfigurationSpec>),
     /// `BgpPeer`.
     Peer(String, Box<BgpPeerSpec>),
 }
@@ -146,7 +146,7 @@ impl TryFrom<BgpConfiguration> for Object {
         let mut problems = Problems::default();
         let name = metadata_name(&object.metadata, &mut problems);
         object.spec.check(&name, &mut problems);
-        problems.or(Object::Configuration(name, object.spec))
+        problems.or(Object::Configuration(name, Box::new(object.spec)))
     }
 }
 
