@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::PeerId;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
-use super::path::{Path, Source};
 use super::policy::Policy;
 use crate::bgp::{Community, PathAttributes};
 use crate::prefix::{Family, Prefix};
@@ -31,8 +29,6 @@ pub struct Provenance {
 /// The peer that is to be told, and what its configuration asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Export<'a> {
-    /// The peer.
-    pub peer: PeerId,
     /// The peer's address.
     pub peer_address: IpAddr,
     /// It belongs to another AS.
@@ -56,17 +52,25 @@ pub struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// The attributes to announce `prefix` with; `None` if the peer is not to be told.
-    pub fn attributes(&self, prefix: Prefix, best: &Path, from: Provenance) -> Option<PathAttributes> {
-        if best.source == Source::Peer(self.peer)
-            || !self.policy.accepts(prefix)
-            || self.forbidden_by_community(&best.attributes)
-        {
+    /// Whether policy lets the peer be told of `prefix` at all.
+    pub fn permits(&self, prefix: Prefix) -> bool {
+        self.policy.accepts(prefix)
+    }
+
+    /// The attributes to announce a prefix of `family` with, which are the same for all prefixes that
+    /// bring the same along; `None` if the peer is not to be told.
+    pub fn attributes(
+        &self,
+        family: Family,
+        received: &PathAttributes,
+        from: Provenance,
+    ) -> Option<PathAttributes> {
+        if self.forbidden_by_community(received) {
             return None;
         }
-        let mut attributes = (*best.attributes).clone();
-        attributes.next_hop = self.next_hop(prefix.family(), &best.attributes, from)?;
-        if attributes.next_hop != best.attributes.next_hop {
+        let mut attributes = received.clone();
+        attributes.next_hop = self.next_hop(family, received, from)?;
+        if attributes.next_hop != received.next_hop {
             attributes.link_local_next_hop = None;
         }
         if self.external {
@@ -80,6 +84,18 @@ impl Export<'_> {
             }
         }
         Some(attributes)
+    }
+
+    /// Whether a peer like `other` is told the same of everything, but for what either has said itself.
+    pub fn is_like(&self, other: &Export<'_>) -> bool {
+        let facts = |e: &Export<'_>| {
+            (e.external, e.client, e.local_asn, e.cluster_id, e.own_next_hop, e.next_hop_self)
+        };
+        facts(self) == facts(other)
+            && self.communities == other.communities
+            && (std::ptr::eq(self.policy, other.policy) || self.policy == other.policy)
+            // An external peer's address decides which next hops it can reach by itself.
+            && (!self.external || self.underlay.reached_alike(self.peer_address, other.peer_address))
     }
 
     fn forbidden_by_community(&self, attributes: &PathAttributes) -> bool {
@@ -131,22 +147,17 @@ impl Export<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::bgp::AsPath;
     use crate::rib::next_hop::UnderlayRoute;
     use crate::rib::policy::PrefixRule;
 
-    const PREFIX: &str = "10.244.2.0/24";
-
-    fn path() -> Path {
-        let attributes = PathAttributes {
+    fn received() -> PathAttributes {
+        PathAttributes {
             med: Some(7),
             local_pref: Some(150),
             ..PathAttributes::originated("192.168.1.12".parse().unwrap())
-        };
-        Path { source: Source::Peer(PeerId(2)), attributes: Arc::new(attributes), rejected: None }
+        }
     }
 
     fn from(kind: Kind) -> Provenance {
@@ -154,7 +165,11 @@ mod tests {
     }
 
     /// Exports to a peer at 192.168.1.1 with an accept-everything policy, after `change`.
-    fn export(path: &Path, from: Provenance, change: impl FnOnce(&mut Export<'_>)) -> Option<PathAttributes> {
+    fn export(
+        received: &PathAttributes,
+        from: Provenance,
+        change: impl FnOnce(&mut Export<'_>),
+    ) -> Option<PathAttributes> {
         let any = PrefixRule { prefix: "0.0.0.0/0".parse().unwrap(), ge: 0, le: 32 };
         let policy = Policy { accept: vec![any] };
         let underlay = Underlay::new([UnderlayRoute {
@@ -164,7 +179,6 @@ mod tests {
             metric: 0,
         }]);
         let mut export = Export {
-            peer: PeerId(1),
             peer_address: "192.168.1.1".parse().unwrap(),
             external: false,
             client: false,
@@ -177,41 +191,41 @@ mod tests {
             underlay: &underlay,
         };
         change(&mut export);
-        export.attributes(PREFIX.parse().unwrap(), path, from)
+        export.attributes(Family::Ipv4Unicast, received, from)
     }
 
     #[test]
     fn towards_an_external_peer() {
-        let told = export(&path(), from(Kind::Local), |e| e.external = true).unwrap();
+        let told = export(&received(), from(Kind::Local), |e| e.external = true).unwrap();
         assert_eq!(told.as_path, AsPath::sequence([64512]));
         assert_eq!((told.local_pref, told.med), (None, Some(7)), "our own MED may cross the border");
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        let told = export(&path(), from(Kind::Internal), |e| e.external = true).unwrap();
+        let told = export(&received(), from(Kind::Internal), |e| e.external = true).unwrap();
         assert_eq!(told.med, None, "somebody else's may not");
         assert_eq!(told.next_hop.to_string(), "192.168.1.12", "third party on the shared subnet");
         let elsewhere = |e: &mut Export<'_>| {
             e.external = true;
             e.peer_address = "203.0.113.1".parse().unwrap();
         };
-        let told = export(&path(), from(Kind::Internal), elsewhere).unwrap();
+        let told = export(&received(), from(Kind::Internal), elsewhere).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
     }
 
     #[test]
     fn towards_an_internal_peer() {
-        let told = export(&path(), from(Kind::External), |_| ()).unwrap();
+        let told = export(&received(), from(Kind::External), |_| ()).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         assert_eq!((told.local_pref, told.as_path.hops()), (Some(150), 0));
-        let told = export(&path(), from(Kind::External), |e| e.next_hop_self = true).unwrap();
+        let told = export(&received(), from(Kind::External), |e| e.next_hop_self = true).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        assert_eq!(export(&path(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
+        assert_eq!(export(&received(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
     }
 
     #[test]
     fn reflection_to_and_from_clients_stamps_the_path() {
         let from_client = Provenance { from_client: true, ..from(Kind::Internal) };
-        let to_non_client = export(&path(), from_client, |_| ()).unwrap();
-        let to_client = export(&path(), from(Kind::Internal), |e| e.client = true).unwrap();
+        let to_non_client = export(&received(), from_client, |_| ()).unwrap();
+        let to_client = export(&received(), from(Kind::Internal), |e| e.client = true).unwrap();
         for told in [to_non_client, to_client] {
             assert_eq!(told.originator_id, Some(Ipv4Addr::new(192, 168, 1, 12)));
             assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
@@ -220,29 +234,53 @@ mod tests {
     }
 
     #[test]
-    fn never_back_to_its_source_nor_past_policy_or_communities() {
-        assert_eq!(export(&path(), from(Kind::External), |e| e.peer = PeerId(2)), None);
-        static DENY: Policy = Policy { accept: vec![] };
-        assert_eq!(export(&path(), from(Kind::External), |e| e.policy = &DENY), None);
-        let mut tagged = path();
-        let attributes = Arc::make_mut(&mut tagged.attributes);
-        attributes.communities = vec![NO_EXPORT];
+    fn never_past_communities() {
+        let mut tagged = PathAttributes { communities: vec![NO_EXPORT], ..received() };
         assert_eq!(export(&tagged, from(Kind::Local), |e| e.external = true), None);
         assert!(export(&tagged, from(Kind::Local), |_| ()).is_some());
-        Arc::make_mut(&mut tagged.attributes).communities = vec![NO_ADVERTISE];
+        tagged.communities = vec![NO_ADVERTISE];
         assert_eq!(export(&tagged, from(Kind::Local), |_| ()), None);
     }
 
     #[test]
     fn without_an_address_of_the_family_we_cannot_be_the_next_hop() {
-        assert_eq!(export(&path(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
+        assert_eq!(export(&received(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
     }
 
     #[test]
     fn configured_communities_are_added_once() {
-        let mut tagged = path();
-        Arc::make_mut(&mut tagged.attributes).communities = vec![Community(1)];
+        let tagged = PathAttributes { communities: vec![Community(1)], ..received() };
         let told = export(&tagged, from(Kind::Local), |e| e.communities = &[1, 2]).unwrap();
         assert_eq!(told.communities, [Community(1), Community(2)]);
+    }
+
+    #[test]
+    fn peers_are_alike_when_nothing_tells_them_apart() {
+        static ANY: Policy = Policy { accept: vec![] };
+        let underlay = Underlay::new(["192.168.1.0/24", "10.0.0.0/8"].map(|prefix| UnderlayRoute {
+            prefix: prefix.parse().unwrap(),
+            via: None,
+            interface: Some(2),
+            metric: 0,
+        }));
+        let one = Export {
+            peer_address: "192.168.1.1".parse().unwrap(),
+            external: true,
+            client: false,
+            local_asn: 64512,
+            cluster_id: Ipv4Addr::new(192, 168, 1, 11),
+            own_next_hop: [None, None],
+            next_hop_self: false,
+            communities: &[],
+            policy: &ANY,
+            underlay: &underlay,
+        };
+        let at = |address: &str| Export { peer_address: address.parse().unwrap(), ..one };
+        assert!(one.is_like(&at("192.168.1.2")), "both can reach the same third parties");
+        assert!(!one.is_like(&at("10.0.0.1")));
+        let internal = |address| Export { external: false, ..at(address) };
+        assert!(internal("192.168.1.1").is_like(&internal("10.0.0.1")), "where it is does not matter");
+        assert!(!one.is_like(&Export { communities: &[1], ..one }));
+        assert!(!one.is_like(&Export { client: true, ..one }));
     }
 }

@@ -13,12 +13,16 @@
 pub mod adj_rib_out;
 pub mod decision;
 pub mod export;
+mod hash;
 pub mod import;
 pub mod intern;
 pub mod loc_rib;
 pub mod next_hop;
 pub mod path;
+mod paths;
+mod pending;
 pub mod policy;
+mod table;
 
 pub use adj_rib_out::AdjRibOut;
 pub use decision::{Decision, Rule};

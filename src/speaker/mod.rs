@@ -13,10 +13,12 @@
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session outputs |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
+//! | `audience` | peers that are told the same |
 //! | `local` | the node's own prefixes: first deliverable, then announced |
 //! | [`view`], `show` | what a person or a metric sees |
 
 mod action;
+mod audience;
 mod configure;
 pub mod intent;
 mod local;

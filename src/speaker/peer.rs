@@ -18,7 +18,8 @@ use super::action::{ConnectionId, Transport};
 use super::intent::{Distance, Intent, PeerIntent, RemoteAs};
 use crate::bgp::session::{Config, Counters, State};
 use crate::bgp::{Open, Session};
-use crate::prefix::{Family, Prefix};
+use crate::prefix::Family;
+use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 
 /// A peer and everything that belongs to it alone.
@@ -30,7 +31,7 @@ pub(super) struct Peer {
     pub(super) second: Option<Slot>,
     pub(super) out: AdjRibOut,
     /// Families whose table is still to be walked for this peer, and how far the walk has come.
-    pub(super) walks: BTreeMap<Family, Option<Prefix>>,
+    pub(super) walks: BTreeMap<Family, Option<Place>>,
     /// Families whose End-of-RIB is still to be sent.
     pub(super) end_of_rib_due: BTreeSet<Family>,
     /// Families whose End-of-RIB has arrived.
