@@ -75,7 +75,9 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
-        self.peers.remove(&id);
+        if let Some(peer) = self.peers.remove(&id) {
+            self.forget_wake(id, peer.wake);
+        }
         self.busy.remove(&id);
         self.sweep_when_all_told();
     }
