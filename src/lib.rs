@@ -70,9 +70,11 @@
 //! | 6793 | four-octet AS numbers | yes |
 //! | 2918 | route refresh | yes |
 //! | 8212 | default deny towards external peers | yes |
-//! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; well-known ones obeyed |
+//! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; policy matches and sets plain and large ones |
+//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route |
 //! | 4456 | route reflection | yes |
-//! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets accepted |
+//! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed |
+//! | 6996 | private AS numbers | left out of what external peers are told, where asked |
 //! | 2385 | TCP MD5 | yes |
 //! | 5082 | GTSM | yes |
 //! | 4724 | graceful restart | End-of-RIB only |

@@ -5,6 +5,7 @@
 //! later comparison has to wonder whether `10.0.0.5/8` equals `10.0.0.0/8`.
 
 use std::fmt;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -41,7 +42,7 @@ impl fmt::Display for Family {
 
 /// An address type a table can be generic over, so that IPv4 and IPv6 share every line of code and
 /// neither pays for the other's size.
-pub trait Address: Copy + Ord + fmt::Debug + fmt::Display + Into<IpAddr> + Send + 'static {
+pub trait Address: Copy + Ord + Hash + fmt::Debug + fmt::Display + Into<IpAddr> + Send + 'static {
     /// The unicast family of these addresses.
     const FAMILY: Family;
     /// Length of an address in bits.

@@ -181,8 +181,9 @@ async fn read(
         if whole == 0 && error.is_none() {
             continue;
         }
-        let rest = stream.split_off(whole);
-        let octets = std::mem::replace(&mut stream, rest);
+        // A copy of its exact size: what waits in the driver's queue must not hold a buffer each.
+        let octets = stream[..whole].to_vec();
+        stream.drain(..whole);
         let unreadable = error.is_some();
         let frames = Input::Frames { connection, at: clock.now(), octets, error };
         if inputs.send(frames).await.is_err() || unreadable {

@@ -151,7 +151,7 @@ impl Driver {
             reasons.push("no valid configuration has been read yet".to_owned());
         } else if !self.speaker.originates_all() {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
-        } else if !self.speaker.fib_in_step() && *self.readiness.borrow() != Readiness::Ready {
+        } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
             reasons.push("kernel routes are not in step yet".to_owned());
         }
         let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };

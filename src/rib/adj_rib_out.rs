@@ -1,21 +1,26 @@
 //! Adj-RIB-Out: what one peer has been told, and what it is still to be told (RFC 4271 §3.2).
 //!
 //! Changes to a prefix that has not been sent yet replace each other, so a slow peer receives the
-//! latest state and never a history; memory is bounded by the size of the table.
+//! latest state and never a history; memory is bounded by the size of the table. What is pending is
+//! kept by attribute set, so that prefixes leave packed as closely as they can be.
 
-use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::hash::hash_of;
+use super::pending::Pending;
 use crate::bgp::PathAttributes;
-use crate::prefix::{Family, Prefix};
+use crate::prefix::{Address, Family, Net, Prefix};
 
 /// One peer's Adj-RIB-Out, of all families.
 #[derive(Debug, Default)]
 pub struct AdjRibOut {
-    sent: BTreeMap<Prefix, Arc<PathAttributes>>,
-    pending: BTreeMap<Prefix, Option<Arc<PathAttributes>>>,
-    /// Size of `sent` by family.
-    lengths: [u64; 2],
+    v4: Sent<Ipv4Addr>,
+    v6: Sent<Ipv6Addr>,
+    pending: Pending,
 }
 
 /// Part of what is pending: ready to be encoded, each list of one family.
@@ -28,10 +33,15 @@ pub enum Batch {
 }
 
 impl AdjRibOut {
-    /// Sets what the peer should know of `prefix`; `None` for nothing.
+    /// Sets what the peer should know of `prefix`; `None` for nothing. Attributes are interned: equal
+    /// ones are the same.
     pub fn set(&mut self, prefix: Prefix, attributes: Option<Arc<PathAttributes>>) {
-        if self.sent.get(&prefix) == attributes.as_ref() {
-            self.pending.remove(&prefix);
+        let sent = match prefix {
+            Prefix::V4(net) => self.v4.of(net),
+            Prefix::V6(net) => self.v6.of(net),
+        };
+        if same(sent, attributes.as_ref()) {
+            self.pending.remove(prefix);
         } else {
             self.pending.insert(prefix, attributes);
         }
@@ -39,25 +49,22 @@ impl AdjRibOut {
 
     /// Takes up to `limit` pending prefixes, grouped for encoding, and counts them as sent.
     pub fn poll_batches(&mut self, limit: usize) -> Vec<Batch> {
-        let mut withdrawn: BTreeMap<Family, Vec<Prefix>> = BTreeMap::new();
-        let mut announced: BTreeMap<(Family, Arc<PathAttributes>), Vec<Prefix>> = BTreeMap::new();
-        for _ in 0..limit {
-            let Some((prefix, attributes)) = self.pending.pop_first() else { break };
-            match attributes {
-                None => {
-                    self.remove_sent(prefix);
-                    withdrawn.entry(prefix.family()).or_default().push(prefix);
-                }
-                Some(attributes) => {
-                    let news = self.sent.insert(prefix, attributes.clone()).is_none();
-                    self.lengths[prefix.family() as usize] += u64::from(news);
-                    announced.entry((prefix.family(), attributes)).or_default().push(prefix);
+        let mut batches = vec![];
+        let mut left = limit;
+        while let Some((attributes, prefixes)) = self.pending.pop(left) {
+            left -= prefixes.len();
+            for prefix in &prefixes {
+                match prefix {
+                    Prefix::V4(net) => self.v4.record(*net, attributes.as_ref()),
+                    Prefix::V6(net) => self.v6.record(*net, attributes.as_ref()),
                 }
             }
+            batches.push(match attributes {
+                Some(attributes) => Batch::Announce(attributes, prefixes),
+                None => Batch::Withdraw(prefixes),
+            });
         }
-        let withdrawn = withdrawn.into_values().map(Batch::Withdraw);
-        let announced = announced.into_iter().map(|((_, a), prefixes)| Batch::Announce(a, prefixes));
-        withdrawn.chain(announced).collect()
+        batches
     }
 
     /// Whether everything the peer should know has been taken to be sent.
@@ -67,29 +74,85 @@ impl AdjRibOut {
 
     /// Treats a family as never sent, for a peer that asks for it again (RFC 2918 §4).
     pub fn resend(&mut self, family: Family) {
-        for (prefix, attributes) in self.sent.iter().filter(|(p, _)| p.family() == family) {
-            self.pending.entry(*prefix).or_insert_with(|| Some(attributes.clone()));
+        let pending = &mut self.pending;
+        match family {
+            Family::Ipv4Unicast => std::mem::take(&mut self.v4).make_pending(pending),
+            Family::Ipv6Unicast => std::mem::take(&mut self.v6).make_pending(pending),
         }
-        self.sent.retain(|prefix, _| prefix.family() != family);
-        self.lengths[family as usize] = 0;
     }
 
     /// Records that the peer was not told of these prefixes after all: the announcement could not
     /// be encoded within the message size, so what it knew before is withdrawn.
     pub fn forget(&mut self, prefixes: &[Prefix]) {
         for prefix in prefixes {
-            self.remove_sent(*prefix);
+            match prefix {
+                Prefix::V4(net) => self.v4.record(*net, None),
+                Prefix::V6(net) => self.v6.record(*net, None),
+            }
         }
     }
 
     /// How many prefixes of a family the peer has been told.
     pub fn len(&self, family: Family) -> u64 {
-        self.lengths[family as usize]
+        match family {
+            Family::Ipv4Unicast => self.v4.told.len() as u64,
+            Family::Ipv6Unicast => self.v6.told.len() as u64,
+        }
+    }
+}
+
+fn same(a: Option<&Arc<PathAttributes>>, b: Option<&Arc<PathAttributes>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// What has been sent of one family.
+#[derive(Debug)]
+struct Sent<A: Address> {
+    told: HashTable<(Net<A>, Arc<PathAttributes>)>,
+}
+
+impl<A: Address> Default for Sent<A> {
+    fn default() -> Self {
+        Sent { told: HashTable::new() }
+    }
+}
+
+impl<A: Address> Sent<A>
+where
+    Prefix: From<Net<A>>,
+{
+    fn of(&self, net: Net<A>) -> Option<&Arc<PathAttributes>> {
+        self.told.find(hash_of(&net), |(told, _)| *told == net).map(|(_, attributes)| attributes)
     }
 
-    fn remove_sent(&mut self, prefix: Prefix) {
-        let known = self.sent.remove(&prefix).is_some();
-        self.lengths[prefix.family() as usize] -= u64::from(known);
+    fn record(&mut self, net: Net<A>, attributes: Option<&Arc<PathAttributes>>) {
+        let entry = self.told.entry(hash_of(&net), |(told, _)| *told == net, |(net, _)| hash_of(net));
+        match (entry, attributes) {
+            (Entry::Occupied(mut told), Some(attributes)) => told.get_mut().1 = attributes.clone(),
+            (Entry::Occupied(told), None) => drop(told.remove()),
+            (Entry::Vacant(free), Some(attributes)) => drop(free.insert((net, attributes.clone()))),
+            (Entry::Vacant(_), None) => {}
+        }
+        if self.told.is_empty() {
+            self.told = HashTable::new();
+        }
+    }
+
+    /// Makes everything pending that is not pending otherwise.
+    fn make_pending(self, pending: &mut Pending) {
+        let mut told: Vec<_> = self.told.into_iter().collect();
+        // No hash decides the order of messages.
+        told.sort_unstable_by_key(|(net, _)| *net);
+        for (net, attributes) in told {
+            let prefix = Prefix::from(net);
+            if !pending.contains(prefix) {
+                pending.insert(prefix, Some(attributes));
+            }
+        }
     }
 }
 
@@ -124,16 +187,17 @@ mod tests {
     #[test]
     fn batches_group_by_attributes_and_family() {
         let mut out = AdjRibOut::default();
+        let shared = attributes(1);
         for text in ["10.0.0.0/8", "11.0.0.0/8", "fd00::/64"] {
-            out.set(prefix(text), Some(attributes(1)));
+            out.set(prefix(text), Some(shared.clone()));
         }
         out.set(prefix("12.0.0.0/8"), Some(attributes(2)));
         let announce =
             |med, texts: &[&str]| Batch::Announce(attributes(med), texts.iter().map(|t| prefix(t)).collect());
         let expected = [
             announce(1, &["10.0.0.0/8", "11.0.0.0/8"]),
-            announce(2, &["12.0.0.0/8"]),
             announce(1, &["fd00::/64"]),
+            announce(2, &["12.0.0.0/8"]),
         ];
         assert_eq!(out.poll_batches(10), expected);
         assert_eq!((out.len(Family::Ipv4Unicast), out.len(Family::Ipv6Unicast)), (3, 1));

@@ -2,12 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::PeerId;
 use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
-use super::path::{Path, Source};
-use super::policy::{Policy, insert};
+use super::policy::{Changes, Policy, insert};
 use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, PathAttributes};
 use crate::prefix::{Family, Prefix};
@@ -41,8 +39,6 @@ pub struct Provenance {
 /// The peer that is to be told, and what its configuration asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Export<'a> {
-    /// The peer.
-    pub peer: PeerId,
     /// The peer's address.
     pub peer_address: IpAddr,
     /// It belongs to another AS.
@@ -69,16 +65,28 @@ pub struct Export<'a> {
     pub underlay: &'a Underlay,
 }
 
-impl Export<'_> {
-    /// The attributes to announce `prefix` with; `None` if the peer is not to be told.
-    pub fn attributes(&self, prefix: Prefix, best: &Path, from: Provenance) -> Option<PathAttributes> {
-        if best.source == Source::Peer(self.peer) || self.forbidden_by_community(&best.attributes) {
+impl<'a> Export<'a> {
+    /// Whether policy lets the peer be told of `prefix` at all, and with which changes.
+    pub fn permits(&self, prefix: Prefix, received: &PathAttributes) -> Option<Changes<'a>> {
+        self.policy.judge(prefix, received)
+    }
+
+    /// The attributes to announce a prefix of `family` with, which are the same for all prefixes that
+    /// bring the same along and to which policy makes the same `changes`; `None` if the peer is not to
+    /// be told.
+    pub fn attributes(
+        &self,
+        family: Family,
+        received: &PathAttributes,
+        from: Provenance,
+        changes: &Changes<'_>,
+    ) -> Option<PathAttributes> {
+        if self.forbidden_by_community(received) {
             return None;
         }
-        let changes = self.policy.judge(prefix, &best.attributes)?;
-        let mut attributes = (*best.attributes).clone();
-        attributes.next_hop = self.next_hop(prefix.family(), &best.attributes, from)?;
-        if attributes.next_hop != best.attributes.next_hop {
+        let mut attributes = received.clone();
+        attributes.next_hop = self.next_hop(family, received, from)?;
+        if attributes.next_hop != received.next_hop {
             attributes.link_local_next_hop = None;
         }
         if self.external {
@@ -97,6 +105,20 @@ impl Export<'_> {
             attributes.local_pref = None;
         }
         Some(attributes)
+    }
+
+    /// Whether a peer like `other` is told the same of everything, but for what either has said itself.
+    pub fn is_like(&self, other: &Export<'_>) -> bool {
+        let facts = |e: &Export<'_>| {
+            let peer_asn = e.as_path.override_peer.then_some(e.peer_asn);
+            let addresses = (e.own_next_hop, e.next_hop);
+            (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, addresses)
+        };
+        facts(self) == facts(other)
+            && self.communities == other.communities
+            && (std::ptr::eq(self.policy, other.policy) || self.policy == other.policy)
+            // An external peer's address decides which next hops it can reach by itself.
+            && (!self.external || self.underlay.reached_alike(self.peer_address, other.peer_address))
     }
 
     fn forbidden_by_community(&self, attributes: &PathAttributes) -> bool {
@@ -148,26 +170,18 @@ impl Export<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::bgp::AsPath;
     use crate::rib::next_hop::UnderlayRoute;
-    use crate::rib::policy::PrefixRule;
+    use crate::rib::policy::{Action, AnyCommunity, PrefixRule, Rule, Set};
 
     const PREFIX: &str = "10.244.2.0/24";
 
-    fn path() -> Path {
-        let attributes = PathAttributes {
+    fn received() -> PathAttributes {
+        PathAttributes {
             med: Some(7),
             local_pref: Some(150),
             ..PathAttributes::originated("192.168.1.12".parse().unwrap())
-        };
-        Path {
-            source: Source::Peer(PeerId(2)),
-            attributes: Arc::new(attributes),
-            received: None,
-            rejected: None,
         }
     }
 
@@ -176,8 +190,24 @@ mod tests {
     }
 
     /// Exports to a peer at 192.168.1.1 with an accept-everything policy, after `change`.
-    fn export(path: &Path, from: Provenance, change: impl FnOnce(&mut Export<'_>)) -> Option<PathAttributes> {
-        let policy = Policy::accepting([PrefixRule::within("0.0.0.0/0".parse().unwrap())]);
+    fn export(
+        received: &PathAttributes,
+        from: Provenance,
+        change: impl FnOnce(&mut Export<'_>),
+    ) -> Option<PathAttributes> {
+        export_by(&any(), received, from, change)
+    }
+
+    fn any() -> Policy {
+        Policy::accepting([PrefixRule::within("0.0.0.0/0".parse().unwrap())])
+    }
+
+    fn export_by(
+        policy: &Policy,
+        received: &PathAttributes,
+        from: Provenance,
+        change: impl FnOnce(&mut Export<'_>),
+    ) -> Option<PathAttributes> {
         let underlay = Underlay::new([UnderlayRoute {
             prefix: "192.168.1.0/24".parse().unwrap(),
             via: None,
@@ -185,7 +215,6 @@ mod tests {
             metric: 0,
         }]);
         let mut export = Export {
-            peer: PeerId(1),
             peer_address: "192.168.1.1".parse().unwrap(),
             external: false,
             client: false,
@@ -196,45 +225,46 @@ mod tests {
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             communities: &[],
-            policy: &policy,
+            policy,
             underlay: &underlay,
         };
         change(&mut export);
-        export.attributes(PREFIX.parse().unwrap(), path, from)
+        let changes = export.permits(PREFIX.parse().unwrap(), received)?;
+        export.attributes(Family::Ipv4Unicast, received, from, &changes)
     }
 
     #[test]
     fn towards_an_external_peer() {
-        let told = export(&path(), from(Kind::Local), |e| e.external = true).unwrap();
+        let told = export(&received(), from(Kind::Local), |e| e.external = true).unwrap();
         assert_eq!(told.as_path, AsPath::sequence([64512]));
         assert_eq!((told.local_pref, told.med), (None, Some(7)), "our own MED may cross the border");
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        let told = export(&path(), from(Kind::Internal), |e| e.external = true).unwrap();
+        let told = export(&received(), from(Kind::Internal), |e| e.external = true).unwrap();
         assert_eq!(told.med, None, "somebody else's may not");
         assert_eq!(told.next_hop.to_string(), "192.168.1.12", "third party on the shared subnet");
         let elsewhere = |e: &mut Export<'_>| {
             e.external = true;
             e.peer_address = "203.0.113.1".parse().unwrap();
         };
-        let told = export(&path(), from(Kind::Internal), elsewhere).unwrap();
+        let told = export(&received(), from(Kind::Internal), elsewhere).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
     }
 
     #[test]
     fn towards_an_internal_peer() {
-        let told = export(&path(), from(Kind::External), |_| ()).unwrap();
+        let told = export(&received(), from(Kind::External), |_| ()).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         assert_eq!((told.local_pref, told.as_path.hops()), (Some(150), 0));
-        let told = export(&path(), from(Kind::External), |e| e.next_hop = NextHopRule::Own).unwrap();
+        let told = export(&received(), from(Kind::External), |e| e.next_hop = NextHopRule::Own).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        assert_eq!(export(&path(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
+        assert_eq!(export(&received(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
     }
 
     #[test]
     fn reflection_to_and_from_clients_stamps_the_path() {
         let from_client = Provenance { from_client: true, ..from(Kind::Internal) };
-        let to_non_client = export(&path(), from_client, |_| ()).unwrap();
-        let to_client = export(&path(), from(Kind::Internal), |e| e.client = true).unwrap();
+        let to_non_client = export(&received(), from_client, |_| ()).unwrap();
+        let to_client = export(&received(), from(Kind::Internal), |e| e.client = true).unwrap();
         for told in [to_non_client, to_client] {
             assert_eq!(told.originator_id, Some(Ipv4Addr::new(192, 168, 1, 12)));
             assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
@@ -243,29 +273,110 @@ mod tests {
     }
 
     #[test]
-    fn never_back_to_its_source_nor_past_policy_or_communities() {
-        assert_eq!(export(&path(), from(Kind::External), |e| e.peer = PeerId(2)), None);
-        static DENY: Policy = Policy { rules: vec![] };
-        assert_eq!(export(&path(), from(Kind::External), |e| e.policy = &DENY), None);
-        let mut tagged = path();
-        let attributes = Arc::make_mut(&mut tagged.attributes);
-        attributes.communities = vec![NO_EXPORT];
+    fn never_past_communities() {
+        let mut tagged = PathAttributes { communities: vec![NO_EXPORT], ..received() };
         assert_eq!(export(&tagged, from(Kind::Local), |e| e.external = true), None);
         assert!(export(&tagged, from(Kind::Local), |_| ()).is_some());
-        Arc::make_mut(&mut tagged.attributes).communities = vec![NO_ADVERTISE];
+        tagged.communities = vec![NO_ADVERTISE];
         assert_eq!(export(&tagged, from(Kind::Local), |_| ()), None);
     }
 
     #[test]
     fn without_an_address_of_the_family_we_cannot_be_the_next_hop() {
-        assert_eq!(export(&path(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
+        assert_eq!(export(&received(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
     }
 
     #[test]
     fn configured_communities_are_added_once() {
-        let mut tagged = path();
-        Arc::make_mut(&mut tagged.attributes).communities = vec![Community(1)];
+        let tagged = PathAttributes { communities: vec![Community(1)], ..received() };
         let told = export(&tagged, from(Kind::Local), |e| e.communities = &[1, 2]).unwrap();
         assert_eq!(told.communities, [Community(1), Community(2)]);
+    }
+
+    /// A policy that makes these changes to everything.
+    fn setting(set: Set) -> Policy {
+        Policy { rules: vec![Rule { set, action: Some(Action::Accept), ..Rule::default() }] }
+    }
+
+    #[test]
+    fn policy_has_the_last_word_but_for_local_pref_towards_external_peers() {
+        let set = Set { local_pref: Some(300), med: Some(9), prepend: 2, ..Set::default() };
+        let told = export_by(&setting(set.clone()), &received(), from(Kind::External), |e| e.external = true);
+        let told = told.unwrap();
+        assert_eq!(told.as_path, AsPath::sequence([64512; 3]));
+        assert_eq!((told.local_pref, told.med), (None, Some(9)), "a MED that is ours by policy");
+        let told = export_by(&setting(set), &received(), from(Kind::External), |_| ()).unwrap();
+        assert_eq!((told.local_pref, told.med, told.as_path.hops()), (Some(300), Some(9), 0));
+        assert_eq!(export_by(&Policy::default(), &received(), from(Kind::Local), |_| ()), None);
+    }
+
+    #[test]
+    fn no_export_set_by_policy_is_told_and_does_not_keep_the_path_here() {
+        let add_communities = [AnyCommunity::Plain(NO_EXPORT)].into();
+        let policy = setting(Set { add_communities, ..Set::default() });
+        let told = export_by(&policy, &received(), from(Kind::Local), |e| e.external = true).unwrap();
+        assert_eq!(told.communities, [NO_EXPORT]);
+    }
+
+    #[test]
+    fn the_next_hop_as_configured() {
+        let told = |kind, external, rule| {
+            let configure = |e: &mut Export<'_>| {
+                (e.external, e.next_hop) = (external, rule);
+                e.peer_address = "203.0.113.1".parse().unwrap();
+            };
+            export(&received(), from(kind), configure).unwrap().next_hop.to_string()
+        };
+        let given = NextHopRule::Address("192.168.1.100".parse().unwrap());
+        let other_family = NextHopRule::Address("fd00::1".parse().unwrap());
+        for (kind, external, rule, expected) in [
+            (Kind::Internal, true, NextHopRule::Standard, "192.168.1.11"),
+            (Kind::Internal, true, NextHopRule::Unchanged, "192.168.1.12"),
+            (Kind::Local, true, NextHopRule::Unchanged, "192.168.1.11"),
+            (Kind::External, false, NextHopRule::Own, "192.168.1.11"),
+            (Kind::External, false, given, "192.168.1.100"),
+            (Kind::Local, true, given, "192.168.1.100"),
+            (Kind::External, false, other_family, "192.168.1.12"),
+        ] {
+            assert_eq!(told(kind, external, rule), expected, "{kind:?} {external} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn peers_are_alike_when_nothing_tells_them_apart() {
+        static ANY: Policy = Policy { rules: vec![] };
+        let underlay = Underlay::new(["192.168.1.0/24", "10.0.0.0/8"].map(|prefix| UnderlayRoute {
+            prefix: prefix.parse().unwrap(),
+            via: None,
+            interface: Some(2),
+            metric: 0,
+        }));
+        let one = Export {
+            peer_address: "192.168.1.1".parse().unwrap(),
+            external: true,
+            client: false,
+            local_asn: 64512,
+            peer_asn: 65000,
+            cluster_id: Ipv4Addr::new(192, 168, 1, 11),
+            own_next_hop: [None, None],
+            next_hop: NextHopRule::Standard,
+            as_path: AsPathRules::default(),
+            communities: &[],
+            policy: &ANY,
+            underlay: &underlay,
+        };
+        let at = |address: &str| Export { peer_address: address.parse().unwrap(), ..one };
+        assert!(one.is_like(&at("192.168.1.2")), "both can reach the same third parties");
+        assert!(!one.is_like(&at("10.0.0.1")));
+        let internal = |address| Export { external: false, ..at(address) };
+        assert!(internal("192.168.1.1").is_like(&internal("10.0.0.1")), "where it is does not matter");
+        assert!(!one.is_like(&Export { communities: &[1], ..one }));
+        assert!(!one.is_like(&Export { client: true, ..one }));
+        assert!(one.is_like(&Export { peer_asn: 65001, ..one }));
+        let overriding = |peer_asn| {
+            let as_path = AsPathRules { override_peer: true, ..AsPathRules::default() };
+            Export { peer_asn, as_path, ..one }
+        };
+        assert!(!overriding(65000).is_like(&overriding(65001)), "each has its own AS replaced");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Interner;
 use super::as_path_rules::AsPathRules;
 use super::path::{Path, Rejection, Source};
-use super::policy::{Policy, insert};
+use super::policy::{Changes, Policy, insert};
 use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
 use crate::bgp::PathAttributes;
 use crate::prefix::Prefix;
@@ -39,44 +39,58 @@ pub struct Import<'a> {
     pub policy: &'a Policy,
 }
 
-impl Import<'_> {
-    /// The path that a peer's announcement of `prefix` makes.
-    pub fn path(
-        &self,
-        source: Source,
+/// An announcement on its way in. What concerns its attributes alone is looked at once; and since its
+/// prefixes mostly undergo the same changes, so is what becomes of them.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    import: Import<'a>,
+    source: Source,
+    received: Arc<PathAttributes>,
+    refused: Option<Rejection>,
+    last: Option<(Changes<'a>, Option<Arc<PathAttributes>>)>,
+}
+
+impl Arrival<'_> {
+    /// The path that the announcement makes for `prefix`.
+    pub fn path(&mut self, prefix: Prefix, interner: &mut Interner) -> Path {
+        let (attributes, received, rejected) = match self.judge(prefix, interner) {
+            Err(rejection) => (self.received.clone(), None, Some(rejection)),
+            Ok(None) => (self.received.clone(), None, None),
+            Ok(Some(changed)) => (changed, Some(self.received.clone()), None),
+        };
+        Path { source: self.source, attributes, received, rejected }
+    }
+
+    /// What becomes of the attributes, where they are not to stay as received; or why the path must
+    /// not be used. Loops come before policy: they are never a matter of taste.
+    fn judge(
+        &mut self,
         prefix: Prefix,
-        received: &Arc<PathAttributes>,
         interner: &mut Interner,
-    ) -> Path {
-        let as_received = |rejected| Path { source, attributes: received.clone(), received: None, rejected };
-        match self.judge(prefix, received) {
-            Err(rejection) => as_received(Some(rejection)),
-            Ok(None) => as_received(None),
-            Ok(Some(changed)) => {
-                let attributes = interner.intern(changed);
-                Path { source, attributes, received: Some(received.clone()), rejected: None }
-            }
+    ) -> Result<Option<Arc<PathAttributes>>, Rejection> {
+        self.refused.map_or(Ok(()), Err)?;
+        if self.import.is_protected(prefix) {
+            return Err(Rejection::Protected);
         }
+        let changes = self.import.policy.judge(prefix, &self.received).ok_or(Rejection::ImportPolicy)?;
+        let known = self.last.take().filter(|(last, _)| *last == changes);
+        let known = known.unwrap_or_else(|| {
+            let changed = self.import.changed(&self.received, &changes);
+            (changes, changed.map(|changed| interner.intern(changed)))
+        });
+        Ok(self.last.insert(known).1.clone())
+    }
+}
+
+impl<'a> Import<'a> {
+    /// Takes an announcement in.
+    pub fn arrival(self, source: Source, received: Arc<PathAttributes>) -> Arrival<'a> {
+        let refused = self.refuse(&received);
+        Arrival { import: self, source, received, refused, last: None }
     }
 
-    /// What becomes of the attributes, where they are not to stay as received.
-    ///
-    /// # Errors
-    /// Why the path must not be used. Loops come before policy: they are never a matter of taste.
-    pub fn judge(
-        &self,
-        prefix: Prefix,
-        received: &PathAttributes,
-    ) -> Result<Option<PathAttributes>, Rejection> {
-        self.refuse(prefix, received).map_or(Ok(()), Err)?;
-        let changes = self.policy.judge(prefix, received).ok_or(Rejection::ImportPolicy)?;
-        let mut attributes = received.clone();
-        changes.apply(&mut attributes, received.as_path.neighbor());
-        self.obey_well_known(received, &mut attributes);
-        Ok((attributes != *received).then_some(attributes))
-    }
-
-    fn refuse(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<Rejection> {
+    /// Why no path with these attributes must be used, if so.
+    fn refuse(&self, attributes: &PathAttributes) -> Option<Rejection> {
         if let Some(rejection) = self.as_path.judge(&attributes.as_path, self.local_asn) {
             return Some(rejection);
         }
@@ -89,10 +103,18 @@ impl Import<'_> {
         if self.addresses.contains(&attributes.next_hop) {
             return Some(Rejection::OwnNextHop);
         }
-        if self.is_protected(prefix) {
-            return Some(Rejection::Protected);
-        }
         (bears(attributes, BLACKHOLE) && !self.accept_blackhole).then_some(Rejection::Blackhole)
+    }
+
+    /// The attributes after policy's changes and what well-known communities ask, if that differs.
+    fn changed(&self, received: &PathAttributes, changes: &Changes<'_>) -> Option<PathAttributes> {
+        if changes.is_empty() && received.communities.is_empty() {
+            return None;
+        }
+        let mut attributes = received.clone();
+        changes.apply(&mut attributes, received.as_path.neighbor());
+        self.obey_well_known(received, &mut attributes);
+        (attributes != *received).then_some(attributes)
     }
 
     /// What the communities of a received path ask of whoever receives it, whatever policy has made
@@ -156,7 +178,12 @@ mod tests {
             policy,
         };
         configure(&mut import);
-        import.judge(prefix.parse().unwrap(), &attributes)
+        let mut interner = Interner::default();
+        let mut arrival = import.arrival(Source::Local, Arc::new(attributes));
+        let path = arrival.path(prefix.parse().unwrap(), &mut interner);
+        assert_eq!(arrival.path(prefix.parse().unwrap(), &mut interner), path, "remembered or not");
+        let changed = path.received.is_some().then(|| (*path.attributes).clone());
+        path.rejected.map_or(Ok(changed), Err)
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use super::hash::BuildFolded;
 use crate::bgp::PathAttributes;
 
 /// Keeps one copy of each attribute set in use.
 #[derive(Debug, Default)]
 pub struct Interner {
     #[allow(clippy::disallowed_types, reason = "looked up and swept, never iterated for its order")]
-    sets: std::collections::HashSet<Arc<PathAttributes>>,
+    sets: std::collections::HashSet<Arc<PathAttributes>, BuildFolded>,
     sweep_at: usize,
 }
 

@@ -4,34 +4,48 @@
 //! set of paths with that source, held once beside the rivals it is compared with. That costs a walk
 //! when a peer leaves and saves a second copy of every prefix while it stays.
 //!
-//! Whatever changes marks its prefix dirty; the owner settles dirty prefixes in batches, so that a
-//! burst of changes to one prefix is decided once.
+//! Whatever changes marks its destination dirty; the owner settles dirty destinations in batches, so
+//! that a burst of changes to one prefix is decided once. They are settled in the order in which they
+//! became dirty: prefixes that arrived together, with one set of attributes, leave together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::path::{Path, Source};
+use super::paths::Paths;
+use super::table::Table;
 use super::{Decision, Rule};
-use crate::prefix::{Address, Family, Net, Prefix};
+use crate::prefix::{Family, Prefix};
 
 /// Runs a closure over one family's destinations; a macro, so that other fields of the table may be
 /// borrowed meanwhile.
 macro_rules! for_each_mut {
-    ($rib:expr, $family:expr, $f:expr) => {
+    ($rib:expr, $family:expr, $f:expr) => {{
+        let mut f = $f;
         match $family {
-            Family::Ipv4Unicast => $rib.v4.for_each_mut($f),
-            Family::Ipv6Unicast => $rib.v6.for_each_mut($f),
+            Family::Ipv4Unicast => $rib.v4.for_each_mut(|place, net, destination| {
+                f(Place(Family::Ipv4Unicast, place), Prefix::from(net), destination)
+            }),
+            Family::Ipv6Unicast => $rib.v6.for_each_mut(|place, net, destination| {
+                f(Place(Family::Ipv6Unicast, place), Prefix::from(net), destination)
+            }),
         }
-    };
+    }};
 }
+
 /// All paths of both families.
 #[derive(Debug, Default)]
 pub struct LocRib {
     v4: Table<Ipv4Addr>,
     v6: Table<Ipv6Addr>,
-    dirty: BTreeSet<Prefix>,
+    /// Each place once: its destination is marked, and stays until it has been settled.
+    dirty: VecDeque<Place>,
     counts: BTreeMap<(Source, Family), Count>,
 }
+
+/// Where a destination lies in the table, for as long as it has a path or is dirty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(Family, u32);
 
 /// How many paths a source has in one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,59 +59,50 @@ pub struct Count {
 /// One prefix's paths and the standing decision.
 #[derive(Debug, Default)]
 pub struct Destination {
-    paths: Vec<Path>,
-    best: Option<(Source, Rule)>,
+    paths: Paths,
+    /// What chose the first of `paths`; `None` when none is chosen.
+    decided_by: Option<Rule>,
+    dirty: bool,
 }
 
 impl Destination {
-    /// Every path, in no meaningful order.
+    /// Every path. The best stands first; the order of the others has no meaning.
     pub fn paths(&self) -> &[Path] {
-        &self.paths
+        self.paths.as_slice()
     }
 
     /// The best path as of the last decision.
     pub fn best(&self) -> Option<&Path> {
-        let (source, _) = self.best?;
-        self.paths.iter().find(|p| p.source == source)
+        self.decided_by?;
+        self.paths().first()
     }
 
     /// The rule that chose the best path.
     pub fn decided_by(&self) -> Option<Rule> {
-        self.best.map(|(_, rule)| rule)
+        self.decided_by
     }
 
-    /// Records a decision over `paths()`, by index.
+    /// Records a decision over `paths()`, by index, and puts the best path first.
     pub fn set_best(&mut self, decision: Option<&Decision>) {
-        self.best = decision.map(|d| (self.paths[d.best].source, d.rule));
-    }
-}
-
-/// One family's destinations, keyed as compactly as the family allows. Ordered, so that a walk can
-/// be interrupted and taken up again, and so that no hash decides the order of messages.
-#[derive(Debug)]
-struct Table<A: Address> {
-    destinations: BTreeMap<Net<A>, Destination>,
-}
-
-impl<A: Address> Default for Table<A> {
-    fn default() -> Self {
-        Table { destinations: BTreeMap::new() }
-    }
-}
-
-impl<A: Address> Table<A>
-where
-    Prefix: From<Net<A>>,
-{
-    fn after(&self, prefix: Option<Net<A>>) -> impl Iterator<Item = (Prefix, &Destination)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = prefix.map_or(Unbounded, Excluded);
-        self.destinations.range((from, Unbounded)).map(|(net, d)| (Prefix::from(*net), d))
+        self.decided_by = decision.map(|d| d.rule);
+        if let Some(decision) = decision {
+            self.paths.as_mut_slice().swap(0, decision.best);
+        }
     }
 
-    fn for_each_mut(&mut self, mut f: impl FnMut(Prefix, &mut Destination)) {
-        for (net, destination) in &mut self.destinations {
-            f(Prefix::from(*net), destination);
+    /// Removes the path of a source.
+    fn remove(&mut self, source: Source) -> Option<Path> {
+        let at = self.paths().iter().position(|p| p.source == source)?;
+        if at == 0 {
+            self.decided_by = None;
+        }
+        Some(self.paths.remove(at))
+    }
+
+    /// Queues this destination to be settled, if it is not queued already.
+    fn mark(&mut self, place: Place, dirty: &mut VecDeque<Place>) {
+        if !std::mem::replace(&mut self.dirty, true) {
+            dirty.push_back(place);
         }
     }
 }
@@ -105,30 +110,42 @@ where
 impl LocRib {
     /// Adds a path, in place of any other from the same source.
     pub fn insert(&mut self, prefix: Prefix, path: Path) {
-        let paths = &mut self.entry(prefix).paths;
+        let (place, destination) = match prefix {
+            Prefix::V4(net) => {
+                let place = self.v4.find_or_insert(net);
+                (Place(Family::Ipv4Unicast, place), self.v4.at_mut(place).1)
+            }
+            Prefix::V6(net) => {
+                let place = self.v6.find_or_insert(net);
+                (Place(Family::Ipv6Unicast, place), self.v6.at_mut(place).1)
+            }
+        };
         let (source, accepted) = (path.source, path.rejected.is_none());
-        let replaced = match paths.iter_mut().find(|p| p.source == source) {
+        let replaced = match destination.paths.as_mut_slice().iter_mut().find(|p| p.source == source) {
             Some(slot) if *slot == path => return,
             Some(slot) => Some(std::mem::replace(slot, path)),
             None => {
-                paths.push(path);
+                destination.paths.push(path);
                 None
             }
         };
+        destination.mark(place, &mut self.dirty);
         let count = self.counts.entry((source, prefix.family())).or_default();
         count.remove(replaced.as_ref());
         count.received += 1;
         count.accepted += u64::from(accepted);
-        self.dirty.insert(prefix);
     }
 
     /// Removes the path of a source, if it has one.
     pub fn withdraw(&mut self, prefix: Prefix, source: Source) {
-        let Some(destination) = self.destination_mut(prefix) else { return };
-        let Some(at) = destination.paths.iter().position(|p| p.source == source) else { return };
-        let removed = destination.paths.swap_remove(at);
+        let Some(place) = self.find(prefix) else { return };
+        let destination = match place {
+            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
+            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
+        };
+        let Some(removed) = destination.remove(source) else { return };
+        destination.mark(place, &mut self.dirty);
         self.counts.entry((source, prefix.family())).or_default().remove(Some(&removed));
-        self.dirty.insert(prefix);
     }
 
     /// Removes every path of a source.
@@ -138,11 +155,9 @@ impl LocRib {
                 continue;
             }
             let dirty = &mut self.dirty;
-            for_each_mut!(self, family, |prefix, destination: &mut Destination| {
-                let before = destination.paths.len();
-                destination.paths.retain(|p| p.source != source);
-                if destination.paths.len() < before {
-                    dirty.insert(prefix);
+            for_each_mut!(self, family, |place, _, destination: &mut Destination| {
+                if destination.remove(source).is_some() {
+                    destination.mark(place, dirty);
                 }
             });
         }
@@ -153,84 +168,108 @@ impl LocRib {
     pub fn reconsider(&mut self, source: Source, mut judge: impl FnMut(Prefix, &Path) -> Path) {
         for family in Family::ALL {
             let (dirty, counts) = (&mut self.dirty, &mut self.counts);
-            for_each_mut!(self, family, |prefix, destination: &mut Destination| {
-                for path in destination.paths.iter_mut().filter(|p| p.source == source) {
-                    let judged = judge(prefix, path);
-                    if judged != *path {
-                        let count = counts.entry((source, family)).or_default();
-                        count.accepted -= u64::from(path.rejected.is_none());
-                        count.accepted += u64::from(judged.rejected.is_none());
-                        *path = judged;
-                        dirty.insert(prefix);
-                    }
+            for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
+                let mut paths = destination.paths.as_mut_slice().iter_mut();
+                let Some(path) = paths.find(|p| p.source == source) else { return };
+                let judged = judge(prefix, path);
+                if judged != *path {
+                    let count = counts.entry((source, family)).or_default();
+                    count.accepted -= u64::from(path.rejected.is_none());
+                    count.accepted += u64::from(judged.rejected.is_none());
+                    *path = judged;
+                    destination.mark(place, dirty);
                 }
             });
         }
     }
 
-    /// Marks every prefix dirty that has a path for which `concerned` holds.
+    /// Marks every destination dirty that has a path for which `concerned` holds.
     pub fn mark_dirty(&mut self, concerned: impl Fn(&Path) -> bool) {
         for family in Family::ALL {
             let dirty = &mut self.dirty;
-            for_each_mut!(self, family, |prefix, destination: &mut Destination| {
-                if destination.paths.iter().any(&concerned) {
-                    dirty.insert(prefix);
+            for_each_mut!(self, family, |place, _, destination: &mut Destination| {
+                if destination.paths().iter().any(&concerned) {
+                    destination.mark(place, dirty);
                 }
             });
         }
     }
 
-    /// Takes a dirty prefix to be settled.
-    pub fn pop_dirty(&mut self) -> Option<Prefix> {
-        self.dirty.pop_first()
+    /// Takes a dirty destination to be settled. Whoever takes it must end with
+    /// [`LocRib::drop_if_empty`].
+    pub fn pop_dirty(&mut self) -> Option<Place> {
+        let place = self.dirty.pop_front()?;
+        self.at_mut(place).1.dirty = false;
+        if self.dirty.is_empty() {
+            self.dirty = VecDeque::new();
+        }
+        Some(place)
     }
 
     /// The destination of that prefix.
     pub fn destination(&self, prefix: Prefix) -> Option<&Destination> {
-        match prefix {
-            Prefix::V4(net) => self.v4.destinations.get(&net),
-            Prefix::V6(net) => self.v6.destinations.get(&net),
+        self.find(prefix).map(|place| self.at(place).1)
+    }
+
+    /// The destination at a place.
+    pub fn at(&self, place: Place) -> (Prefix, &Destination) {
+        match place {
+            Place(Family::Ipv4Unicast, at) => prefixed(self.v4.at(at)),
+            Place(Family::Ipv6Unicast, at) => prefixed(self.v6.at(at)),
         }
     }
 
-    /// The destination of that prefix, to record a decision in.
-    pub fn destination_mut(&mut self, prefix: Prefix) -> Option<&mut Destination> {
-        match prefix {
-            Prefix::V4(net) => self.v4.destinations.get_mut(&net),
-            Prefix::V6(net) => self.v6.destinations.get_mut(&net),
+    /// The destination at a place, to record a decision in.
+    pub fn at_mut(&mut self, place: Place) -> (Prefix, &mut Destination) {
+        match place {
+            Place(Family::Ipv4Unicast, at) => prefixed(self.v4.at_mut(at)),
+            Place(Family::Ipv6Unicast, at) => prefixed(self.v6.at_mut(at)),
         }
     }
 
     /// Forgets a destination that has no path left.
-    pub fn drop_if_empty(&mut self, prefix: Prefix) {
-        if self.destination(prefix).is_some_and(|d| d.paths.is_empty()) {
-            match prefix {
-                Prefix::V4(net) => drop(self.v4.destinations.remove(&net)),
-                Prefix::V6(net) => drop(self.v6.destinations.remove(&net)),
+    pub fn drop_if_empty(&mut self, place: Place) {
+        let (_, destination) = self.at(place);
+        if !destination.paths().is_empty() || destination.dirty {
+            return;
+        }
+        match place {
+            Place(Family::Ipv4Unicast, at) => self.v4.remove(at),
+            Place(Family::Ipv6Unicast, at) => self.v6.remove(at),
+        }
+    }
+
+    /// Up to `most` destinations of one family that lie behind `after`, and where the last of them
+    /// lies: a walk that can be taken up again where it was left. A destination that comes or goes
+    /// meanwhile is dirty, so that a walk need not see it.
+    pub fn walk(&self, family: Family, after: Option<Place>, most: usize) -> Vec<Place> {
+        let from = after.map_or(0, |Place(_, at)| at + 1);
+        match family {
+            Family::Ipv4Unicast => {
+                self.v4.from(from).take(most).map(|(place, ..)| Place(family, place)).collect()
+            }
+            Family::Ipv6Unicast => {
+                self.v6.from(from).take(most).map(|(place, ..)| Place(family, place)).collect()
             }
         }
     }
 
-    /// Destinations of one family in order, beginning after `after`: a walk that can be taken up
-    /// again where it was left.
-    pub fn walk(
-        &self,
-        family: Family,
-        after: Option<Prefix>,
-    ) -> Box<dyn Iterator<Item = (Prefix, &Destination)> + '_> {
-        match (family, after) {
-            (Family::Ipv4Unicast, Some(Prefix::V4(net))) => Box::new(self.v4.after(Some(net))),
-            (Family::Ipv4Unicast, _) => Box::new(self.v4.after(None)),
-            (Family::Ipv6Unicast, Some(Prefix::V6(net))) => Box::new(self.v6.after(Some(net))),
-            (Family::Ipv6Unicast, _) => Box::new(self.v6.after(None)),
-        }
+    /// Destinations of one family that `wanted` picks, ordered by prefix.
+    pub fn ordered(&self, family: Family, wanted: impl Fn(Prefix) -> bool) -> Vec<(Prefix, &Destination)> {
+        let mut found: Vec<(Prefix, &Destination)> = match family {
+            Family::Ipv4Unicast => self.v4.from(0).map(|(_, net, d)| (Prefix::from(net), d)).collect(),
+            Family::Ipv6Unicast => self.v6.from(0).map(|(_, net, d)| (Prefix::from(net), d)).collect(),
+        };
+        found.retain(|(prefix, _)| wanted(*prefix));
+        found.sort_unstable_by_key(|(prefix, _)| *prefix);
+        found
     }
 
     /// How many destinations a family has.
     pub fn len(&self, family: Family) -> u64 {
         match family {
-            Family::Ipv4Unicast => self.v4.destinations.len() as u64,
-            Family::Ipv6Unicast => self.v6.destinations.len() as u64,
+            Family::Ipv4Unicast => self.v4.len() as u64,
+            Family::Ipv6Unicast => self.v6.len() as u64,
         }
     }
 
@@ -239,12 +278,16 @@ impl LocRib {
         self.counts.get(&(source, family)).copied().unwrap_or_default()
     }
 
-    fn entry(&mut self, prefix: Prefix) -> &mut Destination {
+    fn find(&self, prefix: Prefix) -> Option<Place> {
         match prefix {
-            Prefix::V4(net) => self.v4.destinations.entry(net).or_default(),
-            Prefix::V6(net) => self.v6.destinations.entry(net).or_default(),
+            Prefix::V4(net) => self.v4.find(net).map(|place| Place(Family::Ipv4Unicast, place)),
+            Prefix::V6(net) => self.v6.find(net).map(|place| Place(Family::Ipv6Unicast, place)),
         }
     }
+}
+
+fn prefixed<N: Into<Prefix>, D>((net, destination): (N, D)) -> (Prefix, D) {
+    (net.into(), destination)
 }
 
 impl Count {
@@ -278,7 +321,13 @@ mod tests {
     }
 
     fn drain(rib: &mut LocRib) -> Vec<String> {
-        std::iter::from_fn(|| rib.pop_dirty()).map(|p| p.to_string()).collect()
+        std::iter::from_fn(|| {
+            let place = rib.pop_dirty()?;
+            let prefix = rib.at(place).0.to_string();
+            rib.drop_if_empty(place);
+            Some(prefix)
+        })
+        .collect()
     }
 
     #[test]
@@ -321,16 +370,51 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_ordered_and_resumes_after_any_prefix() {
+    fn a_walk_resumes_where_it_was_left_and_passes_over_what_is_gone() {
         let mut rib = LocRib::default();
-        for text in ["10.0.0.0/8", "10.0.0.0/16", "9.0.0.0/8", "fd00::/64"] {
+        for text in ["10.0.0.0/8", "10.0.0.0/16", "9.0.0.0/8", "fd00::/64", "11.0.0.0/8"] {
             rib.insert(text.parse().unwrap(), path(A, 1));
         }
-        let walk = |after: Option<Prefix>| {
-            rib.walk(Family::Ipv4Unicast, after).map(|(p, _)| p.to_string()).collect::<Vec<_>>()
+        drain(&mut rib);
+        let walk = |rib: &LocRib, after, most| {
+            let places = rib.walk(Family::Ipv4Unicast, after, most);
+            (places.iter().map(|p| rib.at(*p).0.to_string()).collect::<Vec<_>>(), places.last().copied())
         };
-        assert_eq!(walk(None), ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16"]);
-        assert_eq!(walk(Some("10.0.0.0/8".parse().unwrap())), ["10.0.0.0/16"]);
-        assert_eq!(walk(Some("9.1.0.0/16".parse().unwrap())), ["10.0.0.0/8", "10.0.0.0/16"]);
+        let (first, last) = walk(&rib, None, 2);
+        assert_eq!(first, ["10.0.0.0/8", "10.0.0.0/16"]);
+        rib.withdraw("9.0.0.0/8".parse().unwrap(), A);
+        drain(&mut rib);
+        assert_eq!(walk(&rib, last, 10).0, ["11.0.0.0/8"]);
+        assert_eq!(rib.len(Family::Ipv4Unicast), 3);
+        rib.insert("12.0.0.0/8".parse().unwrap(), path(A, 1));
+        assert_eq!(walk(&rib, last, 10).0, ["12.0.0.0/8", "11.0.0.0/8"], "a place is used again");
+    }
+
+    #[test]
+    fn people_see_prefixes_in_order() {
+        let mut rib = LocRib::default();
+        for text in ["10.0.0.0/8", "10.0.0.0/16", "9.0.0.0/8"] {
+            rib.insert(text.parse().unwrap(), path(A, 1));
+        }
+        let all = rib.ordered(Family::Ipv4Unicast, |p| p.length() == 8);
+        assert_eq!(all.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), ["9.0.0.0/8", "10.0.0.0/8"]);
+    }
+
+    #[test]
+    fn the_best_path_stays_best_until_it_goes() {
+        let mut rib = LocRib::default();
+        let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
+        rib.insert(prefix, path(A, 1));
+        rib.insert(prefix, path(B, 1));
+        let place = rib.pop_dirty().unwrap();
+        let decision = Decision { best: 1, rule: Rule::Med, equal: vec![1] };
+        rib.at_mut(place).1.set_best(Some(&decision));
+        let best = |rib: &LocRib| rib.destination(prefix).and_then(Destination::best).map(|p| p.source);
+        assert_eq!(best(&rib), Some(B));
+        rib.withdraw(prefix, A);
+        assert_eq!(best(&rib), Some(B));
+        rib.insert(prefix, path(A, 2));
+        rib.withdraw(prefix, B);
+        assert_eq!(best(&rib), None, "nobody has decided for the other one yet");
     }
 }

@@ -14,12 +14,16 @@ pub mod adj_rib_out;
 pub mod as_path_rules;
 pub mod decision;
 pub mod export;
+mod hash;
 pub mod import;
 pub mod intern;
 pub mod loc_rib;
 pub mod next_hop;
 pub mod path;
+mod paths;
+mod pending;
 pub mod policy;
+mod table;
 pub mod well_known;
 
 pub use adj_rib_out::AdjRibOut;

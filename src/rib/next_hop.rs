@@ -71,6 +71,12 @@ impl Underlay {
         }
     }
 
+    /// Whether both addresses are reached by one route, so that [`Underlay::shared_subnet`] says the
+    /// same of both.
+    pub fn reached_alike(&self, a: IpAddr, b: IpAddr) -> bool {
+        a == b || self.longest_match(a) == self.longest_match(b)
+    }
+
     fn longest_match(&self, address: IpAddr) -> Option<&UnderlayRoute> {
         let host = Prefix::host(address);
         (0..=host.length())

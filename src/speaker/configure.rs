@@ -75,7 +75,9 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
-        self.peers.remove(&id);
+        if let Some(peer) = self.peers.remove(&id) {
+            self.forget_wake(id, peer.wake);
+        }
         self.busy.remove(&id);
         self.sweep_when_all_told();
     }
@@ -102,7 +104,7 @@ impl Speaker {
         if import_differs(old, new) {
             let (import, interner) = (import(new.0, new.1), &mut self.interner);
             self.rib.reconsider(Source::Peer(id), |prefix, path| {
-                import.path(path.source, prefix, path.received(), interner)
+                import.arrival(path.source, path.received().clone()).path(prefix, interner)
             });
         }
         if old.1.max_prefixes != new.1.max_prefixes {

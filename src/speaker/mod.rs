@@ -13,10 +13,12 @@
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session outputs |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
+//! | `audience` | peers that are told the same |
 //! | `local` | the node's own prefixes: first deliverable, then announced |
 //! | [`view`], `show` | what a person or a metric sees |
 
 mod action;
+mod audience;
 mod configure;
 pub mod intent;
 mod local;
@@ -62,6 +64,8 @@ pub struct Speaker {
     originated: BTreeSet<Prefix>,
     /// When routes found at start are let go; `None` once they are.
     sweep_at: Option<Instant>,
+    /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
+    wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// Peers that may have something to be sent.
     busy: BTreeSet<PeerId>,
     actions: VecDeque<Action>,
@@ -97,6 +101,7 @@ impl Speaker {
             bridge_ready: false,
             originated: BTreeSet::new(),
             sweep_at: None,
+            wakes: BTreeSet::new(),
             busy: BTreeSet::new(),
             actions: VecDeque::new(),
             now: Instant::ORIGIN,
@@ -166,12 +171,8 @@ impl Speaker {
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.sweep();
         }
-        let due: Vec<PeerId> = self
-            .peers
-            .values()
-            .filter(|p| session_timeouts(p).any(|(at, _)| at <= now))
-            .map(|p| p.id)
-            .collect();
+        let due: Vec<PeerId> =
+            self.wakes.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, _)| *id).collect();
         for id in due {
             self.handle_session_timeouts(id);
         }
@@ -192,13 +193,10 @@ impl Speaker {
 
     /// When [`Speaker::handle_timeout`] is next due, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
-        let sessions = self
-            .peers
-            .values()
-            .flat_map(|p| session_timeouts(p).map(|(at, timer)| (at, Wake::Session(p.id, timer))));
+        let session = self.wakes.first().map(|(at, id, timer)| (*at, Wake::Session(*id, *timer)));
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
         let sweep = self.sweep_at.map(|at| (at, Wake::Sweep));
-        sessions.chain(retry).chain(sweep).min()
+        session.into_iter().chain(retry).chain(sweep).min()
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -209,10 +207,4 @@ impl Speaker {
     fn established_peers(&self) -> impl Iterator<Item = (PeerId, bool)> {
         self.peers.values().filter_map(|p| Some((p.id, p.established()?.negotiated()?.external())))
     }
-}
-
-fn session_timeouts(peer: &Peer) -> impl Iterator<Item = (Instant, Timer)> {
-    let first = peer.first.session.poll_timeout();
-    let second = peer.second.as_ref().and_then(|s| s.session.poll_timeout());
-    first.into_iter().chain(second)
 }

@@ -16,10 +16,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::action::{ConnectionId, Transport};
 use super::intent::{Distance, Intent, PeerIntent};
-use crate::bgp::session::{Config, Counters, State};
+use crate::bgp::session::{Config, Counters, State, Timer};
 use crate::bgp::{Open, Session};
-use crate::prefix::{Family, Prefix};
+use crate::prefix::Family;
+use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
+use crate::time::Instant;
 
 /// A peer and everything that belongs to it alone.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(super) struct Peer {
     pub(super) second: Option<Slot>,
     pub(super) out: AdjRibOut,
     /// Families whose table is still to be walked for this peer, and how far the walk has come.
-    pub(super) walks: BTreeMap<Family, Option<Prefix>>,
+    pub(super) walks: BTreeMap<Family, Option<Place>>,
     /// Families whose End-of-RIB is still to be sent.
     pub(super) end_of_rib_due: BTreeSet<Family>,
     /// Families whose End-of-RIB has arrived.
@@ -42,6 +44,8 @@ pub(super) struct Peer {
     pub(super) faults_reported: BTreeSet<u8>,
     pub(super) flaps: u64,
     pub(super) last_error: Option<String>,
+    /// When its sessions are next due, as the speaker has noted it.
+    pub(super) wake: Option<(Instant, Timer)>,
     /// How many sessions this peer has had: makes each one's jitter its own.
     sessions: u64,
 }
@@ -100,6 +104,7 @@ impl Peer {
             faults_reported: BTreeSet::new(),
             flaps: 0,
             last_error: None,
+            wake: None,
             sessions: 0,
         }
     }
@@ -126,6 +131,12 @@ impl Peer {
         } else {
             self.second.as_ref().filter(|s| holds(s)).map(|_| Which::Second)
         }
+    }
+
+    /// When one of its sessions is next due, and for which timer.
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let second = self.second.as_ref().and_then(|s| s.session.poll_timeout());
+        self.first.session.poll_timeout().into_iter().chain(second).min()
     }
 
     /// Whether this peer means the given end points.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Notice, Speaker, Transport};
-use crate::bgp::session::{Negotiated, Output, State};
+use crate::bgp::session::{Negotiated, Output, State, Timer};
 use crate::bgp::update::Announcement;
 use crate::bgp::{Message, MessageError, Reason, Session, Update};
 use crate::rib::import::Import;
@@ -190,6 +190,24 @@ impl Speaker {
             self.carry_out(id, which, output);
         }
         self.promote_or_drop_second(id);
+        self.note_wake(id);
+    }
+
+    /// Notes when a peer's sessions are next due. Only what ends in [`Speaker::drain`] moves a timer.
+    fn note_wake(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let wake = peer.poll_timeout();
+        let noted = std::mem::replace(&mut peer.wake, wake);
+        if noted != wake {
+            self.forget_wake(id, noted);
+            self.wakes.extend(wake.map(|(at, timer)| (at, id, timer)));
+        }
+    }
+
+    pub(super) fn forget_wake(&mut self, id: PeerId, noted: Option<(Instant, Timer)>) {
+        if let Some((at, timer)) = noted {
+            self.wakes.remove(&(at, id, timer));
+        }
     }
 
     fn next_output(&mut self, id: PeerId) -> Option<(Which, Output)> {
@@ -330,10 +348,9 @@ impl Speaker {
         if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
             let import = import(intent, &peer.intent);
             for Announcement { attributes, prefixes } in update.announced {
-                let attributes = self.interner.intern(attributes);
+                let mut arrival = import.arrival(source, self.interner.intern(attributes));
                 for prefix in prefixes {
-                    let path = import.path(source, prefix, &attributes, &mut self.interner);
-                    self.rib.insert(prefix, path);
+                    self.rib.insert(prefix, arrival.path(prefix, &mut self.interner));
                 }
             }
         }

@@ -4,17 +4,15 @@
 //! Nothing here depends on what changed: for a dirty prefix the wanted state is computed afresh, and
 //! FIB and Adj-RIB-Out find out for themselves whether that is news.
 
+use super::audience::Audience;
 use super::intent::Intent;
 use super::peer::Peer;
 use super::{Action, Notice, Speaker};
-use crate::bgp::session::Negotiated;
 use crate::fib::{NextHop, Target};
-use crate::prefix::{Family, Prefix};
 use crate::rib::adj_rib_out::Batch;
-use crate::rib::decision::{Candidate, Decision, Kind, decide};
-use crate::rib::export::{Export, Provenance};
-use crate::rib::loc_rib::Destination;
-use crate::rib::next_hop::{NextHops, Resolution};
+use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use crate::rib::loc_rib::{Destination, Place};
+use crate::rib::next_hop::NextHops;
 use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
@@ -39,52 +37,50 @@ impl Speaker {
         decided || changed || told
     }
 
-    /// Decides one portion of the dirty prefixes; `false` if there was none.
+    /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
-        let mut any = false;
-        for _ in 0..PORTION {
-            let Some(prefix) = self.rib.pop_dirty() else { break };
-            self.settle(prefix);
-            any = true;
-        }
-        any
-    }
-
-    fn settle(&mut self, prefix: Prefix) {
-        let Some(intent) = &self.intent else { return };
-        let Some(destination) = self.rib.destination_mut(prefix) else { return };
-        for path in destination.paths() {
-            self.next_hops.resolve(path.attributes.next_hop);
+        let Some(intent) = &self.intent else { return false };
+        let places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
+        for place in &places {
+            for path in self.rib.at(*place).1.paths() {
+                self.next_hops.resolve(path.attributes.next_hop);
+            }
         }
         let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
-        let outcome = facts.decide(destination);
-        let target = outcome.as_ref().and_then(|o| o.target(intent));
-        destination.set_best(outcome.as_ref().map(|o| &o.decision));
-        if intent.fib.install {
-            self.fib.desire(prefix, intent.fib.metric, target);
+        for place in &places {
+            let (prefix, destination) = self.rib.at_mut(*place);
+            let decision = facts.decide(destination);
+            if intent.fib.install {
+                let target = decision.as_ref().and_then(|d| facts.target(destination, d));
+                self.fib.desire(prefix, intent.fib.metric, target);
+            }
+            destination.set_best(decision.as_ref());
         }
-        let told: Vec<PeerId> = self.established_peers().map(|(id, _)| id).collect();
-        for id in told {
-            self.export(id, prefix);
+        self.export(&places, |_| true);
+        for place in &places {
+            self.rib.drop_if_empty(*place);
         }
-        self.rib.drop_if_empty(prefix);
+        !places.is_empty()
     }
 
-    /// Puts what `id` should know of `prefix` into its Adj-RIB-Out.
-    fn export(&mut self, id: PeerId, prefix: Prefix) {
-        let (Some(intent), Some(peer)) = (&self.intent, self.peers.get(&id)) else { return };
-        let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { return };
-        if !negotiated.codec.families.contains(&prefix.family()) {
+    /// Puts what the peers that are `concerned` should know of these destinations into their
+    /// Adj-RIBs-Out.
+    fn export(&mut self, places: &[Place], concerned: impl Fn(PeerId) -> bool) {
+        let Some(intent) = &self.intent else { return };
+        if places.is_empty() {
             return;
         }
         let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
-        let attributes =
-            self.rib.destination(prefix).and_then(Destination::best).and_then(|best| {
-                facts.export(peer, negotiated).attributes(prefix, best, facts.provenance(best))
-            });
-        let attributes = attributes.map(|a| self.interner.intern(a));
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.out.set(prefix, attributes);
+        let audience = Audience::new(&facts, concerned);
+        let groups = audience.told(&facts, places.iter().map(|p| self.rib.at(*p)), &mut self.interner);
+        let groups_of_peers = audience.into_groups_of_peers();
+        for (id, group) in groups_of_peers {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            for told in &groups[group] {
+                // Nobody is told what it has said itself.
+                let attributes = told.attributes.clone().filter(|_| told.source != Some(Source::Peer(id)));
+                peer.out.set(told.prefix, attributes);
+            }
             self.busy.insert(id);
         }
     }
@@ -151,11 +147,8 @@ impl Speaker {
     fn walk(&mut self, id: PeerId) -> bool {
         let next = self.peers.get(&id).and_then(|p| p.walks.first_key_value());
         let Some((family, after)) = next.map(|(f, a)| (*f, *a)) else { return false };
-        let portion: Vec<Prefix> =
-            self.rib.walk(family, after).map(|(prefix, _)| prefix).take(PORTION).collect();
-        for prefix in &portion {
-            self.export(id, *prefix);
-        }
+        let portion = self.rib.walk(family, after, PORTION);
+        self.export(&portion, |peer| peer == id);
         if let Some(peer) = self.peers.get_mut(&id) {
             match portion.last() {
                 Some(last) if portion.len() == PORTION => peer.walks.insert(family, Some(*last)),
@@ -173,36 +166,45 @@ pub(super) struct Facts<'a> {
     pub(super) next_hops: &'a NextHops,
 }
 
-/// A decision over the eligible paths of one destination.
-pub(super) struct Outcome {
-    /// Indexes refer to the destination's paths.
-    pub(super) decision: Decision,
-    /// The next hops of all equal paths, the best path's first; empty for a local best path.
-    next_hops: Vec<Resolution>,
-    /// The best path asks for packets to be discarded (RFC 7999).
-    blackhole: bool,
-}
-
 impl Facts<'_> {
-    /// Decides among the eligible paths of a destination, whose next hops have been resolved.
-    pub(super) fn decide(&self, destination: &Destination) -> Option<Outcome> {
+    /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
+    /// refer to the destination's paths; of the equal ones the best stands first.
+    pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
+        if let [path] = paths {
+            self.candidate(path).ok()?;
+            return Some(Decision { best: 0, rule: Rule::OnlyPath, equal: vec![0] });
+        }
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
         let mut decision = decide(&candidates)?;
         let best = decision.best;
-        let mut equal = std::mem::take(&mut decision.equal);
-        equal.sort_by_key(|i| *i != best);
-        let next_hops = equal
-            .iter()
-            .filter(|i| candidates[**i].kind != Kind::Local)
-            .filter_map(|i| self.next_hops.resolved(candidates[*i].attributes.next_hop))
-            .collect();
-        let Candidate { attributes, kind, .. } = &candidates[best];
-        let blackhole = *kind != Kind::Local && bears(attributes, BLACKHOLE);
+        decision.equal.sort_by_key(|i| *i != best);
+        decision.equal.iter_mut().for_each(|i| *i = indexes[*i]);
         decision.best = indexes[best];
-        decision.equal = equal.into_iter().map(|i| indexes[i]).collect();
-        Some(Outcome { decision, next_hops, blackhole })
+        Some(decision)
+    }
+
+    /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
+    /// as multipath goes; none for a best path that asks for a blackhole (RFC 7999). `None` for a path
+    /// originated here.
+    pub(super) fn target(&self, destination: &Destination, decision: &Decision) -> Option<Target> {
+        let best = &destination.paths()[decision.best];
+        if best.source != Source::Local && bears(&best.attributes, BLACKHOLE) {
+            return Some(Target::Unreachable);
+        }
+        let most = usize::from(self.intent.fib.max_paths.max(1));
+        let mut hops: Vec<NextHop> = vec![];
+        let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
+        for path in learned.filter(|path| path.source != Source::Local) {
+            let Some(resolution) = self.next_hops.resolved(path.attributes.next_hop) else { continue };
+            let hop = NextHop { via: resolution.via, interface: resolution.interface };
+            if !hops.contains(&hop) && hops.len() < most {
+                hops.push(hop);
+            }
+        }
+        hops.sort_unstable();
+        (!hops.is_empty()).then_some(Target::Via(hops))
     }
 
     /// What the decision process sees of a path, or why it does not.
@@ -231,60 +233,5 @@ impl Facts<'_> {
             router_id: negotiated.router_id,
             peer_address: Some(peer.intent.address),
         })
-    }
-
-    fn provenance(&self, best: &Path) -> Provenance {
-        let local = Provenance { kind: Kind::Local, from_client: false, router_id: self.intent.router_id };
-        let Source::Peer(id) = best.source else { return local };
-        let Some(peer) = self.peers.get(&id) else { return local };
-        let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { return local };
-        Provenance {
-            kind: if negotiated.external() { Kind::External } else { Kind::Internal },
-            from_client: peer.intent.route_reflector_client,
-            router_id: negotiated.router_id,
-        }
-    }
-
-    fn export<'a>(&'a self, peer: &'a Peer, negotiated: &Negotiated) -> Export<'a> {
-        let local = peer.first.connection.as_ref().and_then(|c| c.local).map(|l| l.ip());
-        let own_next_hop = Family::ALL.map(|family| {
-            let of_family = |address: &std::net::IpAddr| Family::of(*address) == family;
-            local.filter(of_family).or_else(|| self.intent.addresses.iter().copied().find(of_family))
-        });
-        Export {
-            peer: peer.id,
-            peer_address: peer.intent.address,
-            external: negotiated.external(),
-            client: peer.intent.route_reflector_client,
-            local_asn: self.intent.asn,
-            peer_asn: negotiated.asn,
-            cluster_id: self.intent.cluster_id.unwrap_or(self.intent.router_id),
-            own_next_hop,
-            next_hop: peer.intent.next_hop,
-            as_path: peer.intent.as_path,
-            communities: &peer.intent.export_communities,
-            policy: &peer.intent.export,
-            underlay: self.next_hops.underlay(),
-        }
-    }
-}
-
-impl Outcome {
-    /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
-    /// as multipath goes. `None` for a path originated here.
-    pub(super) fn target(&self, intent: &Intent) -> Option<Target> {
-        if self.blackhole {
-            return Some(Target::Unreachable);
-        }
-        let most = usize::from(intent.fib.max_paths.max(1));
-        let mut hops: Vec<NextHop> = vec![];
-        for resolution in &self.next_hops {
-            let hop = NextHop { via: resolution.via, interface: resolution.interface };
-            if !hops.contains(&hop) && hops.len() < most {
-                hops.push(hop);
-            }
-        }
-        hops.sort_unstable();
-        (!hops.is_empty()).then_some(Target::Via(hops))
     }
 }

@@ -44,10 +44,8 @@ impl Speaker {
 
     /// Every destination that `wanted` picks, with its paths, the best first.
     pub fn routes(&self, wanted: impl Fn(Prefix) -> bool) -> Vec<RouteView> {
-        let all = Family::ALL.into_iter().flat_map(|f| self.rib.walk(f, None));
-        all.filter(|(prefix, _)| wanted(*prefix))
-            .filter_map(|(prefix, destination)| self.route_view(prefix, destination))
-            .collect()
+        let picked = Family::ALL.into_iter().flat_map(|family| self.rib.ordered(family, &wanted));
+        picked.filter_map(|(prefix, destination)| self.route_view(prefix, destination)).collect()
     }
 
     /// Every route of ours and how it stands with the kernel.
@@ -124,9 +122,9 @@ impl Speaker {
 
     fn route_view(&self, prefix: Prefix, destination: &Destination) -> Option<RouteView> {
         let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
-        let outcome = facts.decide(destination);
-        let best = outcome.as_ref().map(|o| o.decision.best);
-        let equal = outcome.map(|o| o.decision.equal).unwrap_or_default();
+        let decision = facts.decide(destination);
+        let best = decision.as_ref().map(|d| d.best);
+        let equal = decision.map(|d| d.equal).unwrap_or_default();
         let most = usize::from(facts.intent.fib.max_paths.max(1));
         let mut paths: Vec<PathView> = destination
             .paths()

@@ -1,0 +1,161 @@
+//! Who is to be told, in groups that are told the same.
+//!
+//! What a peer is told of a best path depends on a few facts about the peer. Peers that share them are
+//! one group (RFC 4271 knows no such thing, every router has them), for which the attributes to be
+//! announced are worked out once. Groups are found anew for each portion of work, which costs little
+//! and leaves nothing that a change of configuration could make stale.
+
+use std::sync::Arc;
+
+use super::peer::Peer;
+use super::settle::Facts;
+use crate::bgp::PathAttributes;
+use crate::bgp::session::Negotiated;
+use crate::prefix::{Family, Prefix};
+use crate::rib::decision::Kind;
+use crate::rib::export::{Export, Provenance};
+use crate::rib::loc_rib::Destination;
+use crate::rib::policy::Changes;
+use crate::rib::{Interner, Path, PeerId, Source};
+
+/// Established peers, each with the index of its group.
+pub(super) struct Audience<'a> {
+    groups: Vec<Group<'a>>,
+    peers: Vec<(PeerId, usize)>,
+}
+
+/// What peers have in common that are told the same, but for what they have said themselves.
+struct Group<'a> {
+    export: Export<'a>,
+    families: &'a [Family],
+}
+
+/// What a group is to know of one destination.
+pub(super) struct Told {
+    pub(super) prefix: Prefix,
+    /// Where the best path comes from, if there is one.
+    pub(super) source: Option<Source>,
+    /// `None` to know nothing of it.
+    pub(super) attributes: Option<Arc<PathAttributes>>,
+}
+
+impl<'a> Audience<'a> {
+    /// All established peers that are `concerned`.
+    pub(super) fn new(facts: &Facts<'a>, concerned: impl Fn(PeerId) -> bool) -> Audience<'a> {
+        let mut audience = Audience { groups: vec![], peers: vec![] };
+        for peer in facts.peers.values().filter(|peer| concerned(peer.id)) {
+            let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { continue };
+            let group =
+                Group { export: facts.export(peer, negotiated), families: &negotiated.codec.families };
+            let like = audience.groups.iter().position(|other| other.is_like(&group));
+            let index = like.unwrap_or(audience.groups.len());
+            if like.is_none() {
+                audience.groups.push(group);
+            }
+            audience.peers.push((peer.id, index));
+        }
+        audience
+    }
+
+    /// What each group should know of these destinations.
+    pub(super) fn told<'d>(
+        &self,
+        facts: &Facts<'_>,
+        destinations: impl Iterator<Item = (Prefix, &'d Destination)> + Clone,
+        interner: &mut Interner,
+    ) -> Vec<Vec<Told>> {
+        let of_group = |group: &Group<'_>| {
+            let mut exported = Exported { facts, export: &group.export, interner, last: None };
+            let known = destinations.clone().filter(|(prefix, _)| group.families.contains(&prefix.family()));
+            known.map(|(prefix, destination)| exported.told(prefix, destination.best())).collect()
+        };
+        self.groups.iter().map(of_group).collect()
+    }
+
+    /// The peers with the indexes of their groups.
+    pub(super) fn into_groups_of_peers(self) -> Vec<(PeerId, usize)> {
+        self.peers
+    }
+}
+
+/// Export for one group, with a memory: prefixes that arrived together mostly share their attributes.
+struct Exported<'a> {
+    facts: &'a Facts<'a>,
+    export: &'a Export<'a>,
+    interner: &'a mut Interner,
+    last: Option<Rewrite<'a>>,
+}
+
+/// Received attributes and what became of them.
+struct Rewrite<'a> {
+    family: Family,
+    source: Source,
+    received: &'a Arc<PathAttributes>,
+    changes: Changes<'a>,
+    announced: Option<Arc<PathAttributes>>,
+}
+
+impl<'a> Exported<'a> {
+    fn told(&mut self, prefix: Prefix, best: Option<&'a Path>) -> Told {
+        let permitted = best.and_then(|best| Some((best, self.export.permits(prefix, &best.attributes)?)));
+        let attributes = permitted.and_then(|(best, changes)| {
+            let known = self.last.take().filter(|last| {
+                Arc::ptr_eq(last.received, &best.attributes)
+                    && (last.family, last.source) == (prefix.family(), best.source)
+                    && last.changes == changes
+            });
+            let rewrite = known.unwrap_or_else(|| self.rewrite(prefix.family(), best, changes));
+            self.last.insert(rewrite).announced.clone()
+        });
+        Told { prefix, source: best.map(|best| best.source), attributes }
+    }
+
+    fn rewrite(&mut self, family: Family, best: &'a Path, changes: Changes<'a>) -> Rewrite<'a> {
+        let from = self.facts.provenance(best);
+        let announced = self.export.attributes(family, &best.attributes, from, &changes);
+        let announced = announced.map(|attributes| self.interner.intern(attributes));
+        Rewrite { family, source: best.source, received: &best.attributes, changes, announced }
+    }
+}
+
+impl Group<'_> {
+    fn is_like(&self, other: &Group<'_>) -> bool {
+        self.families == other.families && self.export.is_like(&other.export)
+    }
+}
+
+impl<'a> Facts<'a> {
+    fn provenance(&self, best: &Path) -> Provenance {
+        let local = Provenance { kind: Kind::Local, from_client: false, router_id: self.intent.router_id };
+        let Source::Peer(id) = best.source else { return local };
+        let Some(peer) = self.peers.get(&id) else { return local };
+        let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { return local };
+        Provenance {
+            kind: if negotiated.external() { Kind::External } else { Kind::Internal },
+            from_client: peer.intent.route_reflector_client,
+            router_id: negotiated.router_id,
+        }
+    }
+
+    fn export(&self, peer: &'a Peer, negotiated: &Negotiated) -> Export<'a> {
+        let local = peer.first.connection.as_ref().and_then(|c| c.local).map(|l| l.ip());
+        let own_next_hop = Family::ALL.map(|family| {
+            let of_family = |address: &std::net::IpAddr| Family::of(*address) == family;
+            local.filter(of_family).or_else(|| self.intent.addresses.iter().copied().find(of_family))
+        });
+        Export {
+            peer_address: peer.intent.address,
+            external: negotiated.external(),
+            client: peer.intent.route_reflector_client,
+            local_asn: self.intent.asn,
+            peer_asn: negotiated.asn,
+            cluster_id: self.intent.cluster_id.unwrap_or(self.intent.router_id),
+            own_next_hop,
+            next_hop: peer.intent.next_hop,
+            as_path: peer.intent.as_path,
+            communities: &peer.intent.export_communities,
+            policy: &peer.intent.export,
+            underlay: self.next_hops.underlay(),
+        }
+    }
+}
