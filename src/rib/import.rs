@@ -50,11 +50,20 @@ impl Import<'_> {
         (!self.policy.accepts(prefix)).then_some(Rejection::ImportPolicy)
     }
 
+    /// Looks for a protected prefix that covers this one, from the nearest in order to ever shorter
+    /// ones. Whatever covers `prefix` and stands before the one found covers that one too, and so
+    /// their common part: one or two steps for a prefix that nothing covers, however many are
+    /// protected.
     fn is_protected(&self, prefix: Prefix) -> bool {
-        // By length and not by scanning: a cluster of thousands of nodes protects as many host routes.
-        (0..=prefix.length())
-            .filter_map(|length| Prefix::new(prefix.address(), length))
-            .any(|cover| self.protected.contains(&cover))
+        let mut before = prefix;
+        while let Some(found) = self.protected.range(..=before).next_back() {
+            if found.contains(prefix) {
+                return true;
+            }
+            let Some(common) = found.common(prefix) else { return false };
+            before = common;
+        }
+        false
     }
 }
 
@@ -106,5 +115,33 @@ mod tests {
         assert_eq!(judge("192.168.1.12/32", |_| ()), Some(Rejection::Protected));
         assert_eq!(judge("10.244.0.0/16", |_| ()), None);
         assert_eq!(judge("192.168.1.0/24", |_| ()), None);
+    }
+
+    #[test]
+    fn protection_is_found_behind_any_number_of_nearer_prefixes() {
+        let texts = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.9/32", "10.200.0.0/16", "9.0.0.0/8"];
+        let protected: BTreeSet<Prefix> = texts.map(|p| p.parse().unwrap()).into();
+        let policy = Policy::default();
+        let (router_id, cluster_id) = (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
+        let import = Import {
+            local_asn: 1,
+            router_id,
+            cluster_id,
+            addresses: &[],
+            protected: &protected,
+            policy: &policy,
+        };
+        for (covered, text) in [
+            (true, "10.1.3.0/24"),
+            (true, "10.255.0.0/24"),
+            (true, "10.1.2.200/32"),
+            (true, "9.255.0.0/16"),
+            (false, "11.0.0.0/8"),
+            (false, "8.0.0.0/7"),
+            (false, "0.0.0.0/0"),
+            (false, "fd00::/64"),
+        ] {
+            assert_eq!(import.is_protected(text.parse().unwrap()), covered, "{text}");
+        }
     }
 }
