@@ -131,11 +131,20 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// Looks for a protected prefix that covers this one, from the nearest in order to ever shorter
+    /// ones. Whatever covers `prefix` and stands before the one found covers that one too, and so
+    /// their common part: one or two steps for a prefix that nothing covers, however many are
+    /// protected.
     fn is_protected(&self, prefix: Prefix) -> bool {
-        // By length and not by scanning: a cluster of thousands of nodes protects as many host routes.
-        (0..=prefix.length())
-            .filter_map(|length| Prefix::new(prefix.address(), length))
-            .any(|cover| self.protected.contains(&cover))
+        let mut before = prefix;
+        while let Some(found) = self.protected.range(..=before).next_back() {
+            if found.contains(prefix) {
+                return true;
+            }
+            let Some(common) = found.common(prefix) else { return false };
+            before = common;
+        }
+        false
     }
 }
 
@@ -244,5 +253,25 @@ mod tests {
         assert_eq!(path(&[BLACKHOLE], false), Err(Rejection::Blackhole));
         assert_eq!(path(&[BLACKHOLE], true).unwrap().unwrap().communities, [BLACKHOLE, NO_EXPORT]);
         assert_eq!(path(&[BLACKHOLE, NO_ADVERTISE], true), Ok(None), "told to nobody anyway");
+    }
+
+    #[test]
+    fn protection_is_found_behind_any_number_of_nearer_prefixes() {
+        let texts = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.9/32", "10.200.0.0/16", "9.0.0.0/8"];
+        let protected: BTreeSet<Prefix> = texts.map(|p| p.parse().unwrap()).into();
+        let protected: &'static BTreeSet<Prefix> = Box::leak(Box::new(protected));
+        let refused = Some(Rejection::Protected);
+        for (expected, text) in [
+            (refused, "10.1.3.0/24"),
+            (refused, "10.255.0.0/24"),
+            (refused, "10.1.2.200/32"),
+            (refused, "9.255.0.0/16"),
+            (None, "11.0.0.0/8"),
+            (None, "8.0.0.0/7"),
+            (None, "0.0.0.0/0"),
+        ] {
+            let judged = import(text, &any(), |_| (), |i| i.protected = protected).err();
+            assert_eq!(judged, expected, "{text}");
+        }
     }
 }
