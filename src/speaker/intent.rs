@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+pub use crate::bgp::Role;
 pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::policy::{Policy, PrefixRule};
@@ -99,6 +100,10 @@ pub struct PeerIntent {
     pub route_reflector_client: bool,
     /// Announce ourselves as the next hop on an internal session too.
     pub next_hop_self: bool,
+    /// What we are to the peer (RFC 9234); external peers only.
+    pub role: Option<Role>,
+    /// Insist that the peer has a role too.
+    pub role_strict: bool,
     /// Reset the session when more prefixes of one family than this are accepted.
     pub max_prefixes: Option<u32>,
 }

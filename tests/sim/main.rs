@@ -7,6 +7,7 @@
 
 mod oracle;
 mod plan;
+mod scripted;
 mod world;
 
 use std::time::Duration;

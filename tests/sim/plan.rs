@@ -160,6 +160,8 @@ impl Plan {
             export_communities: vec![],
             route_reflector_client: reflected && is_reflector,
             next_hop_self: false,
+            role: None,
+            role_strict: false,
             max_prefixes: None,
         }
     }

@@ -77,6 +77,8 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         route_reflector_client: internal
             && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
         next_hop_self: false,
+        role: None,
+        role_strict: false,
         max_prefixes: None,
     }
 }

@@ -100,6 +100,8 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop_self: spec.next_hop_self.unwrap_or(false),
+            role: None,
+            role_strict: false,
             max_prefixes: self.max_prefixes(findings),
         })
     }
