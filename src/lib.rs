@@ -68,7 +68,8 @@
 //! | 4760, 2545 | multiprotocol; IPv6 unicast | yes |
 //! | 5492, 9072 | capabilities; extended optional parameters | yes |
 //! | 6793 | four-octet AS numbers | yes |
-//! | 2918 | route refresh | yes |
+//! | 2918, 7313 | route refresh; enhanced | yes |
+//! | 8654 | extended messages | yes |
 //! | 8212 | default deny towards external peers | yes |
 //! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; policy matches and sets plain and large ones |
 //! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route |
@@ -77,7 +78,7 @@
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked |
 //! | 2385 | TCP MD5 | yes |
 //! | 5082 | GTSM | yes |
-//! | 4724 | graceful restart | End-of-RIB only |
+//! | 4724, 8538 | graceful restart | End-of-RIB only; the peer's capability is shown |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bgp;

@@ -8,12 +8,19 @@
 //! says to ignore that octet.
 
 use super::cursor::Cursor;
-use super::{MessageError, Reason, nlri};
+use super::{MessageError, Reason, Role, nlri};
 use crate::prefix::Family;
 
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_MESSAGE: u8 = 6;
+const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
+const ENHANCED_ROUTE_REFRESH: u8 = 70;
+const FQDN: u8 = 73;
+
+/// The longest host name sent: with it the capability has the 255 octets it can have.
+const MAX_HOST_NAME: usize = 253;
 
 /// One capability, as sent or received.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,9 +36,25 @@ pub enum Capability {
     },
     /// Route refresh (RFC 2918).
     RouteRefresh,
+    /// Messages of up to 65,535 octets (RFC 8654).
+    ExtendedMessage,
+    /// What the speaker is to its peer (RFC 9234 §4.1).
+    Role(Role),
+    /// Graceful restart (RFC 4724 §3).
+    GracefulRestart(GracefulRestart),
     /// Four-octet AS numbers (RFC 6793), with the speaker's real AS.
     FourOctetAs(u32),
-    /// Any other capability, kept as received.
+    /// Marks around a route refresh (RFC 7313).
+    EnhancedRouteRefresh,
+    /// The speaker's name (draft-walton-bgp-hostname-capability). Shown and not acted on.
+    Fqdn {
+        /// Host name.
+        host: String,
+        /// Domain name; may be empty.
+        domain: String,
+    },
+    /// Any other capability, kept as received. So are role, graceful restart and name where they
+    /// have a form that their specifications do not know.
     Unknown {
         /// Capability code.
         code: u8,
@@ -40,7 +63,72 @@ pub enum Capability {
     },
 }
 
+/// The value of the graceful restart capability (RFC 4724 §3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct GracefulRestart {
+    /// The speaker has restarted (R bit).
+    pub restarting: bool,
+    /// NOTIFICATIONs, too, keep routes (N bit, RFC 8538 §2).
+    pub notification: bool,
+    /// How long the peer may wait for the session to come back, in seconds; at most 4,095.
+    pub restart_time: u16,
+    /// Families whose forwarding state may outlive the session. None means that the speaker only
+    /// sends End-of-RIB.
+    pub families: Vec<RestartFamily>,
+}
+
+/// A family in the graceful restart capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RestartFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// The forwarding state was kept over the restart (F bit).
+    pub forwarding: bool,
+}
+
+impl GracefulRestart {
+    const RESTARTING: u8 = 0x80;
+    const NOTIFICATION: u8 = 0x40;
+    const FORWARDING: u8 = 0x80;
+
+    /// `None` where the value is not two octets and a whole number of families.
+    fn decode(value: &[u8]) -> Option<GracefulRestart> {
+        let (&[flags, low], families) = value.split_first_chunk()?;
+        let (families, []) = families.as_chunks::<4>() else { return None };
+        Some(GracefulRestart {
+            restarting: flags & Self::RESTARTING != 0,
+            notification: flags & Self::NOTIFICATION != 0,
+            restart_time: u16::from_be_bytes([flags & 0x0f, low]),
+            families: families
+                .iter()
+                .map(|&[high, low, safi, flags]| RestartFamily {
+                    afi: u16::from_be_bytes([high, low]),
+                    safi,
+                    forwarding: flags & Self::FORWARDING != 0,
+                })
+                .collect(),
+        })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let [high, low] = self.restart_time.min(0x0fff).to_be_bytes();
+        let bit = |set, bit| if set { bit } else { 0 };
+        let flags = bit(self.restarting, Self::RESTARTING) | bit(self.notification, Self::NOTIFICATION);
+        let mut value = vec![flags | high, low];
+        for family in &self.families {
+            value.extend(family.afi.to_be_bytes());
+            value.extend([family.safi, bit(family.forwarding, Self::FORWARDING)]);
+        }
+        value
+    }
+}
+
 impl Capability {
+    /// Code of the role capability.
+    pub(super) const ROLE: u8 = 9;
+
     /// Decodes the value of one capability parameter, which may hold several capabilities.
     ///
     /// # Errors
@@ -79,6 +167,10 @@ impl Capability {
             }
             ROUTE_REFRESH if value.is_empty() => Ok(Capability::RouteRefresh),
             ROUTE_REFRESH => Err(bad_length("route refresh", 0)),
+            EXTENDED_MESSAGE if value.is_empty() => Ok(Capability::ExtendedMessage),
+            EXTENDED_MESSAGE => Err(bad_length("extended message", 0)),
+            ENHANCED_ROUTE_REFRESH if value.is_empty() => Ok(Capability::EnhancedRouteRefresh),
+            ENHANCED_ROUTE_REFRESH => Err(bad_length("enhanced route refresh", 0)),
             FOUR_OCTET_AS => {
                 let asn = value.as_array().ok_or_else(|| bad_length("four-octet AS", 4))?;
                 match u32::from_be_bytes(*asn) {
@@ -89,28 +181,65 @@ impl Capability {
                     asn => Ok(Capability::FourOctetAs(asn)),
                 }
             }
-            _ => Ok(Capability::Unknown { code, data: value.to_vec() }),
+            _ => {
+                let unknown = || Capability::Unknown { code, data: value.to_vec() };
+                Ok(Capability::decode_lenient(code, value).unwrap_or_else(unknown))
+            }
         }
     }
 
-    /// Appends the capability. An unknown one of more than 255 octets, which has no wire form and no
-    /// decoder makes, is left out.
+    /// Those whose malformation is no reason to refuse an OPEN.
+    fn decode_lenient(code: u8, value: &[u8]) -> Option<Capability> {
+        match (code, value) {
+            (Capability::ROLE, [number]) => Role::of(*number).map(Capability::Role),
+            (GRACEFUL_RESTART, value) => GracefulRestart::decode(value).map(Capability::GracefulRestart),
+            (FQDN, value) => {
+                let mut cursor = Cursor::new(value);
+                let mut name = || {
+                    let length = cursor.u8()?;
+                    String::from_utf8(cursor.take(length.into())?.to_vec()).ok()
+                };
+                let (host, domain) = (name()?, name()?);
+                cursor.rest().is_empty().then_some(Capability::Fqdn { host, domain })
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the capability. One of more than 255 octets, which has no wire form and no decoder
+    /// makes, is left out; names are cut to that length.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Capability::Multiprotocol(family) => encode_multiprotocol(nlri::afi(*family), nlri::UNICAST, out),
             Capability::MultiprotocolOther { afi, safi } => encode_multiprotocol(*afi, *safi, out),
             Capability::RouteRefresh => out.extend([ROUTE_REFRESH, 0]),
+            Capability::ExtendedMessage => out.extend([EXTENDED_MESSAGE, 0]),
+            Capability::Role(role) => out.extend([Capability::ROLE, 1, *role as u8]),
+            Capability::GracefulRestart(restart) => encode_value(GRACEFUL_RESTART, &restart.encode(), out),
+            Capability::EnhancedRouteRefresh => out.extend([ENHANCED_ROUTE_REFRESH, 0]),
+            Capability::Fqdn { host, domain } => {
+                let host = &host[..host.floor_char_boundary(MAX_HOST_NAME)];
+                let domain = &domain[..domain.floor_char_boundary(MAX_HOST_NAME - host.len())];
+                // Both names together are cut to what one octet counts.
+                let mut value = vec![host.len() as u8];
+                value.extend(host.bytes());
+                value.push(domain.len() as u8);
+                value.extend(domain.bytes());
+                encode_value(FQDN, &value, out);
+            }
             Capability::FourOctetAs(asn) => {
                 out.extend([FOUR_OCTET_AS, 4]);
                 out.extend(asn.to_be_bytes());
             }
-            Capability::Unknown { code, data } => {
-                if let Ok(length) = u8::try_from(data.len()) {
-                    out.extend([*code, length]);
-                    out.extend(data);
-                }
-            }
+            Capability::Unknown { code, data } => encode_value(*code, data, out),
         }
+    }
+}
+
+fn encode_value(code: u8, value: &[u8], out: &mut Vec<u8>) {
+    if let Ok(length) = u8::try_from(value.len()) {
+        out.extend([code, length]);
+        out.extend(value);
     }
 }
 
@@ -130,12 +259,26 @@ mod tests {
 
     #[test]
     fn both_directions() {
-        let table: [(Capability, &[u8]); 6] = [
+        let restart = GracefulRestart {
+            restarting: true,
+            notification: true,
+            restart_time: 0x123,
+            families: vec![RestartFamily { afi: 2, safi: 1, forwarding: true }],
+        };
+        let name = |host: &str, domain: &str| Capability::Fqdn { host: host.into(), domain: domain.into() };
+        let table: [(Capability, &[u8]); 13] = [
             (Capability::Multiprotocol(Family::Ipv4Unicast), &[1, 4, 0, 1, 0, 1]),
             (Capability::Multiprotocol(Family::Ipv6Unicast), &[1, 4, 0, 2, 0, 1]),
             (Capability::MultiprotocolOther { afi: 25, safi: 70 }, &[1, 4, 0, 25, 0, 70]),
             (Capability::RouteRefresh, &[2, 0]),
             (Capability::FourOctetAs(4_200_000_000), &[65, 4, 0xfa, 0x56, 0xea, 0]),
+            (Capability::ExtendedMessage, &[6, 0]),
+            (Capability::EnhancedRouteRefresh, &[70, 0]),
+            (Capability::Role(Role::Customer), &[9, 1, 3]),
+            (Capability::GracefulRestart(GracefulRestart::default()), &[64, 2, 0, 0]),
+            (Capability::GracefulRestart(restart), &[64, 6, 0xc1, 0x23, 0, 2, 1, 0x80]),
+            (name("node1", ""), b"\x49\x07\x05node1\x00"),
+            (name("node1", "lan"), b"\x49\x0a\x05node1\x03lan"),
             (Capability::Unknown { code: 73, data: b"\x09no length".to_vec() }, b"\x49\x0a\x09no length"),
         ];
         for (capability, octets) in table {
@@ -147,13 +290,38 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_known_form_is_kept_as_it_is() {
+        let table: [&[u8]; 8] = [
+            &[9, 1, 5],
+            &[9, 0],
+            &[9, 2, 0, 0],
+            &[64, 1, 0],
+            &[64, 5, 0, 0, 0, 1, 1],
+            &[73, 0],
+            &[73, 3, 1, b'a', 9],
+            &[73, 3, 1, 0xff, 0],
+        ];
+        for octets in table {
+            let unknown = Capability::Unknown { code: octets[0], data: octets[2..].to_vec() };
+            assert_eq!(decode(octets), Ok(vec![unknown]));
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let mut out = vec![];
+        Capability::Fqdn { host: "é".repeat(200), domain: "lan".into() }.encode(&mut out);
+        assert_eq!(decode(&out), Ok(vec![Capability::Fqdn { host: "é".repeat(126), domain: "l".into() }]));
+    }
+
+    #[test]
     fn the_reserved_octet_of_a_family_is_ignored() {
         assert_eq!(decode(&[1, 4, 0, 2, 99, 1]), Ok(vec![Capability::Multiprotocol(Family::Ipv6Unicast)]));
     }
 
     #[test]
     fn errors() {
-        let table: [(&[u8], &str); 7] = [
+        let table: [(&[u8], &str); 9] = [
             (&[64], "capability 64 ends before its length octet (Open Message Error)"),
             (
                 &[2, 0, 73, 200, 1],
@@ -161,6 +329,8 @@ mod tests {
             ),
             (&[1, 3, 0, 1, 0], "multiprotocol capability of 3 octets instead of 4 (Open Message Error)"),
             (&[2, 1, 0], "route refresh capability of 1 octets instead of 0 (Open Message Error)"),
+            (&[6, 1, 0], "extended message capability of 1 octets instead of 0 (Open Message Error)"),
+            (&[70, 1, 0], "enhanced route refresh capability of 1 octets instead of 0 (Open Message Error)"),
             (&[65, 0], "four-octet AS capability of 0 octets instead of 4 (Open Message Error)"),
             (
                 &[65, 5, 0, 0, 0, 1, 0],

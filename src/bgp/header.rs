@@ -1,4 +1,4 @@
-//! The message header, and cutting a TCP stream into messages (RFC 4271 §4.1, §6.1).
+//! The message header, and cutting a TCP stream into messages (RFC 4271 §4.1, §6.1; RFC 8654 §3).
 
 use super::{MessageError, Reason};
 
@@ -6,6 +6,8 @@ use super::{MessageError, Reason};
 pub const HEADER_LENGTH: usize = 19;
 /// The largest message of RFC 4271.
 pub const MAX_MESSAGE_LENGTH: usize = 4096;
+/// The largest message between two speakers of extended messages (RFC 8654 §3).
+pub const MAX_EXTENDED_LENGTH: usize = 65_535;
 
 const MARKER: [u8; 16] = [0xff; 16];
 
@@ -31,17 +33,18 @@ impl MessageType {
         })
     }
 
-    /// The lengths RFC 4271 §6.1 allows for this type, header included.
+    /// The lengths RFC 4271 §6.1 allows for this type, header included. The upper bound is the
+    /// session's, save for OPEN and KEEPALIVE, which RFC 8654 §3 leaves as they were.
     ///
-    /// RFC 7313 §5 has an error of its own for the length of a ROUTE-REFRESH, but only towards peers
-    /// that negotiated enhanced route refresh.
+    /// RFC 7313 §5 has an error of its own for the length of a ROUTE-REFRESH, which depends on its
+    /// subtype and quotes the message: its decoder judges that.
     fn lengths(self) -> std::ops::RangeInclusive<usize> {
         match self {
             MessageType::Open => 29..=MAX_MESSAGE_LENGTH,
-            MessageType::Update => 23..=MAX_MESSAGE_LENGTH,
-            MessageType::Notification => 21..=MAX_MESSAGE_LENGTH,
+            MessageType::Update => 23..=MAX_EXTENDED_LENGTH,
+            MessageType::Notification => 21..=MAX_EXTENDED_LENGTH,
             MessageType::Keepalive => 19..=19,
-            MessageType::RouteRefresh => 23..=23,
+            MessageType::RouteRefresh => 19..=MAX_EXTENDED_LENGTH,
         }
     }
 }
@@ -56,20 +59,29 @@ pub(super) struct Header {
 }
 
 /// Looks at the start of `stream`. Returns the length of the first message when it is there in
-/// full, `None` when more octets are needed.
+/// full, `None` when more octets are needed. No message may be longer than 4,096 octets.
 ///
 /// # Errors
 /// The marker, the length or the type breaks RFC 4271 §6.1; reported as soon as the header is
 /// there, without waiting for a body that a wrong length may promise.
 pub fn message_length(stream: &[u8]) -> Result<Option<usize>, MessageError> {
-    Ok(decode(stream)?.map(|header| header.length).filter(|length| *length <= stream.len()))
+    message_length_within(MAX_MESSAGE_LENGTH, stream)
+}
+
+/// As [`message_length`], with messages of up to `most` octets: [`MAX_EXTENDED_LENGTH`] where both
+/// sides speak extended messages.
+///
+/// # Errors
+/// As for [`message_length`].
+pub fn message_length_within(most: usize, stream: &[u8]) -> Result<Option<usize>, MessageError> {
+    Ok(decode(most, stream)?.map(|header| header.length).filter(|length| *length <= stream.len()))
 }
 
 /// Decodes the header at the start of `stream`; `None` when fewer than its 19 octets are there.
 ///
 /// # Errors
-/// As for [`message_length`].
-pub(super) fn decode(stream: &[u8]) -> Result<Option<Header>, MessageError> {
+/// As for [`message_length_within`].
+pub(super) fn decode(most: usize, stream: &[u8]) -> Result<Option<Header>, MessageError> {
     let Some(&[ref marker @ .., high, low, octet]) = stream.first_chunk::<HEADER_LENGTH>() else {
         return Ok(None);
     };
@@ -79,8 +91,8 @@ pub(super) fn decode(stream: &[u8]) -> Result<Option<Header>, MessageError> {
     }
     let length = usize::from(u16::from_be_bytes([high, low]));
     let bad_length = |what| MessageError::because(Reason::BAD_MESSAGE_LENGTH, [high, low], what);
-    if !(HEADER_LENGTH..=MAX_MESSAGE_LENGTH).contains(&length) {
-        return Err(bad_length(format!("message length {length} is outside 19 to {MAX_MESSAGE_LENGTH}")));
+    if !(HEADER_LENGTH..=most).contains(&length) {
+        return Err(bad_length(format!("message length {length} is outside 19 to {most}")));
     }
     let kind = MessageType::of(octet).ok_or_else(|| {
         let what = format!("there is no message type {octet}");
@@ -103,8 +115,8 @@ pub(super) fn begin(kind: MessageType, out: &mut Vec<u8>) -> usize {
 /// Enters the length of the message that begins at `start` and ends where `out` does.
 pub(super) fn finish(start: usize, out: &mut [u8]) {
     let length = out.len() - start;
-    debug_assert!(length <= MAX_MESSAGE_LENGTH, "an encoder has outgrown the message");
-    // Every encoder stays within MAX_MESSAGE_LENGTH, which fits two octets.
+    debug_assert!(length <= MAX_EXTENDED_LENGTH, "an encoder has outgrown the message");
+    // Every encoder stays within the session's limit, which fits two octets.
     out[start + 16..start + 18].copy_from_slice(&(length as u16).to_be_bytes());
 }
 
@@ -131,9 +143,7 @@ mod tests {
             (4, 18, false),
             (4, 19, true),
             (4, 20, false),
-            (5, 22, false),
             (5, 23, true),
-            (5, 24, false),
             (1, 4096, true),
             (2, 4096, true),
             (3, 4096, true),
@@ -141,8 +151,28 @@ mod tests {
             (2, 65535, false),
             (2, 0, false),
         ];
-        for (kind, length, fine) in table {
-            match message_length(&header(length, kind)) {
+        judge(MAX_MESSAGE_LENGTH, &table);
+    }
+
+    #[test]
+    fn extended_messages_are_any_but_open_and_keepalive() {
+        // RFC 8654 §3.
+        let table = [
+            (1, 4096, true),
+            (1, 4097, false),
+            (2, 4097, true),
+            (2, 65535, true),
+            (2, 22, false),
+            (3, 65535, true),
+            (4, 4097, false),
+            (5, 4097, true),
+        ];
+        judge(MAX_EXTENDED_LENGTH, &table);
+    }
+
+    fn judge(most: usize, table: &[(u8, u16, bool)]) {
+        for &(kind, length, fine) in table {
+            match message_length_within(most, &header(length, kind)) {
                 Ok(found) => assert!(fine && found == (length == 19).then_some(19), "{kind} {length}"),
                 Err(error) => {
                     assert!(!fine, "{kind} {length}: {error}");

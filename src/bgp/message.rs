@@ -1,11 +1,10 @@
 //! A whole message, decoded and encoded under what a session negotiated (RFC 4271 §4).
 //!
-//! The front of the wire: each kind of message has a file of its own, ROUTE-REFRESH (RFC 2918) and
-//! KEEPALIVE excepted, which have next to nothing in them.
+//! The front of the wire: each kind of message has a file of its own, ROUTE-REFRESH (RFC 2918,
+//! RFC 7313) and KEEPALIVE excepted, which have next to nothing in them.
 
 use super::as_path::AsWidth;
-use super::cursor::Cursor;
-use super::header::{self, HEADER_LENGTH, MessageType};
+use super::header::{self, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_MESSAGE_LENGTH, MessageType};
 use super::{MessageError, Notification, Open, PathAttributes, Reason, Update, nlri, update};
 use crate::prefix::{Family, Prefix};
 
@@ -22,6 +21,10 @@ pub enum Message {
     Keepalive,
     /// ROUTE-REFRESH for a family we keep (RFC 2918).
     RouteRefresh(Family),
+    /// ROUTE-REFRESH that says the peer begins to announce a whole family again (BoRR, RFC 7313 §3.2).
+    BeginOfRefresh(Family),
+    /// ROUTE-REFRESH that says it has done so (EoRR, RFC 7313 §3.2).
+    EndOfRefresh(Family),
     /// ROUTE-REFRESH that must be ignored: a family not advertised (RFC 2918 §4) or a subtype not
     /// understood (RFC 7313 §5).
     RouteRefreshIgnored,
@@ -37,12 +40,36 @@ pub struct Codec {
     pub external: bool,
     /// Families agreed on. NLRI of another family is a fault, treated as RFC 7606 §7.11 ff. say.
     pub families: Vec<Family>,
+    /// Both sides speak extended messages: any but OPEN and KEEPALIVE may have up to 65,535 octets
+    /// (RFC 8654).
+    pub extended_messages: bool,
+    /// Both sides mark where a refresh begins and ends (RFC 7313).
+    pub enhanced_refresh: bool,
+}
+
+/// What a ROUTE-REFRESH is for (RFC 7313 §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefreshSubtype {
+    Request = 0,
+    Begin = 1,
+    End = 2,
 }
 
 impl Codec {
     /// The codec before an OPEN has been exchanged.
     pub fn initial() -> Codec {
-        Codec { four_octet_as: false, external: true, families: vec![] }
+        Codec {
+            four_octet_as: false,
+            external: true,
+            families: vec![],
+            extended_messages: false,
+            enhanced_refresh: false,
+        }
+    }
+
+    /// The most octets a message may have, OPEN and KEEPALIVE excepted.
+    pub fn max_message_length(&self) -> usize {
+        if self.extended_messages { MAX_EXTENDED_LENGTH } else { MAX_MESSAGE_LENGTH }
     }
 
     /// How AS numbers are written in AS_PATH and AGGREGATOR.
@@ -50,12 +77,13 @@ impl Codec {
         if self.four_octet_as { AsWidth::Four } else { AsWidth::Two }
     }
 
-    /// Decodes one message that [`super::header::message_length`] has cut out.
+    /// Decodes one message that [`super::header::message_length_within`] has cut out.
     ///
     /// # Errors
     /// The message must be answered with a NOTIFICATION and the session closed.
     pub fn decode(&self, message: &[u8]) -> Result<Message, MessageError> {
-        let header = header::decode(message)?.filter(|header| header.length == message.len());
+        let header = header::decode(self.max_message_length(), message)?;
+        let header = header.filter(|header| header.length == message.len());
         let Some(header) = header else {
             let what = format!("a message of {} octets is not what its header says", message.len());
             let length = message.get(16..18).unwrap_or_default();
@@ -67,20 +95,35 @@ impl Codec {
             MessageType::Update => Message::Update(update::decode(self, body)?),
             MessageType::Notification => Message::Notification(Notification::decode(body)),
             MessageType::Keepalive => Message::Keepalive,
-            MessageType::RouteRefresh => self.decode_route_refresh(body),
+            MessageType::RouteRefresh => self.decode_route_refresh(message)?,
         })
     }
 
-    fn decode_route_refresh(&self, body: &[u8]) -> Message {
-        let mut cursor = Cursor::new(body);
-        let family = match (cursor.u16(), cursor.u8(), cursor.u8()) {
-            // The third octet is a subtype since RFC 7313; what is not an ordinary request is ignored.
-            (Some(afi), Some(0), Some(safi)) => nlri::family(afi, safi),
-            _ => None,
+    fn decode_route_refresh(&self, message: &[u8]) -> Result<Message, MessageError> {
+        let body = &message[HEADER_LENGTH..];
+        let &[afi_high, afi_low, subtype, safi] =
+            body.as_array().ok_or_else(|| self.bad_refresh_length(message))?;
+        let family = nlri::family(u16::from_be_bytes([afi_high, afi_low]), safi);
+        let Some(family) = family.filter(|family| self.families.contains(family)) else {
+            return Ok(Message::RouteRefreshIgnored);
         };
-        match family {
-            Some(family) if self.families.contains(&family) => Message::RouteRefresh(family),
+        Ok(match subtype {
+            0 => Message::RouteRefresh(family),
+            1 if self.enhanced_refresh => Message::BeginOfRefresh(family),
+            2 if self.enhanced_refresh => Message::EndOfRefresh(family),
             _ => Message::RouteRefreshIgnored,
+        })
+    }
+
+    /// RFC 7313 §5 quotes the whole message where a mark has a wrong length; for any other
+    /// ROUTE-REFRESH there is the error of RFC 4271 §6.1.
+    fn bad_refresh_length(&self, message: &[u8]) -> MessageError {
+        let what = format!("RouteRefresh message of {} octets", message.len());
+        match message.get(HEADER_LENGTH + 2) {
+            Some(1 | 2) if self.enhanced_refresh => {
+                MessageError::because(Reason::INVALID_ROUTE_REFRESH_LENGTH, message, what)
+            }
+            _ => MessageError::because(Reason::BAD_MESSAGE_LENGTH, &message[16..18], what),
         }
     }
 
@@ -106,14 +149,19 @@ impl Codec {
         out
     }
 
-    /// Encodes a ROUTE-REFRESH (RFC 2918 §3).
+    /// Encodes a request for all of a family again (RFC 2918 §3).
     pub fn encode_route_refresh(&self, family: Family) -> Vec<u8> {
-        let mut out = vec![];
-        let start = header::begin(MessageType::RouteRefresh, &mut out);
-        out.extend(nlri::afi(family).to_be_bytes());
-        out.extend([0, nlri::UNICAST]);
-        header::finish(start, &mut out);
-        out
+        encode_refresh(family, RefreshSubtype::Request)
+    }
+
+    /// Encodes the mark that all of a family follows again (BoRR, RFC 7313 §3.2).
+    pub fn encode_begin_of_refresh(&self, family: Family) -> Vec<u8> {
+        encode_refresh(family, RefreshSubtype::Begin)
+    }
+
+    /// Encodes the mark that all of a family has been sent again (EoRR, RFC 7313 §3.2).
+    pub fn encode_end_of_refresh(&self, family: Family) -> Vec<u8> {
+        encode_refresh(family, RefreshSubtype::End)
     }
 
     /// Encodes announcements of `prefixes` (all of one family) with `attributes`, packed into as
@@ -132,7 +180,7 @@ impl Codec {
 
     /// Encodes withdrawals of `prefixes` (all of one family), likewise.
     pub fn encode_withdrawals(&self, prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
-        update::encode_withdrawals(prefixes, out)
+        update::encode_withdrawals(self, prefixes, out)
     }
 
     /// Encodes the End-of-RIB marker of a family (RFC 4724 §2).
@@ -141,12 +189,21 @@ impl Codec {
     }
 }
 
+fn encode_refresh(family: Family, subtype: RefreshSubtype) -> Vec<u8> {
+    let mut out = vec![];
+    let start = header::begin(MessageType::RouteRefresh, &mut out);
+    out.extend(nlri::afi(family).to_be_bytes());
+    out.extend([subtype as u8, nlri::UNICAST]);
+    header::finish(start, &mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn codec() -> Codec {
-        Codec { four_octet_as: true, external: true, families: vec![Family::Ipv6Unicast] }
+        Codec { four_octet_as: true, families: vec![Family::Ipv6Unicast], ..Codec::initial() }
     }
 
     #[test]
@@ -161,6 +218,57 @@ mod tests {
         assert_eq!(message(2, 0, 128), Message::RouteRefreshIgnored, "a SAFI we do not know");
         assert_eq!(message(2, 1, 1), Message::RouteRefreshIgnored, "begin of refresh, RFC 7313");
         assert_eq!(message(2, 255, 1), Message::RouteRefreshIgnored, "a reserved subtype");
+    }
+
+    #[test]
+    fn refresh_marks_are_for_those_who_agreed_on_them() {
+        let enhanced = Codec { enhanced_refresh: true, ..codec() };
+        let family = Family::Ipv6Unicast;
+        let (begin, end) = (codec().encode_begin_of_refresh(family), codec().encode_end_of_refresh(family));
+        assert_eq!(enhanced.decode(&begin), Ok(Message::BeginOfRefresh(family)));
+        assert_eq!(enhanced.decode(&end), Ok(Message::EndOfRefresh(family)));
+        assert_eq!(codec().decode(&begin), Ok(Message::RouteRefreshIgnored));
+        // RFC 7313 §5: the wrong length of a mark is an error of its own, that of a request is not.
+        for (subtype, reason) in [
+            (0, Reason::BAD_MESSAGE_LENGTH),
+            (1, Reason::INVALID_ROUTE_REFRESH_LENGTH),
+            (2, Reason::INVALID_ROUTE_REFRESH_LENGTH),
+            (3, Reason::BAD_MESSAGE_LENGTH),
+        ] {
+            let mut long = begin.clone();
+            long.push(0);
+            (long[17], long[21]) = (24, subtype);
+            let notification = enhanced.decode(&long).unwrap_err().notification;
+            assert_eq!(notification.reason(), reason, "{subtype}");
+            if reason == Reason::INVALID_ROUTE_REFRESH_LENGTH {
+                assert_eq!(notification.data, long);
+            }
+            assert_eq!(codec().decode(&long).unwrap_err().notification.reason(), Reason::BAD_MESSAGE_LENGTH);
+        }
+    }
+
+    #[test]
+    fn extended_messages_are_for_those_who_agreed_on_them() {
+        let extended = Codec { extended_messages: true, external: false, ..codec() };
+        let ordinary = Codec { extended_messages: false, ..extended.clone() };
+        let prefixes: Vec<Prefix> =
+            (0..10_000u16).map(|i| format!("fd00:{i:x}::/48").parse().unwrap()).collect();
+        let attributes = PathAttributes::originated("fd00::1".parse().unwrap());
+        let mut octets = vec![];
+        assert_eq!(extended.encode_announcements(&attributes, &prefixes, &mut octets), 2);
+        assert_eq!(
+            header::message_length(&octets).unwrap_err().notification.reason(),
+            Reason::BAD_MESSAGE_LENGTH
+        );
+        let length = header::message_length_within(MAX_EXTENDED_LENGTH, &octets).unwrap().unwrap();
+        assert!(length > 65_000, "{length}");
+        let Message::Update(update) = extended.decode(&octets[..length]).unwrap() else { panic!() };
+        assert!(update.faults.is_empty() && update.announced[0].prefixes.len() > 9_000);
+        let notification = ordinary.decode(&octets[..length]).unwrap_err().notification;
+        assert_eq!(notification.reason(), Reason::BAD_MESSAGE_LENGTH);
+        assert_eq!(notification.data, (length as u16).to_be_bytes());
+        let mut withdrawals = vec![];
+        assert_eq!(extended.encode_withdrawals(&prefixes, &mut withdrawals), 2);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod nlri;
 pub mod notification;
 pub mod open;
 pub mod reason;
+pub mod role;
 pub mod session;
 pub mod update;
 
@@ -33,5 +34,6 @@ pub use message::{Codec, Message};
 pub use notification::{MessageError, Notification};
 pub use open::Open;
 pub use reason::Reason;
+pub use role::Role;
 pub use session::Session;
 pub use update::{Announcement, Update};

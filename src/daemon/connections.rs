@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::Clock;
 use super::input::Input;
-use crate::bgp::header::message_length;
+use crate::bgp::header::{MAX_EXTENDED_LENGTH, MAX_MESSAGE_LENGTH, message_length_within};
 use crate::kernel::socket::{self, Options};
 use crate::speaker::{ConnectionId, Transport};
 
@@ -40,6 +42,8 @@ pub struct Connections {
 struct Open {
     /// Closing it lets the task finish what was queued and close the connection.
     outgoing: UnboundedSender<Vec<u8>>,
+    /// The most octets that one of the peer's messages may have.
+    most: Arc<AtomicUsize>,
     /// To be aborted while it is still connecting.
     attempt: Option<AbortHandle>,
 }
@@ -53,6 +57,8 @@ impl Connections {
     /// Starts an attempt to connect.
     pub fn dial(&mut self, connection: ConnectionId, remote: SocketAddr, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
+        let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         let attempt = self.tasks.spawn(async move {
             let input = match socket::connect(remote, &options).await {
@@ -60,7 +66,7 @@ impl Connections {
                     Ok(local) => {
                         let connected = Input::Connected { connection, local };
                         if inputs.send(connected).await.is_ok() {
-                            carry(connection, stream, queue, inputs, clock).await;
+                            carry(connection, stream, queue, (inputs, clock), &limit).await;
                         }
                         return;
                     }
@@ -71,28 +77,37 @@ impl Connections {
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(input).await;
         });
-        self.open.insert(connection, Open { outgoing, attempt: Some(attempt) });
+        self.open.insert(connection, Open { outgoing, most, attempt: Some(attempt) });
     }
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, connection: ConnectionId, stream: TcpStream, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
+        let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         self.tasks.spawn(async move {
             match socket::set_ttl(&stream, &options) {
-                Ok(()) => carry(connection, stream, queue, inputs, clock).await,
+                Ok(()) => carry(connection, stream, queue, (inputs, clock), &limit).await,
                 Err(error) => {
                     let _ = inputs.send(closed(connection, error.to_string())).await;
                 }
             }
         });
-        self.open.insert(connection, Open { outgoing, attempt: None });
+        self.open.insert(connection, Open { outgoing, most, attempt: None });
     }
 
     /// An attempt has become a connection: from now on it is closed gently.
     pub fn connected(&mut self, connection: ConnectionId) {
         if let Some(open) = self.open.get_mut(&connection) {
             open.attempt = None;
+        }
+    }
+
+    /// The peer may send extended messages from now on (RFC 8654).
+    pub fn accept_extended(&mut self, connection: ConnectionId) {
+        if let Some(open) = self.open.get(&connection) {
+            open.most.store(MAX_EXTENDED_LENGTH, Ordering::Relaxed);
         }
     }
 
@@ -143,12 +158,12 @@ async fn carry(
     connection: ConnectionId,
     stream: TcpStream,
     queue: UnboundedReceiver<Vec<u8>>,
-    inputs: Sender<Input>,
-    clock: Clock,
+    (inputs, clock): (Sender<Input>, Clock),
+    most: &AtomicUsize,
 ) {
     let (mut reader, writer) = stream.into_split();
     let why = tokio::select! {
-        why = read(connection, &mut reader, &inputs, clock) => Some(why),
+        why = read(connection, &mut reader, (&inputs, clock), most) => Some(why),
         why = write(connection, writer, queue, &inputs) => match why {
             Ok(()) => {
                 drain(&mut reader).await;
@@ -166,8 +181,8 @@ async fn carry(
 async fn read(
     connection: ConnectionId,
     reader: &mut OwnedReadHalf,
-    inputs: &Sender<Input>,
-    clock: Clock,
+    (inputs, clock): (&Sender<Input>, Clock),
+    most: &AtomicUsize,
 ) -> String {
     let mut stream: Vec<u8> = Vec::with_capacity(READ_SIZE);
     loop {
@@ -177,7 +192,7 @@ async fn read(
             Ok(_) => {}
             Err(error) => return error.to_string(),
         }
-        let (whole, error) = whole_messages(&stream);
+        let (whole, error) = whole_messages(most.load(Ordering::Relaxed), &stream);
         if whole == 0 && error.is_none() {
             continue;
         }
@@ -196,10 +211,10 @@ async fn read(
 
 /// How many octets at the start of `stream` are whole messages, and what stops the next from being
 /// one, if it is wrong and not merely incomplete.
-fn whole_messages(stream: &[u8]) -> (usize, Option<crate::bgp::MessageError>) {
+fn whole_messages(most: usize, stream: &[u8]) -> (usize, Option<crate::bgp::MessageError>) {
     let mut at = 0;
     loop {
-        match message_length(&stream[at..]) {
+        match message_length_within(most, &stream[at..]) {
             Ok(Some(length)) => at += length,
             Ok(None) => return (at, None),
             Err(error) => return (at, Some(error)),

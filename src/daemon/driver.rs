@@ -15,7 +15,7 @@ use super::connections::Connections;
 use super::http::Readiness;
 use super::input::Input;
 use super::listeners::Listeners;
-use crate::bgp::header::message_length;
+use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::Change;
 use crate::speaker::{Action, ConnectionId, Notice, Speaker};
 use crate::time::Instant;
@@ -136,7 +136,8 @@ impl Driver {
     }
 
     fn handle_frames(&mut self, at: Instant, connection: ConnectionId, mut octets: &[u8]) {
-        while let Ok(Some(length)) = message_length(octets) {
+        // The connection has judged lengths by what its session negotiated.
+        while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, octets) {
             let (frame, rest) = octets.split_at(length);
             self.speaker.handle_frame(at, connection, Ok(frame));
             octets = rest;
@@ -170,6 +171,7 @@ impl Driver {
                     self.connections.dial(connection, remote, &transport);
                 }
                 Action::Send { connection, octets } => self.connections.send(connection, octets),
+                Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
                 Action::Close { connection } => self.connections.close(connection),
                 Action::ChangeRoutes(changes) => {
                     // The writer is gone only when the daemon stops.

@@ -33,6 +33,11 @@ pub enum Action {
         /// Whole messages.
         octets: Vec<u8>,
     },
+    /// Let the peer's messages have up to 65,535 octets from here on (RFC 8654).
+    AcceptExtended {
+        /// On this connection.
+        connection: ConnectionId,
+    },
     /// Close after everything sent before has gone out, or give up the attempt. No answer.
     Close {
         /// The connection or attempt.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+pub use crate::bgp::Role;
 pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
@@ -105,6 +106,10 @@ pub struct PeerIntent {
     pub as_path: AsPathRules,
     /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
     pub accept_blackhole: bool,
+    /// What we are to the peer (RFC 9234); external peers only.
+    pub role: Option<Role>,
+    /// Insist that the peer has a role too.
+    pub role_strict: bool,
     /// Reset the session when more prefixes of one family than this are accepted.
     pub max_prefixes: Option<u32>,
 }

@@ -12,6 +12,7 @@
 //! | [`intent`] | what the node is meant to do |
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session outputs |
+//! | `refresh` | a family announced again, ours and the peer's |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `audience` | peers that are told the same |
 //! | `local` | the node's own prefixes: first deliverable, then announced |
@@ -23,6 +24,7 @@ mod configure;
 pub mod intent;
 mod local;
 mod peer;
+mod refresh;
 mod sessions;
 mod settle;
 mod show;

@@ -18,7 +18,7 @@ use super::action::{ConnectionId, Transport};
 use super::intent::{Distance, Intent, PeerIntent};
 use crate::bgp::session::{Config, Counters, State, Timer};
 use crate::bgp::{Open, Session};
-use crate::prefix::Family;
+use crate::prefix::{Family, Prefix};
 use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 use crate::time::Instant;
@@ -37,6 +37,12 @@ pub(super) struct Peer {
     pub(super) end_of_rib_due: BTreeSet<Family>,
     /// Families whose End-of-RIB has arrived.
     pub(super) end_of_rib_seen: BTreeSet<Family>,
+    /// Families whose refresh has begun and not ended (RFC 7313).
+    pub(super) refreshing: BTreeSet<Family>,
+    /// Families the peer has asked for again before their first End-of-RIB.
+    pub(super) refresh_asked: BTreeSet<Family>,
+    /// What the peer has not announced again, of each family that it refreshes.
+    pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
     /// Counters of sessions that are gone.
     pub(super) past: Counters,
     pub(super) faults: u64,
@@ -99,6 +105,9 @@ impl Peer {
             walks: BTreeMap::new(),
             end_of_rib_due: BTreeSet::new(),
             end_of_rib_seen: BTreeSet::new(),
+            refreshing: BTreeSet::new(),
+            refresh_asked: BTreeSet::new(),
+            stale: BTreeMap::new(),
             past: Counters::default(),
             faults: 0,
             faults_reported: BTreeSet::new(),
@@ -204,6 +213,9 @@ impl Peer {
         self.walks.clear();
         self.end_of_rib_due.clear();
         self.end_of_rib_seen.clear();
+        self.refreshing.clear();
+        self.refresh_asked.clear();
+        self.stale.clear();
     }
 }
 
@@ -218,6 +230,9 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         keepalive: peer.timers.keepalive,
         connect_retry: peer.timers.connect_retry,
         passive: peer.passive,
+        host_name: local.node_name.clone(),
+        role: peer.role,
+        role_strict: peer.role_strict,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Collision, Connection, Peer, Slot, Which};
-use super::{Action, ConnectionId, Notice, Speaker, Transport};
+use super::{Action, ConnectionId, Notice, Speaker, Transport, refresh};
 use crate::bgp::session::{Negotiated, Output, State, Timer};
 use crate::bgp::update::Announcement;
 use crate::bgp::{Message, MessageError, Reason, Session, Update};
@@ -82,7 +82,7 @@ impl Speaker {
         self.busy.extend(self.connections.get(&connection));
     }
 
-    /// One whole message arrived, as [`crate::bgp::header::message_length`] cut it out, or bytes that
+    /// One whole message arrived, as [`crate::bgp::header::message_length_within`] cut it out, or bytes that
     /// are none.
     pub fn handle_frame(
         &mut self,
@@ -238,12 +238,15 @@ impl Speaker {
             Output::Up(negotiated) => self.peer_up(id, which, &negotiated),
             Output::Down => self.peer_down(id),
             Output::Update(update) => self.apply_update(id, update),
-            Output::RouteRefresh(family) => {
-                peer.out.resend(family);
-                peer.walks.insert(family, None);
-                peer.end_of_rib_due.insert(family);
-                self.busy.insert(id);
+            Output::AcceptExtended => {
+                if let Some(connection) = peer.slot(which).and_then(|slot| slot.connection.as_ref()) {
+                    let connection = connection.id;
+                    self.actions.push_back(Action::AcceptExtended { connection });
+                }
             }
+            Output::RouteRefresh(family) => self.handle_route_refresh(id, family),
+            Output::BeginOfRefresh(family) => self.handle_begin_of_refresh(id, family),
+            Output::EndOfRefresh(family) => self.handle_end_of_refresh(id, family),
         }
     }
 
@@ -342,6 +345,9 @@ impl Speaker {
     fn apply_update(&mut self, id: PeerId, update: Update) {
         let source = Source::Peer(id);
         self.report_faults(id, &update);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            refresh::confirm(peer, &update);
+        }
         for prefix in &update.withdrawn {
             self.rib.withdraw(*prefix, source);
         }

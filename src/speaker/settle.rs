@@ -134,6 +134,7 @@ impl Speaker {
             }
         }
         peer.first.session.send_updates(octets, messages);
+        self.mark_refreshes(id);
         if walked || sent_any {
             self.busy.insert(id);
         }

@@ -7,6 +7,7 @@ use super::view::{
 };
 use super::{Speaker, intent::RemoteAs};
 use crate::bgp::Capability;
+use crate::bgp::capability::GracefulRestart;
 use crate::fib::Standing;
 use crate::prefix::{Family, Prefix};
 use crate::rib::Source;
@@ -153,6 +154,15 @@ fn words(capability: &Capability) -> String {
         Capability::MultiprotocolOther { afi, safi } => format!("multiprotocol AFI {afi} SAFI {safi}"),
         Capability::RouteRefresh => "route refresh".to_owned(),
         Capability::FourOctetAs(asn) => format!("four-octet AS {asn}"),
+        Capability::ExtendedMessage => "extended message".to_owned(),
+        Capability::Role(role) => format!("role {role}"),
+        Capability::GracefulRestart(restart) => graceful_restart(restart),
+        Capability::EnhancedRouteRefresh => "enhanced route refresh".to_owned(),
+        // Names come from the peer: nothing in them may reach a terminal as a command.
+        Capability::Fqdn { host, domain } if domain.is_empty() => format!("FQDN {}", host.escape_default()),
+        Capability::Fqdn { host, domain } => {
+            format!("FQDN {}.{}", host.escape_default(), domain.escape_default())
+        }
         Capability::Unknown { code, data } => match name(*code) {
             Some(name) => name.to_owned(),
             None => format!("code {code} of {} octets", data.len()),
@@ -160,15 +170,21 @@ fn words(capability: &Capability) -> String {
     }
 }
 
+fn graceful_restart(restart: &GracefulRestart) -> String {
+    if restart.families.is_empty() {
+        return "graceful restart, End-of-RIB only".to_owned();
+    }
+    let notification = if restart.notification { ", also after NOTIFICATION" } else { "" };
+    format!("graceful restart within {} s{notification}", restart.restart_time)
+}
+
 /// Names of capabilities that are shown and not acted on (IANA, Capability Codes).
 fn name(code: u8) -> Option<&'static str> {
     Some(match code {
         5 => "extended next hop",
-        6 => "extended message",
         9 => "role",
         64 => "graceful restart",
         69 => "Add-Path",
-        70 => "enhanced route refresh",
         71 => "long-lived graceful restart",
         73 => "FQDN",
         75 => "software version",

@@ -30,7 +30,7 @@ const REACH: &[u8] = &[
 type Row = (&'static str, Vec<u8>, &'static str);
 
 fn external() -> Codec {
-    Codec { four_octet_as: true, external: true, families: Family::ALL.to_vec() }
+    Codec { four_octet_as: true, external: true, families: Family::ALL.to_vec(), ..Codec::initial() }
 }
 
 fn check(codec: &Codec, rows: Vec<Row>) {
@@ -45,7 +45,7 @@ fn check(codec: &Codec, rows: Vec<Row>) {
 
 /// What the decoder does with the first message of a stream.
 fn reaction(codec: &Codec, stream: &[u8]) -> String {
-    let decoded = match header::message_length(stream) {
+    let decoded = match header::message_length_within(codec.max_message_length(), stream) {
         Ok(None) => return "wait for more".into(),
         Ok(Some(length)) => codec.decode(&stream[..length]),
         Err(error) => Err(error),

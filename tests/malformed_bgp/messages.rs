@@ -1,6 +1,8 @@
 //! Headers, OPEN, NOTIFICATION, KEEPALIVE, ROUTE-REFRESH (RFC 4271 §6.1, §6.2).
 
-use crate::{check, external, message};
+use routelet::bgp::Codec;
+
+use crate::{check, external, message, with};
 
 #[test]
 fn headers() {
@@ -66,6 +68,66 @@ fn headers() {
             ("a ROUTE-REFRESH", message(5, &[0, 2, 0, 1]), "RouteRefresh(Ipv6Unicast)"),
             ("a ROUTE-REFRESH for VPNv4", message(5, &[0, 1, 0, 128]), "RouteRefreshIgnored"),
             ("a ROUTE-REFRESH of a subtype", message(5, &[0, 1, 2, 1]), "RouteRefreshIgnored"),
+        ],
+    );
+}
+
+#[test]
+fn enhanced_route_refresh() {
+    check(
+        &Codec { enhanced_refresh: true, ..external() },
+        vec![
+            ("a request", message(5, &[0, 1, 0, 1]), "RouteRefresh(Ipv4Unicast)"),
+            ("a beginning", message(5, &[0, 1, 1, 1]), "BeginOfRefresh(Ipv4Unicast)"),
+            ("an end", message(5, &[0, 2, 2, 1]), "EndOfRefresh(Ipv6Unicast)"),
+            ("a subtype nobody knows", message(5, &[0, 1, 3, 1]), "RouteRefreshIgnored"),
+            ("the reserved subtype", message(5, &[0, 1, 255, 1]), "RouteRefreshIgnored"),
+            ("a beginning for VPNv4", message(5, &[0, 1, 1, 128]), "RouteRefreshIgnored"),
+            (
+                "a beginning too short, quoted whole",
+                message(5, &[0, 1, 1]),
+                "reset 7/1 [255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, \
+                 0, 22, 5, 0, 1, 1]: RouteRefresh message of 22 octets \
+                 (Route Refresh Message Error: Invalid Message Length)",
+            ),
+            (
+                "a request too short",
+                message(5, &[0, 1, 0]),
+                "reset 1/2 [0, 22]: RouteRefresh message of 22 octets \
+                 (Message Header Error: Bad Message Length)",
+            ),
+            (
+                "nothing of it",
+                message(5, &[]),
+                "reset 1/2 [0, 19]: RouteRefresh message of 19 octets \
+                 (Message Header Error: Bad Message Length)",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn extended_messages() {
+    // An unknown transitive attribute of 4,100 octets beside the sound ones.
+    let long = with(&[&[0xd0, 99, 0x10, 4][..], &[0; 4100]].concat());
+    check(
+        &external(),
+        vec![(
+            "an UPDATE without the capability",
+            long.clone(),
+            "reset 1/2 [16, 55]: message length 4151 is outside 19 to 4096 \
+             (Message Header Error: Bad Message Length)",
+        )],
+    );
+    check(
+        &Codec { extended_messages: true, ..external() },
+        vec![
+            ("an UPDATE", long, "announce [10.244.1.0/24]"),
+            (
+                "an OPEN is never extended",
+                message(1, &[0; 4096]),
+                "reset 1/2 [16, 19]: Open message of 4115 octets (Message Header Error: Bad Message Length)",
+            ),
         ],
     );
 }

@@ -8,6 +8,7 @@
 mod oracle;
 mod plan;
 mod policy;
+mod scripted;
 mod world;
 
 use std::time::Duration;

@@ -162,6 +162,8 @@ impl Plan {
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             accept_blackhole: false,
+            role: None,
+            role_strict: false,
             max_prefixes: None,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use routelet::bgp::header::message_length;
+use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
 use routelet::speaker::view::PathView;
@@ -300,7 +300,7 @@ impl World {
             Event::Octets { to: end, octets } => {
                 let partial = self.members.get_mut(to).unwrap().partial.entry(end.1).or_default();
                 partial.extend(octets);
-                while let Ok(Some(length)) = message_length(partial) {
+                while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, partial) {
                     let frame: Vec<u8> = partial.drain(..length).collect();
                     speaker.handle_frame(now, end.1, Ok(&frame));
                 }
@@ -327,7 +327,7 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(changes) => self.change_routes(name, changes),
-                Action::Notice(_) => {}
+                Action::AcceptExtended { .. } | Action::Notice(_) => {}
             }
         }
         self.members.get_mut(name).unwrap().speaker = Some(speaker);

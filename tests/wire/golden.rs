@@ -26,7 +26,7 @@ const CAPTURES: [(&str, bool, &str); 6] = [
 
 /// An external peer with both families.
 fn external(four_octet_as: bool) -> Codec {
-    Codec { four_octet_as, external: true, families: Family::ALL.to_vec() }
+    Codec { four_octet_as, external: true, families: Family::ALL.to_vec(), ..Codec::initial() }
 }
 
 fn messages(codec: &Codec, hex: &str) -> Vec<Message> {

@@ -14,8 +14,9 @@ use crate::strategies::{attributes, family, prefix};
 use crate::{decode_stream, internal};
 
 fn codec() -> impl Strategy<Value = Codec> {
-    (any::<bool>(), any::<bool>(), prop::sample::subsequence(Family::ALL.to_vec(), 0..=2))
-        .prop_map(|(four_octet_as, external, families)| Codec { four_octet_as, external, families })
+    (any::<bool>(), any::<bool>(), prop::sample::subsequence(Family::ALL.to_vec(), 0..=2)).prop_map(
+        |(four_octet_as, external, families)| Codec { four_octet_as, external, families, ..Codec::initial() },
+    )
 }
 
 /// A message with a sound header and anything behind it.

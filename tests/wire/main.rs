@@ -16,7 +16,7 @@ use routelet::prefix::{Family, Prefix};
 
 /// A peer inside the AS, so that every attribute is accepted.
 fn internal(four_octet_as: bool) -> Codec {
-    Codec { four_octet_as, external: false, families: Family::ALL.to_vec() }
+    Codec { four_octet_as, external: false, families: Family::ALL.to_vec(), ..Codec::initial() }
 }
 
 /// Cuts a stream into messages and decodes each, as a session would; stops at the first error.

@@ -7,7 +7,7 @@ use crate::bgp::{Codec, Segment};
 use crate::prefix::Family;
 
 fn codec(four_octet_as: bool) -> Codec {
-    Codec { four_octet_as, external: false, families: Family::ALL.to_vec() }
+    Codec { four_octet_as, external: false, families: Family::ALL.to_vec(), ..Codec::initial() }
 }
 
 fn decode(four_octet_as: bool, attributes: &[&[u8]]) -> PathAttributes {

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::bgp::{Capability, Codec, MessageError, Open, Reason};
+use crate::bgp::capability::GracefulRestart;
+use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
-
-/// Capability code of graceful restart (RFC 4724 §3).
-const GRACEFUL_RESTART: u8 = 64;
 
 /// Which AS a peer must show in its OPEN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +49,12 @@ pub struct Config {
     pub connect_retry: Duration,
     /// Leave it to the peer to connect.
     pub passive: bool,
+    /// Our name, to be shown by the peer; none is sent where empty.
+    pub host_name: String,
+    /// What we are to the peer (RFC 9234); external sessions only.
+    pub role: Option<Role>,
+    /// Insist that the peer has a role too (RFC 9234 §4.2, strict mode).
+    pub role_strict: bool,
 }
 
 /// What both sides agreed on.
@@ -88,7 +92,13 @@ impl Config {
         // RFC 4724 §3: without a family, the capability only says that we send End-of-RIB, and asks
         // peers that send it on request alone (FRR) to do so. That tells us when a peer's table is
         // complete.
-        capabilities.push(Capability::Unknown { code: GRACEFUL_RESTART, data: vec![0, 0] });
+        capabilities.push(Capability::GracefulRestart(GracefulRestart::default()));
+        capabilities.push(Capability::ExtendedMessage);
+        capabilities.push(Capability::EnhancedRouteRefresh);
+        capabilities.extend(self.role.map(Capability::Role));
+        if !self.host_name.is_empty() {
+            capabilities.push(Capability::Fqdn { host: self.host_name.clone(), domain: String::new() });
+        }
         capabilities.push(Capability::FourOctetAs(self.local_asn));
         let hold_time = u16::try_from(self.hold.as_secs()).unwrap_or(u16::MAX);
         Open { asn: self.local_asn, hold_time, router_id: self.router_id, capabilities }
@@ -98,8 +108,8 @@ impl Config {
     /// agree on.
     ///
     /// # Errors
-    /// Bad Peer AS, Bad BGP Identifier (our own on an internal session, RFC 6286 §2.2), or
-    /// Unsupported Capability when no family is left in common (RFC 5492 §5).
+    /// Bad Peer AS, Bad BGP Identifier (our own on an internal session, RFC 6286 §2.2), Role Mismatch
+    /// (RFC 9234 §4.2), or Unsupported Capability when no family is left in common (RFC 5492 §5).
     pub fn negotiate(&self, open: &Open) -> Result<Negotiated, MessageError> {
         if !self.remote_as.accepts(open.asn, self.local_asn) {
             let expected = match self.remote_as {
@@ -115,6 +125,7 @@ impl Config {
             let what = format!("peer has our own BGP identifier {}", open.router_id);
             return Err(MessageError::because(Reason::BAD_BGP_IDENTIFIER, [], what));
         }
+        self.check_role(open)?;
         let offered = open.families();
         let families: Vec<Family> = self.families.iter().copied().filter(|f| offered.contains(f)).collect();
         if families.is_empty() {
@@ -133,7 +144,13 @@ impl Config {
         }
         let hold = self.hold.min(Duration::from_secs(open.hold_time.into()));
         Ok(Negotiated {
-            codec: Codec { four_octet_as: open.four_octet_as(), external, families },
+            codec: Codec {
+                four_octet_as: open.four_octet_as(),
+                external,
+                families,
+                extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
+                enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRouteRefresh),
+            },
             asn: open.asn,
             router_id: open.router_id,
             hold,
@@ -141,6 +158,28 @@ impl Config {
             route_refresh: open.route_refresh(),
             capabilities: open.capabilities.clone(),
         })
+    }
+
+    /// RFC 9234 §4.2: the peer's role is our counterpart, or it has none and need not. A role of ours
+    /// makes one of theirs that nobody knows, or several that differ, a mismatch.
+    fn check_role(&self, open: &Open) -> Result<(), MessageError> {
+        let Some(ours) = self.role else { return Ok(()) };
+        let mismatch = |theirs: &str| {
+            let what = format!("peer's role is {theirs}, ours is {ours}");
+            MessageError::because(Reason::ROLE_MISMATCH, [], what)
+        };
+        let mut none = true;
+        for capability in &open.capabilities {
+            match capability {
+                Capability::Role(theirs) if *theirs == ours.counterpart() => none = false,
+                Capability::Role(theirs) => return Err(mismatch(&theirs.to_string())),
+                Capability::Unknown { code: Capability::ROLE, .. } => {
+                    return Err(mismatch("not a known one"));
+                }
+                _ => {}
+            }
+        }
+        if none && self.role_strict { Err(mismatch("not given")) } else { Ok(()) }
     }
 
     /// The capabilities that we would have needed, in the form RFC 5492 §5 puts into the data field.
@@ -167,6 +206,9 @@ mod tests {
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
             passive: false,
+            host_name: "node1".into(),
+            role: None,
+            role_strict: false,
         }
     }
 
@@ -188,6 +230,45 @@ mod tests {
         assert!(agreed.external() && agreed.codec.four_octet_as && !agreed.route_refresh);
         let silent = config().negotiate(&Open { hold_time: 0, ..open() }).unwrap();
         assert_eq!((silent.hold, silent.keepalive), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_only_one_side_speaks_is_not_spoken() {
+        let agreed = config().negotiate(&open()).unwrap();
+        assert!(!agreed.codec.extended_messages && !agreed.codec.enhanced_refresh);
+        let both = Open { capabilities: config().open().capabilities, ..open() };
+        let agreed = config().negotiate(&both).unwrap();
+        assert!(agreed.codec.extended_messages && agreed.codec.enhanced_refresh && agreed.route_refresh);
+    }
+
+    #[test]
+    fn roles_fit_together_or_the_session_is_refused() {
+        let negotiate = |ours, strict, theirs: &[Capability]| {
+            let config = Config { role: ours, role_strict: strict, ..config() };
+            let capabilities = [&open().capabilities[..], theirs].concat();
+            config.negotiate(&Open { capabilities, ..open() }).map(|_| ())
+        };
+        for ours in Role::ALL {
+            for theirs in Role::ALL {
+                let fits = negotiate(Some(ours), true, &[Capability::Role(theirs)]).is_ok();
+                assert_eq!(fits, theirs == ours.counterpart(), "{ours} and {theirs}");
+                assert!(negotiate(None, false, &[Capability::Role(theirs)]).is_ok(), "not our business");
+            }
+        }
+        let ours = Some(Role::Customer);
+        assert_eq!(negotiate(ours, false, &[]), Ok(()));
+        let refused = |result: Result<(), MessageError>| result.unwrap_err().to_string();
+        assert_eq!(
+            refused(negotiate(ours, true, &[])),
+            "peer's role is not given, ours is customer (Open Message Error: Role Mismatch)"
+        );
+        let several = [Capability::Role(Role::Provider), Capability::Role(Role::Peer)];
+        assert_eq!(
+            refused(negotiate(ours, false, &several)),
+            "peer's role is peer, ours is customer (Open Message Error: Role Mismatch)"
+        );
+        let strange = Capability::Unknown { code: 9, data: vec![77] };
+        assert!(refused(negotiate(ours, false, &[strange])).contains("not a known one"));
     }
 
     #[test]

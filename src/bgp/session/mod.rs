@@ -44,6 +44,8 @@ pub enum Output {
     Close,
     /// Send these octets.
     Send(Vec<u8>),
+    /// Both sides speak extended messages: take up to 65,535 octets from here on (RFC 8654).
+    AcceptExtended,
     /// Established: UPDATEs may flow.
     Up(Negotiated),
     /// No longer Established.
@@ -54,6 +56,10 @@ pub enum Output {
     Update(Update),
     /// The peer asks for all of a family again (RFC 2918).
     RouteRefresh(Family),
+    /// The peer begins to announce all of a family again (RFC 7313).
+    BeginOfRefresh(Family),
+    /// The peer has announced all of a family again (RFC 7313).
+    EndOfRefresh(Family),
 }
 
 /// Messages counted by direction.
@@ -174,6 +180,12 @@ impl Session {
             Message::RouteRefresh(family) => {
                 self.step(now, Event::UpdateMsg, Payload::Output(Output::RouteRefresh(family)));
             }
+            Message::BeginOfRefresh(family) => {
+                self.step(now, Event::UpdateMsg, Payload::Output(Output::BeginOfRefresh(family)));
+            }
+            Message::EndOfRefresh(family) => {
+                self.step(now, Event::UpdateMsg, Payload::Output(Output::EndOfRefresh(family)));
+            }
             Message::RouteRefreshIgnored => self.step(now, Event::UpdateMsg, Payload::None),
             Message::Notification(notification) => {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
@@ -253,6 +265,27 @@ impl Session {
         able
     }
 
+    /// Tells the peer that all of a family follows again; `false` if it would not understand
+    /// (RFC 7313 §4).
+    pub fn send_begin_of_refresh(&mut self, family: Family) -> bool {
+        let able = self.marks_refreshes();
+        if able {
+            self.send(self.codec.encode_begin_of_refresh(family));
+        }
+        able
+    }
+
+    /// Tells the peer that all of a family has been sent again (RFC 7313 §4), if it understands.
+    pub fn send_end_of_refresh(&mut self, family: Family) {
+        if self.marks_refreshes() {
+            self.send(self.codec.encode_end_of_refresh(family));
+        }
+    }
+
+    fn marks_refreshes(&self) -> bool {
+        self.state == State::Established && self.codec.enhanced_refresh
+    }
+
     /// The FSM state.
     pub fn state(&self) -> State {
         self.state
@@ -319,6 +352,10 @@ impl Session {
                 if let Payload::Negotiated(negotiated) = std::mem::take(payload) {
                     self.codec = negotiated.codec.clone();
                     self.negotiated = Some(negotiated);
+                    // The peer sends none before it has read the KEEPALIVE that follows.
+                    if self.codec.extended_messages {
+                        self.outputs.push_back(Output::AcceptExtended);
+                    }
                     self.restart_hold_timer(now);
                 }
             }

@@ -90,6 +90,9 @@ fn config() -> Config {
         keepalive: Duration::from_secs(30),
         connect_retry: Duration::from_secs(5),
         passive: false,
+        host_name: "node1".into(),
+        role: None,
+        role_strict: false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writing UPDATEs: prefixes packed as full as 4,096 octets allow.
+//! Writing UPDATEs: prefixes packed as full as the session's largest message allows.
 //!
 //! IPv4 stands in the message body, IPv6 in MP_REACH_NLRI and MP_UNREACH_NLRI (RFC 4760), which come
 //! before all other attributes (RFC 7606 §5.1).
@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::bgp::attribute::{self, PathAttributes, code, flag};
-use crate::bgp::header::{self, HEADER_LENGTH, MAX_MESSAGE_LENGTH, MessageType};
+use crate::bgp::header::{self, HEADER_LENGTH, MessageType};
 use crate::bgp::{Codec, nlri};
 use crate::prefix::{Family, Prefix};
 
@@ -32,7 +32,7 @@ pub(in crate::bgp) fn encode_announcements(
     match (family, attributes.next_hop) {
         (Family::Ipv4Unicast, IpAddr::V4(next_hop)) => {
             attribute::encode(attributes, Some(next_hop), codec.as_width(), &mut block);
-            let Some(room) = room_for(family, FIXED + block.len()) else {
+            let Some(room) = room_for(codec, family, FIXED + block.len()) else {
                 return 0;
             };
             fill(prefixes, out, |prefixes, out| {
@@ -44,7 +44,8 @@ pub(in crate::bgp) fn encode_announcements(
         (Family::Ipv6Unicast, IpAddr::V6(global)) => {
             attribute::encode(attributes, None, codec.as_width(), &mut block);
             let next_hop = next_hop_field(global, attributes.link_local_next_hop);
-            let Some(room) = room_for(family, FIXED + block.len() + REACH_FIXED + next_hop.len()) else {
+            let Some(room) = room_for(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
+            else {
                 return 0;
             };
             fill(prefixes, out, |prefixes, out| {
@@ -68,16 +69,17 @@ pub(in crate::bgp) fn encode_announcements(
 }
 
 /// Encodes withdrawals; see [`Codec::encode_withdrawals`].
-pub(in crate::bgp) fn encode_withdrawals(prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
+pub(in crate::bgp) fn encode_withdrawals(codec: &Codec, prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
+    let room = codec.max_message_length() - FIXED;
     match family_of(prefixes) {
         None => 0,
         Some(Family::Ipv4Unicast) => fill(prefixes, out, |prefixes, out| {
-            let rest = sized(out, |out| nlri::encode(prefixes, MAX_MESSAGE_LENGTH - FIXED, out));
+            let rest = sized(out, |out| nlri::encode(prefixes, room, out));
             sized(out, |_| {});
             rest
         }),
         Some(family @ Family::Ipv6Unicast) => fill(prefixes, out, |prefixes, out| {
-            let room = MAX_MESSAGE_LENGTH - FIXED - UNREACH_FIXED;
+            let room = room - UNREACH_FIXED;
             sized(out, |_| {});
             sized(out, |out| {
                 multiprotocol(code::MP_UNREACH_NLRI, family, out, |out| nlri::encode(prefixes, room, out))
@@ -106,8 +108,8 @@ fn family_of(prefixes: &[Prefix]) -> Option<Family> {
 
 /// The octets left for prefixes in a message that needs `taken` others; `None` when they might not
 /// hold one prefix.
-fn room_for(family: Family, taken: usize) -> Option<usize> {
-    MAX_MESSAGE_LENGTH.checked_sub(taken).filter(|room| *room >= nlri::longest(family))
+fn room_for(codec: &Codec, family: Family, taken: usize) -> Option<usize> {
+    codec.max_message_length().checked_sub(taken).filter(|room| *room >= nlri::longest(family))
 }
 
 /// Appends messages until no prefix is left; returns how many. `body` writes what it can and returns

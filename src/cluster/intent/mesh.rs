@@ -81,6 +81,8 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         next_hop: NextHopRule::Standard,
         as_path: AsPathRules::default(),
         accept_blackhole: false,
+        role: None,
+        role_strict: false,
         max_prefixes: None,
     }
 }

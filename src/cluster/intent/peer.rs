@@ -102,6 +102,8 @@ impl Subject<'_> {
             next_hop: policy::next_hop(spec),
             as_path: policy::as_path(spec),
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
+            role: None,
+            role_strict: false,
             max_prefixes: self.max_prefixes(findings),
         })
     }

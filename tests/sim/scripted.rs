@@ -1,0 +1,231 @@
+//! One speaker and a peer that says what the test wants: what a session does beyond converging.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use routelet::bgp::capability::GracefulRestart;
+use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
+use routelet::bgp::{AsPath, Capability, Codec, Message, Open, PathAttributes};
+use routelet::prefix::{Family, Prefix};
+use routelet::speaker::intent::{Policy, PrefixRule};
+use routelet::speaker::view::PathView;
+use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
+use routelet::time::Instant;
+
+use crate::plan::{Families, Plan};
+
+/// node1 of the reference cluster with the ToR, AS 65000, played by the test.
+struct Rig {
+    speaker: Speaker,
+    connection: ConnectionId,
+    now: Instant,
+    /// What the test's side speaks once the session is up.
+    codec: Codec,
+    heard: Vec<Message>,
+    notices: Vec<String>,
+}
+
+impl Rig {
+    /// A session that is Established, after its first End-of-RIB in both directions.
+    fn new(capabilities: &[Capability], change: impl FnOnce(&mut Intent)) -> Rig {
+        let mut rig = Rig::connected(change);
+        rig.codec = Codec {
+            four_octet_as: true,
+            external: true,
+            families: vec![Family::Ipv4Unicast],
+            extended_messages: capabilities.contains(&Capability::ExtendedMessage),
+            enhanced_refresh: capabilities.contains(&Capability::EnhancedRouteRefresh),
+        };
+        rig.open(capabilities);
+        rig.say(rig.codec.encode_keepalive());
+        let mut end_of_rib = vec![];
+        rig.codec.encode_end_of_rib(Family::Ipv4Unicast, &mut end_of_rib);
+        rig.say(end_of_rib);
+        rig
+    }
+
+    /// A session in OpenSent.
+    fn connected(change: impl FnOnce(&mut Intent)) -> Rig {
+        let plan = Plan::reference(Families::Ipv4);
+        let mut intent = plan.intent("node1");
+        intent.peers.retain(|name, _| name == "tor");
+        intent.peers.get_mut("tor").unwrap().passive = true;
+        change(&mut intent);
+        let now = Instant::ORIGIN;
+        let mut speaker = Speaker::new(1);
+        speaker.handle_underlay(now, Plan::underlay());
+        speaker.handle_bridge(now, true);
+        let local = SocketAddr::new(intent.addresses[0], 179);
+        let remote = SocketAddr::new(intent.peers["tor"].address, 40_000);
+        speaker.handle_intent(now, intent);
+        let (connection, _) = speaker.handle_accepted(now, local, remote).unwrap();
+        let codec = Codec::initial();
+        let mut rig = Rig { speaker, connection, now, codec, heard: vec![], notices: vec![] };
+        rig.listen();
+        rig
+    }
+
+    fn open(&mut self, capabilities: &[Capability]) {
+        let always = [Capability::FourOctetAs(65000), Capability::RouteRefresh];
+        let capabilities = [&always[..], capabilities].concat();
+        let router_id = [192, 168, 1, 1].into();
+        let open = Open { asn: 65000, hold_time: 90, router_id, capabilities };
+        self.say(self.codec.encode_open(&open));
+    }
+
+    /// Hands the speaker a message and hears what it says to that.
+    fn say(&mut self, octets: Vec<u8>) {
+        let mut rest = &octets[..];
+        while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, rest) {
+            self.speaker.handle_frame(self.now, self.connection, Ok(&rest[..length]));
+            rest = &rest[length..];
+        }
+        self.listen();
+    }
+
+    fn announce(&mut self, prefixes: &[&str], change: impl FnOnce(&mut PathAttributes)) {
+        let prefixes: Vec<Prefix> = prefixes.iter().map(|p| p.parse().unwrap()).collect();
+        let next_hop = "192.168.1.1".parse().unwrap();
+        let as_path = AsPath::sequence([65000]);
+        let mut attributes = PathAttributes { as_path, ..PathAttributes::originated(next_hop) };
+        change(&mut attributes);
+        let mut octets = vec![];
+        assert!(self.codec.encode_announcements(&attributes, &prefixes, &mut octets) > 0);
+        self.say(octets);
+    }
+
+    fn listen(&mut self) {
+        while let Some(action) = self.speaker.poll_action() {
+            match action {
+                Action::Send { connection, octets } => {
+                    self.speaker.handle_sent(self.now, connection, octets.len());
+                    let mut rest = &octets[..];
+                    while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, rest) {
+                        self.heard.push(self.codec.decode(&rest[..length]).unwrap());
+                        rest = &rest[length..];
+                    }
+                    assert!(rest.is_empty(), "whole messages are sent");
+                }
+                Action::ChangeRoutes(changes) => {
+                    for change in changes {
+                        self.speaker.handle_route_result(self.now, &change, Ok(()));
+                    }
+                }
+                Action::Notice(notice) => self.notices.push(notice.to_string()),
+                _ => {}
+            }
+        }
+    }
+
+    /// What has been heard since the last call, in short.
+    fn heard(&mut self) -> Vec<String> {
+        let word = |message| match message {
+            Message::Update(update) if update.end_of_rib.is_some() => "End-of-RIB".to_owned(),
+            Message::Update(update) => {
+                let announced = update.announced.iter().flat_map(|a| &a.prefixes);
+                let announced: Vec<String> = announced.map(ToString::to_string).collect();
+                format!("UPDATE {}", announced.join(" "))
+            }
+            Message::Notification(notification) => notification.to_string(),
+            Message::Open(_) => "OPEN".to_owned(),
+            other => format!("{other:?}"),
+        };
+        std::mem::take(&mut self.heard).into_iter().map(word).collect()
+    }
+
+    fn path(&self, prefix: &str) -> Option<PathView> {
+        let prefix: Prefix = prefix.parse().unwrap();
+        self.speaker.routes(|p| p == prefix).pop()?.paths.pop()
+    }
+}
+
+const ENHANCED: &[Capability] = &[Capability::EnhancedRouteRefresh];
+
+#[test]
+fn a_refresh_is_marked_where_both_sides_know_the_marks() {
+    let mut rig = Rig::new(ENHANCED, |_| ());
+    assert_eq!(rig.heard(), ["OPEN", "Keepalive", "UPDATE 10.244.1.0/24", "End-of-RIB"]);
+    rig.say(rig.codec.encode_route_refresh(Family::Ipv4Unicast));
+    let expected = ["BeginOfRefresh(Ipv4Unicast)", "UPDATE 10.244.1.0/24", "EndOfRefresh(Ipv4Unicast)"];
+    assert_eq!(rig.heard(), expected);
+    let mut rig = Rig::new(&[], |_| ());
+    rig.heard();
+    rig.say(rig.codec.encode_route_refresh(Family::Ipv4Unicast));
+    assert_eq!(rig.heard(), ["UPDATE 10.244.1.0/24", "End-of-RIB"]);
+}
+
+#[test]
+fn what_a_peer_does_not_announce_again_is_gone_at_the_end_of_its_refresh() {
+    let mut rig = Rig::new(ENHANCED, |intent| {
+        let any = "0.0.0.0/0".parse().unwrap();
+        let any = PrefixRule { prefix: any, ge: 0, le: 32 };
+        intent.peers.get_mut("tor").unwrap().import = Policy::accepting([any]);
+    });
+    rig.announce(&["172.16.0.0/24", "172.16.1.0/24"], |_| ());
+    rig.say(rig.codec.encode_begin_of_refresh(Family::Ipv4Unicast));
+    rig.announce(&["172.16.1.0/24"], |_| ());
+    assert!(rig.path("172.16.0.0/24").is_some_and(|p| p.best), "stale, and in use until the end");
+    rig.say(rig.codec.encode_end_of_refresh(Family::Ipv4Unicast));
+    assert!(rig.path("172.16.0.0/24").is_none(), "not announced again");
+    assert!(rig.path("172.16.1.0/24").is_some_and(|p| p.best), "announced again");
+    rig.say(rig.codec.encode_end_of_refresh(Family::Ipv4Unicast));
+    assert!(rig.path("172.16.1.0/24").is_some(), "an end without a beginning means nothing");
+}
+
+#[test]
+fn a_mark_before_the_promised_end_of_rib_is_ignored() {
+    let promise = Capability::GracefulRestart(GracefulRestart::default());
+    let mut rig = Rig::connected(|_| ());
+    rig.codec = Codec { enhanced_refresh: true, ..Rig::new(ENHANCED, |_| ()).codec };
+    rig.open(&[Capability::EnhancedRouteRefresh, promise]);
+    rig.say(rig.codec.encode_keepalive());
+    rig.announce(&["172.16.0.0/24"], |_| ());
+    rig.say(rig.codec.encode_begin_of_refresh(Family::Ipv4Unicast));
+    rig.say(rig.codec.encode_end_of_refresh(Family::Ipv4Unicast));
+    assert!(rig.path("172.16.0.0/24").is_some());
+}
+
+#[test]
+fn a_mark_of_the_wrong_length_ends_the_session() {
+    let mut rig = Rig::new(ENHANCED, |_| ());
+    let mut mark = rig.codec.encode_begin_of_refresh(Family::Ipv4Unicast);
+    mark.push(0);
+    mark[17] = 24;
+    rig.heard();
+    rig.say(mark);
+    assert_eq!(rig.heard(), ["Route Refresh Message Error: Invalid Message Length"]);
+}
+
+#[test]
+fn extended_messages_flow_only_where_both_sides_speak_them() {
+    let long = |rig: &Rig| {
+        let codec = Codec { extended_messages: true, ..rig.codec.clone() };
+        let prefixes: Vec<Prefix> = (0..5_000u16)
+            .map(|i| format!("172.{}.{}.0/24", 16 + i / 256, i % 256).parse().unwrap())
+            .collect();
+        let as_path = AsPath::sequence([65000]);
+        let next_hop = "192.168.1.1".parse().unwrap();
+        let attributes = PathAttributes { as_path, ..PathAttributes::originated(next_hop) };
+        let mut octets = vec![];
+        assert_eq!(codec.encode_announcements(&attributes, &prefixes, &mut octets), 1);
+        octets
+    };
+    let mut rig = Rig::new(&[Capability::ExtendedMessage], |_| ());
+    rig.say(long(&rig));
+    assert!(rig.path("172.16.77.0/24").is_some());
+    let mut rig = Rig::new(&[], |_| ());
+    rig.heard();
+    rig.say(long(&rig));
+    assert_eq!(rig.heard(), ["Message Header Error: Bad Message Length"]);
+}
+
+#[test]
+fn our_name_is_sent_and_the_peers_is_shown() {
+    let name = Capability::Fqdn { host: "tor\u{1b}[31m".into(), domain: "lan".into() };
+    let mut rig = Rig::new(&[name], |_| ());
+    let Message::Open(open) = &rig.heard[0] else { panic!() };
+    assert!(open.capabilities.contains(&Capability::Fqdn { host: "node1".into(), domain: String::new() }));
+    rig.now = rig.now + Duration::from_secs(1);
+    let shown = rig.speaker.peers(rig.now).remove(0).capabilities;
+    assert!(shown.contains(&"FQDN tor\\u{1b}[31m.lan".to_owned()), "{shown:?}");
+}
