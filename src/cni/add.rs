@@ -12,7 +12,6 @@ use super::plan::{Plan, gateway};
 use super::result::{Interface, Ip, Route, Success};
 use super::{Code, Error, bridge, runtime, veth};
 use crate::ipam::{Allocation, Store};
-use crate::kernel::announce::announce;
 use crate::kernel::links::{Link, VethPair};
 use crate::kernel::{NetNs, Netlink, sysctl};
 use crate::prefix::Family;
@@ -61,7 +60,7 @@ fn open_pod(attachment: &Attachment) -> Result<NetNs, Error> {
     Ok(pod)
 }
 
-/// How long to wait for the bridge to enable a port; it takes a millisecond or less.
+/// How long to wait until the pod can talk; it takes a millisecond or two.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How often to look.
@@ -119,7 +118,7 @@ impl Ends<'_> {
         }
         self.host.set_up(port.index, true).await?;
         let interface = self.configure(attachment, allocations, &routes).await?;
-        self.announce(port.index, &interface.name, allocations).await?;
+        self.announce(port.index, &interface, allocations).await?;
         let sandbox = attachment.netns.clone();
         let described =
             |link: Link, sandbox| Interface { name: link.name, mac: link.mac, mtu: link.mtu, sandbox };
@@ -157,22 +156,24 @@ impl Ends<'_> {
         Ok(interface)
     }
 
-    /// Waits until the bridge passes on what the pod sends, and tells the others on it who has the
-    /// addresses now: some may remember one as another pod's. The kernel enables a port some time
-    /// after both ends of the pair are up; what a pod sent before that would be lost.
-    async fn announce(&self, port: u32, name: &str, allocations: &[Allocation]) -> Result<(), Error> {
-        let forwards = async {
-            while self.host.link_at(port).await?.is_some_and(|link| !link.forwarding) {
+    /// Waits until the pod can talk, and tells the others on the bridge who has its addresses now:
+    /// some may remember one as another pod's. The kernel enables a bridge port and IPv6 some time
+    /// after both ends of the pair are up, and what is sent before that is lost.
+    async fn announce(&self, port: u32, interface: &Link, allocations: &[Allocation]) -> Result<(), Error> {
+        let addresses: Vec<IpAddr> = allocations.iter().map(|a| a.address).collect();
+        let settled = async {
+            while self.host.link_at(port).await?.is_some_and(|link| !link.forwarding)
+                || !self.inside.can_use(interface, &addresses).await?
+            {
                 tokio::time::sleep(POLL).await;
             }
             Ok::<_, Error>(())
         };
         // A bridge with spanning tree takes half a minute: its pods have to wait, not the runtime.
-        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, forwards).await {
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, settled).await {
             return Err(error);
         }
-        let addresses: Vec<IpAddr> = allocations.iter().map(|a| a.address).collect();
-        Ok(announce(self.pod, name, &addresses)?)
+        Ok(self.inside.announce(self.pod, interface, &addresses).await?)
     }
 }
 

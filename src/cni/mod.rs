@@ -56,7 +56,7 @@ pub struct Reply {
 
 /// Carries out what the environment and the configuration on `stdin` ask for.
 pub fn answer(variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -> Reply {
-    let mut input = Vec::new();
+    let mut input = Vec::with_capacity(4096);
     let read = stdin.read_to_end(&mut input);
     let outcome = Environment::read(variable).and_then(|environment| match read {
         // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.

@@ -273,13 +273,12 @@ impl Store {
         }
     }
 
-    /// Addresses that `owner` may hold: those its record names or, without one, any that host-local
-    /// may have given it.
+    /// Addresses that `owner` may hold: those its record names or, if it has none or an outdated one,
+    /// any that host-local may have given it.
     fn candidates(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        match self.recorded(owner)? {
-            Some(addresses) => Ok(addresses),
-            None => Ok(self.taken()?.into_iter().collect()),
-        }
+        let recorded = self.recorded(owner)?.unwrap_or_default();
+        let outdated = self.held(owner, &recorded)?.is_empty();
+        Ok(if outdated { self.taken()?.into_iter().collect() } else { recorded })
     }
 
     /// Those of the candidates whose files name `owner`.

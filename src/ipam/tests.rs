@@ -256,6 +256,10 @@ mod store {
         assert_eq!(store.release(&owner("old")).unwrap(), [ip("10.0.0.2")]);
         assert_eq!(store.release(&owner("older")).unwrap(), [ip("10.0.0.3")]);
         assert_eq!(store.release(&owner("never")).unwrap(), [] as [IpAddr; 0]);
+        // A record of ours from before the node was switched to host-local and back.
+        write("owners/again:eth0", "10.0.0.4\n");
+        write("10.0.0.5", "again\r\neth0");
+        assert_eq!(store.release(&owner("again")).unwrap(), [ip("10.0.0.5")]);
     }
 
     #[test]

@@ -2,18 +2,28 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
-use super::policy::Policy;
+use super::policy::{Changes, Policy, insert};
+use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
-/// Not to be announced to anyone (RFC 1997).
-pub const NO_ADVERTISE: Community = Community(0xffff_ff02);
-/// Not to be announced to external peers (RFC 1997).
-pub const NO_EXPORT: Community = Community(0xffff_ff01);
-/// Not to be announced to external peers, other members of a confederation included (RFC 1997).
-pub const NO_EXPORT_SUBCONFED: Community = Community(0xffff_ff03);
+/// Which next hop a peer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NextHopRule {
+    /// As RFC 4271 §5.1.3 has it: ourselves towards external peers, save for a next hop on the
+    /// subnet shared with them; towards internal ones as received.
+    #[default]
+    Standard,
+    /// Ourselves, towards internal peers too.
+    Own,
+    /// As received, towards external peers too. What begins here has ourselves.
+    Unchanged,
+    /// This address, for prefixes of its family; the others as in `Standard`.
+    Address(IpAddr),
+}
 
 /// Where the best path comes from, as far as export asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,40 +47,45 @@ pub struct Export<'a> {
     pub client: bool,
     /// The local AS.
     pub local_asn: u32,
+    /// The peer's AS.
+    pub peer_asn: u32,
     /// The local cluster id (RFC 4456 §7).
     pub cluster_id: Ipv4Addr,
     /// Our address as a next hop, by family; `None` where we have none and cannot be one.
     pub own_next_hop: [Option<IpAddr>; 2],
-    /// Name ourselves as the next hop towards internal peers too.
-    pub next_hop_self: bool,
+    /// Which next hop to name.
+    pub next_hop: NextHopRule,
+    /// What to do to AS_PATHs towards an external peer.
+    pub as_path: AsPathRules,
     /// Communities to add.
     pub communities: &'a [u32],
-    /// What may be announced.
+    /// What may be announced, and what is changed about it.
     pub policy: &'a Policy,
     /// For next hops that may stay as they are towards an external peer.
     pub underlay: &'a Underlay,
 }
 
-impl Export<'_> {
-    /// Whether policy lets the peer be told of `prefix` at all.
-    pub fn permits(&self, prefix: Prefix) -> bool {
-        self.policy.accepts(prefix)
+impl<'a> Export<'a> {
+    /// What policy has to say to the peer's being told of `prefix`; `None` if it is not to be told.
+    pub fn judge(&self, prefix: Prefix, best: &PathAttributes) -> Option<Changes<'a>> {
+        self.policy.judge(prefix, best)
     }
 
     /// The attributes to announce a prefix of `family` with, which are the same for all prefixes that
-    /// bring the same along; `None` if the peer is not to be told.
+    /// bring the same along and get the same verdict; `None` if the peer is not to be told.
     pub fn attributes(
         &self,
         family: Family,
-        received: &PathAttributes,
+        best: &PathAttributes,
+        changes: &Changes<'_>,
         from: Provenance,
     ) -> Option<PathAttributes> {
-        if self.forbidden_by_community(received) {
+        if self.forbidden_by_community(best) {
             return None;
         }
-        let mut attributes = received.clone();
-        attributes.next_hop = self.next_hop(family, received, from)?;
-        if attributes.next_hop != received.next_hop {
+        let mut attributes = best.clone();
+        attributes.next_hop = self.next_hop(family, best, from)?;
+        if attributes.next_hop != best.next_hop {
             attributes.link_local_next_hop = None;
         }
         if self.external {
@@ -78,20 +93,25 @@ impl Export<'_> {
         } else {
             self.rewrite_for_internal(&mut attributes, from)?;
         }
+        // Policy has the last word: what it sets is not somebody else's MED, and what it prepends
+        // stands in front.
+        let nearest = self.external.then(|| self.as_path.shown_as(self.local_asn));
+        changes.apply(&mut attributes, nearest);
         for community in self.communities.iter().copied().map(Community) {
-            if !attributes.communities.contains(&community) {
-                attributes.communities.push(community);
-            }
+            insert(&mut attributes.communities, community);
+        }
+        if self.external {
+            attributes.local_pref = None;
         }
         Some(attributes)
     }
 
     /// Whether a peer like `other` is told the same of everything, but for what either has said itself.
     pub fn is_like(&self, other: &Export<'_>) -> bool {
-        let facts = |e: &Export<'_>| {
-            (e.external, e.client, e.local_asn, e.cluster_id, e.own_next_hop, e.next_hop_self)
-        };
-        facts(self) == facts(other)
+        let of_peer = |e: &Export<'_>| (e.external, e.client, e.peer_asn, e.own_next_hop, e.next_hop);
+        of_peer(self) == of_peer(other)
+            && (self.local_asn, self.cluster_id, self.as_path)
+                == (other.local_asn, other.cluster_id, other.as_path)
             && self.communities == other.communities
             && (std::ptr::eq(self.policy, other.policy) || self.policy == other.policy)
             // An external peer's address decides which next hops it can reach by itself.
@@ -110,9 +130,10 @@ impl Export<'_> {
     /// ("third party"): the ToR then hands packets for another node's pods to that node and not to
     /// us, who would only send them back over the same wire.
     fn next_hop(&self, family: Family, attributes: &PathAttributes, from: Provenance) -> Option<IpAddr> {
-        let keep = match from.kind {
-            Kind::Local => false,
-            _ if self.next_hop_self => false,
+        let keep = match (self.next_hop, from.kind) {
+            (NextHopRule::Address(address), _) if Family::of(address) == family => return Some(address),
+            (NextHopRule::Own, _) | (_, Kind::Local) => false,
+            (NextHopRule::Unchanged, _) => true,
             _ if self.external => self.underlay.shared_subnet(attributes.next_hop, self.peer_address),
             _ => true,
         };
@@ -120,8 +141,7 @@ impl Export<'_> {
     }
 
     fn rewrite_for_external(&self, attributes: &mut PathAttributes, from: Provenance) {
-        attributes.as_path = attributes.as_path.prepended(self.local_asn, 1);
-        attributes.local_pref = None;
+        attributes.as_path = self.as_path.export(&attributes.as_path, self.local_asn, self.peer_asn);
         attributes.originator_id = None;
         attributes.cluster_list.clear();
         // RFC 4271 §5.1.4: a MED received from one AS is not passed on to another.
@@ -152,7 +172,9 @@ mod tests {
     use crate::rib::next_hop::UnderlayRoute;
     use crate::rib::policy::PrefixRule;
 
-    fn received() -> PathAttributes {
+    const PREFIX: &str = "10.244.2.0/24";
+
+    fn best() -> PathAttributes {
         PathAttributes {
             med: Some(7),
             local_pref: Some(150),
@@ -166,12 +188,11 @@ mod tests {
 
     /// Exports to a peer at 192.168.1.1 with an accept-everything policy, after `change`.
     fn export(
-        received: &PathAttributes,
+        best: &PathAttributes,
         from: Provenance,
         change: impl FnOnce(&mut Export<'_>),
     ) -> Option<PathAttributes> {
-        let any = PrefixRule { prefix: "0.0.0.0/0".parse().unwrap(), ge: 0, le: 32 };
-        let policy = Policy { accept: vec![any] };
+        let policy = Policy::accepting([PrefixRule::within("0.0.0.0/0".parse().unwrap())]);
         let underlay = Underlay::new([UnderlayRoute {
             prefix: "192.168.1.0/24".parse().unwrap(),
             via: None,
@@ -183,49 +204,52 @@ mod tests {
             external: false,
             client: false,
             local_asn: 64512,
+            peer_asn: 65000,
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
-            next_hop_self: false,
+            next_hop: NextHopRule::Standard,
+            as_path: AsPathRules::default(),
             communities: &[],
             policy: &policy,
             underlay: &underlay,
         };
         change(&mut export);
-        export.attributes(Family::Ipv4Unicast, received, from)
+        let changes = export.judge(PREFIX.parse().unwrap(), best)?;
+        export.attributes(Family::Ipv4Unicast, best, &changes, from)
     }
 
     #[test]
     fn towards_an_external_peer() {
-        let told = export(&received(), from(Kind::Local), |e| e.external = true).unwrap();
+        let told = export(&best(), from(Kind::Local), |e| e.external = true).unwrap();
         assert_eq!(told.as_path, AsPath::sequence([64512]));
         assert_eq!((told.local_pref, told.med), (None, Some(7)), "our own MED may cross the border");
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        let told = export(&received(), from(Kind::Internal), |e| e.external = true).unwrap();
+        let told = export(&best(), from(Kind::Internal), |e| e.external = true).unwrap();
         assert_eq!(told.med, None, "somebody else's may not");
         assert_eq!(told.next_hop.to_string(), "192.168.1.12", "third party on the shared subnet");
         let elsewhere = |e: &mut Export<'_>| {
             e.external = true;
             e.peer_address = "203.0.113.1".parse().unwrap();
         };
-        let told = export(&received(), from(Kind::Internal), elsewhere).unwrap();
+        let told = export(&best(), from(Kind::Internal), elsewhere).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
     }
 
     #[test]
     fn towards_an_internal_peer() {
-        let told = export(&received(), from(Kind::External), |_| ()).unwrap();
+        let told = export(&best(), from(Kind::External), |_| ()).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         assert_eq!((told.local_pref, told.as_path.hops()), (Some(150), 0));
-        let told = export(&received(), from(Kind::External), |e| e.next_hop_self = true).unwrap();
+        let told = export(&best(), from(Kind::External), |e| e.next_hop = NextHopRule::Own).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
-        assert_eq!(export(&received(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
+        assert_eq!(export(&best(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
     }
 
     #[test]
     fn reflection_to_and_from_clients_stamps_the_path() {
         let from_client = Provenance { from_client: true, ..from(Kind::Internal) };
-        let to_non_client = export(&received(), from_client, |_| ()).unwrap();
-        let to_client = export(&received(), from(Kind::Internal), |e| e.client = true).unwrap();
+        let to_non_client = export(&best(), from_client, |_| ()).unwrap();
+        let to_client = export(&best(), from(Kind::Internal), |e| e.client = true).unwrap();
         for told in [to_non_client, to_client] {
             assert_eq!(told.originator_id, Some(Ipv4Addr::new(192, 168, 1, 12)));
             assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
@@ -234,8 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn never_past_communities() {
-        let mut tagged = PathAttributes { communities: vec![NO_EXPORT], ..received() };
+    fn never_past_policy_or_communities() {
+        static DENY: Policy = Policy { rules: vec![] };
+        assert_eq!(export(&best(), from(Kind::External), |e| e.policy = &DENY), None);
+        let mut tagged = PathAttributes { communities: vec![NO_EXPORT], ..best() };
         assert_eq!(export(&tagged, from(Kind::Local), |e| e.external = true), None);
         assert!(export(&tagged, from(Kind::Local), |_| ()).is_some());
         tagged.communities = vec![NO_ADVERTISE];
@@ -244,19 +270,19 @@ mod tests {
 
     #[test]
     fn without_an_address_of_the_family_we_cannot_be_the_next_hop() {
-        assert_eq!(export(&received(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
+        assert_eq!(export(&best(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
     }
 
     #[test]
     fn configured_communities_are_added_once() {
-        let tagged = PathAttributes { communities: vec![Community(1)], ..received() };
+        let tagged = PathAttributes { communities: vec![Community(1)], ..best() };
         let told = export(&tagged, from(Kind::Local), |e| e.communities = &[1, 2]).unwrap();
         assert_eq!(told.communities, [Community(1), Community(2)]);
     }
 
     #[test]
     fn peers_are_alike_when_nothing_tells_them_apart() {
-        static ANY: Policy = Policy { accept: vec![] };
+        let policy = Policy::default();
         let underlay = Underlay::new(["192.168.1.0/24", "10.0.0.0/8"].map(|prefix| UnderlayRoute {
             prefix: prefix.parse().unwrap(),
             via: None,
@@ -268,11 +294,13 @@ mod tests {
             external: true,
             client: false,
             local_asn: 64512,
+            peer_asn: 65000,
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [None, None],
-            next_hop_self: false,
+            next_hop: NextHopRule::Standard,
+            as_path: AsPathRules::default(),
             communities: &[],
-            policy: &ANY,
+            policy: &policy,
             underlay: &underlay,
         };
         let at = |address: &str| Export { peer_address: address.parse().unwrap(), ..one };
@@ -280,7 +308,13 @@ mod tests {
         assert!(!one.is_like(&at("10.0.0.1")));
         let internal = |address| Export { external: false, ..at(address) };
         assert!(internal("192.168.1.1").is_like(&internal("10.0.0.1")), "where it is does not matter");
-        assert!(!one.is_like(&Export { communities: &[1], ..one }));
-        assert!(!one.is_like(&Export { client: true, ..one }));
+        for other in [
+            Export { communities: &[1], ..one },
+            Export { client: true, ..one },
+            Export { peer_asn: 65001, ..one },
+            Export { next_hop: NextHopRule::Own, ..one },
+        ] {
+            assert!(!one.is_like(&other));
+        }
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::path::{Path, Rejection, Source};
+use super::path::{Path, Source};
 use super::paths::Paths;
 use super::table::Table;
 use super::{Decision, Rule};
@@ -163,19 +163,20 @@ impl LocRib {
         }
     }
 
-    /// Judges every path of a source anew, after a change of policy.
-    pub fn reconsider(&mut self, source: Source, judge: impl Fn(Prefix, &Path) -> Option<Rejection>) {
+    /// Judges every path of a source anew, after a change of policy. `judge` makes of each path what
+    /// it is to be from now on.
+    pub fn reconsider(&mut self, source: Source, mut judge: impl FnMut(Prefix, &Path) -> Path) {
         for family in Family::ALL {
             let (dirty, counts) = (&mut self.dirty, &mut self.counts);
             for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
                 let mut paths = destination.paths.as_mut_slice().iter_mut();
                 let Some(path) = paths.find(|p| p.source == source) else { return };
-                let rejected = judge(prefix, path);
-                if rejected != path.rejected {
+                let judged = judge(prefix, path);
+                if judged != *path {
                     let count = counts.entry((source, family)).or_default();
                     count.accepted -= u64::from(path.rejected.is_none());
-                    count.accepted += u64::from(rejected.is_none());
-                    path.rejected = rejected;
+                    count.accepted += u64::from(judged.rejected.is_none());
+                    *path = judged;
                     destination.mark(place, dirty);
                 }
             });
@@ -304,14 +305,19 @@ mod tests {
 
     use super::*;
     use crate::bgp::PathAttributes;
-    use crate::rib::path::PeerId;
+    use crate::rib::path::{PeerId, Rejection};
 
     const A: Source = Source::Peer(PeerId(1));
     const B: Source = Source::Peer(PeerId(2));
 
     fn path(source: Source, med: u32) -> Path {
         let attributes = PathAttributes::originated("192.0.2.1".parse().unwrap());
-        Path { source, attributes: Arc::new(PathAttributes { med: Some(med), ..attributes }), rejected: None }
+        Path {
+            source,
+            attributes: Arc::new(PathAttributes { med: Some(med), ..attributes }),
+            received: None,
+            rejected: None,
+        }
     }
 
     fn drain(rib: &mut LocRib) -> Vec<String> {
@@ -352,7 +358,10 @@ mod tests {
             (count.received, count.accepted)
         };
         assert_eq!(count(&rib), (4, 4));
-        rib.reconsider(A, |p, _| (p == prefix(1)).then_some(Rejection::ImportPolicy));
+        rib.reconsider(A, |p, path| {
+            let rejected = (p == prefix(1)).then_some(Rejection::ImportPolicy);
+            Path { rejected, ..path.clone() }
+        });
         assert_eq!(count(&rib), (4, 3));
         rib.withdraw(prefix(1), A);
         assert_eq!(count(&rib), (3, 3));

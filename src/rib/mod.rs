@@ -11,6 +11,7 @@
 //! speaker calls them in that order.
 
 pub mod adj_rib_out;
+pub mod as_path_rules;
 pub mod decision;
 pub mod export;
 mod hash;
@@ -23,6 +24,7 @@ mod paths;
 mod pending;
 pub mod policy;
 mod table;
+pub mod well_known;
 
 pub use adj_rib_out::AdjRibOut;
 pub use decision::{Decision, Rule};

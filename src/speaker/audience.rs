@@ -15,6 +15,7 @@ use crate::prefix::{Family, Prefix};
 use crate::rib::decision::Kind;
 use crate::rib::export::{Export, Provenance};
 use crate::rib::loc_rib::Destination;
+use crate::rib::policy::Changes;
 use crate::rib::{Interner, Path, PeerId, Source};
 
 /// Established peers, each with the index of its group.
@@ -85,32 +86,35 @@ struct Exported<'a> {
     last: Option<Rewrite<'a>>,
 }
 
-/// Received attributes and what became of them.
+/// A best path's attributes and what became of them.
 struct Rewrite<'a> {
     family: Family,
     source: Source,
-    received: &'a Arc<PathAttributes>,
+    best: &'a Arc<PathAttributes>,
+    changes: Changes<'a>,
     announced: Option<Arc<PathAttributes>>,
 }
 
 impl<'a> Exported<'a> {
     fn told(&mut self, prefix: Prefix, best: Option<&'a Path>) -> Told {
-        let attributes = best.filter(|_| self.export.permits(prefix)).and_then(|best| {
+        let attributes = best.and_then(|best| {
+            let changes = self.export.judge(prefix, &best.attributes)?;
             let known = self.last.take().filter(|last| {
-                Arc::ptr_eq(last.received, &best.attributes)
+                Arc::ptr_eq(last.best, &best.attributes)
                     && (last.family, last.source) == (prefix.family(), best.source)
+                    && last.changes == changes
             });
-            let rewrite = known.unwrap_or_else(|| self.rewrite(prefix.family(), best));
+            let rewrite = known.unwrap_or_else(|| self.rewrite(prefix.family(), best, changes));
             self.last.insert(rewrite).announced.clone()
         });
         Told { prefix, source: best.map(|best| best.source), attributes }
     }
 
-    fn rewrite(&mut self, family: Family, best: &'a Path) -> Rewrite<'a> {
+    fn rewrite(&mut self, family: Family, best: &'a Path, changes: Changes<'a>) -> Rewrite<'a> {
         let from = self.facts.provenance(best);
-        let announced = self.export.attributes(family, &best.attributes, from);
+        let announced = self.export.attributes(family, &best.attributes, &changes, from);
         let announced = announced.map(|attributes| self.interner.intern(attributes));
-        Rewrite { family, source: best.source, received: &best.attributes, announced }
+        Rewrite { family, source: best.source, best: &best.attributes, changes, announced }
     }
 }
 
@@ -144,9 +148,11 @@ impl<'a> Facts<'a> {
             external: negotiated.external(),
             client: peer.intent.route_reflector_client,
             local_asn: self.intent.asn,
+            peer_asn: negotiated.asn,
             cluster_id: self.intent.cluster_id.unwrap_or(self.intent.router_id),
             own_next_hop,
-            next_hop_self: peer.intent.next_hop_self,
+            next_hop: peer.intent.next_hop,
+            as_path: peer.intent.as_path,
             communities: &peer.intent.export_communities,
             policy: &peer.intent.export,
             underlay: self.next_hops.underlay(),

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
+pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
+pub use crate::rib::export::NextHopRule;
 pub use crate::rib::policy::{Policy, PrefixRule};
 
 /// The complete configuration of one speaker.
@@ -97,10 +99,25 @@ pub struct PeerIntent {
     pub export_communities: Vec<u32>,
     /// The peer is a client of this route reflector (RFC 4456).
     pub route_reflector_client: bool,
-    /// Announce ourselves as the next hop on an internal session too.
-    pub next_hop_self: bool,
+    /// Which next hop the peer is told.
+    pub next_hop: NextHopRule,
+    /// What AS_PATHs may contain, and what is done to those the peer is told.
+    pub as_path: AsPathRules,
+    /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
+    pub accept_blackhole: bool,
     /// Reset the session when more prefixes of one family than this are accepted.
     pub max_prefixes: Option<u32>,
+}
+
+impl PeerIntent {
+    /// Whether a peer of that configuration belongs to another AS, to a speaker of AS `local`.
+    pub fn is_external(&self, local: u32) -> bool {
+        match self.asn {
+            RemoteAs::Exactly(asn) => asn != self.as_path.shown_as(local),
+            RemoteAs::External => true,
+            RemoteAs::Internal => false,
+        }
+    }
 }
 
 /// Where a session comes from.

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::action::{ConnectionId, Transport};
-use super::intent::{Distance, Intent, PeerIntent, RemoteAs};
+use super::intent::{Distance, Intent, PeerIntent};
 use crate::bgp::session::{Config, Counters, State, Timer};
 use crate::bgp::{Open, Session};
 use crate::prefix::Family;
@@ -167,7 +167,8 @@ impl Peer {
                 if outgoing(this) == outgoing(other) {
                     return Collision::OtherLoses;
                 }
-                let ours_wins = (local.router_id, local.asn) > (open.router_id, open.asn);
+                let shown_as = self.intent.as_path.shown_as(local.asn);
+                let ours_wins = (local.router_id, shown_as) > (open.router_id, open.asn);
                 if outgoing(this) == ours_wins { Collision::OtherLoses } else { Collision::ThisLoses }
             }
             _ => Collision::None,
@@ -176,11 +177,7 @@ impl Peer {
 
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
-        let external = match self.intent.asn {
-            RemoteAs::Exactly(asn) => asn != local.asn,
-            RemoteAs::External => true,
-            RemoteAs::Internal => false,
-        };
+        let external = self.intent.is_external(local.asn);
         let (ttl, min_ttl) = match self.intent.distance {
             Distance::Default if external => (Some(1), None),
             Distance::Default => (None, None),
@@ -213,7 +210,7 @@ impl Peer {
 /// The part of the configuration that a session lives by: if it changes, the session must go.
 pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
     Config {
-        local_asn: local.asn,
+        local_asn: peer.as_path.shown_as(local.asn),
         router_id: local.router_id,
         remote_as: peer.asn,
         families: peer.families.clone(),

@@ -10,7 +10,7 @@ use crate::bgp::session::{Negotiated, Output, State, Timer};
 use crate::bgp::update::Announcement;
 use crate::bgp::{Message, MessageError, Reason, Session, Update};
 use crate::rib::import::Import;
-use crate::rib::{Path, PeerId, Source};
+use crate::rib::{PeerId, Source};
 use crate::time::Instant;
 
 impl Speaker {
@@ -350,8 +350,8 @@ impl Speaker {
             for Announcement { attributes, prefixes } in update.announced {
                 let attributes = self.interner.intern(attributes);
                 for prefix in prefixes {
-                    let rejected = import.judge(prefix, &attributes);
-                    self.rib.insert(prefix, Path { source, attributes: attributes.clone(), rejected });
+                    let path = import.path(source, prefix, &attributes, &mut self.interner);
+                    self.rib.insert(prefix, path);
                 }
             }
         }
@@ -397,6 +397,9 @@ pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent) -> Import<'a>
         cluster_id: intent.cluster_id.unwrap_or(intent.router_id),
         addresses: &intent.addresses,
         protected: &intent.protected,
+        external: peer.is_external(intent.asn),
+        as_path: peer.as_path,
+        accept_blackhole: peer.accept_blackhole,
         policy: &peer.import,
     }
 }

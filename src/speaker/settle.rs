@@ -13,6 +13,7 @@ use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::NextHops;
+use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
 /// Prefixes decided, walked or sent in one portion.
@@ -189,6 +190,11 @@ impl Facts<'_> {
     /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
     /// as multipath goes. `None` for a path originated here.
     pub(super) fn target(&self, destination: &Destination, decision: &Decision) -> Option<Target> {
+        let best = &destination.paths()[decision.best];
+        // The best path asks for packets to be discarded (RFC 7999).
+        if best.source != Source::Local && bears(&best.attributes, BLACKHOLE) {
+            return Some(Target::Unreachable);
+        }
         let most = usize::from(self.intent.fib.max_paths.max(1));
         let mut hops: Vec<NextHop> = vec![];
         let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
