@@ -5,7 +5,7 @@
 //! later comparison has to wonder whether `10.0.0.5/8` equals `10.0.0.0/8`.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -42,7 +42,7 @@ impl fmt::Display for Family {
 
 /// An address type a table can be generic over, so that IPv4 and IPv6 share every line of code and
 /// neither pays for the other's size.
-pub trait Address: Copy + Ord + Hash + fmt::Debug + fmt::Display + Into<IpAddr> + Send + 'static {
+pub trait Address: Copy + Ord + fmt::Debug + fmt::Display + Into<IpAddr> + Send + 'static {
     /// The unicast family of these addresses.
     const FAMILY: Family;
     /// Length of an address in bits.
@@ -50,6 +50,12 @@ pub trait Address: Copy + Ord + Hash + fmt::Debug + fmt::Display + Into<IpAddr> 
 
     /// This address with every bit past `length` cleared.
     fn masked(self, length: u8) -> Self;
+
+    /// How many bits this address and another have in common at their start.
+    fn common_bits(self, other: Self) -> u8;
+
+    /// The address in two words, for hashing; in the second alone where it fits.
+    fn words(self) -> [u64; 2];
 }
 
 impl Address for Ipv4Addr {
@@ -59,6 +65,14 @@ impl Address for Ipv4Addr {
     fn masked(self, length: u8) -> Self {
         let mask = u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0);
         Ipv4Addr::from_bits(self.to_bits() & mask)
+    }
+
+    fn common_bits(self, other: Self) -> u8 {
+        (self.to_bits() ^ other.to_bits()).leading_zeros() as u8
+    }
+
+    fn words(self) -> [u64; 2] {
+        [0, self.to_bits().into()]
     }
 }
 
@@ -70,10 +84,18 @@ impl Address for Ipv6Addr {
         let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
         Ipv6Addr::from_bits(self.to_bits() & mask)
     }
+
+    fn common_bits(self, other: Self) -> u8 {
+        (self.to_bits() ^ other.to_bits()).leading_zeros() as u8
+    }
+
+    fn words(self) -> [u64; 2] {
+        [(self.to_bits() >> 64) as u64, self.to_bits() as u64]
+    }
 }
 
 /// A canonical prefix of one address family. Ordered by address, then by length.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Net<A> {
     address: A,
     length: u8,
@@ -98,6 +120,23 @@ impl<A: Address> Net<A> {
     /// Whether `other` lies inside this prefix (or is the same).
     pub fn contains(self, other: Self) -> bool {
         self.length <= other.length && other.address.masked(self.length) == self.address
+    }
+
+    /// The longest prefix that contains both.
+    pub fn common(self, other: Self) -> Self {
+        let length = self.address.common_bits(other.address).min(self.length).min(other.length);
+        Net { address: self.address.masked(length), length }
+    }
+}
+
+/// Word by word: tables of a million prefixes are looked up by this.
+impl<A: Address> Hash for Net<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [high, low] = self.address.words();
+        if A::BITS > 64 {
+            state.write_u64(high);
+        }
+        state.write_u64(low.rotate_left(8) ^ u64::from(self.length));
     }
 }
 
@@ -169,6 +208,15 @@ impl Prefix {
             (Prefix::V4(a), Prefix::V4(b)) => a.contains(b),
             (Prefix::V6(a), Prefix::V6(b)) => a.contains(b),
             _ => false,
+        }
+    }
+
+    /// The longest prefix that contains both; `None` for two families.
+    pub fn common(self, other: Prefix) -> Option<Prefix> {
+        match (self, other) {
+            (Prefix::V4(a), Prefix::V4(b)) => Some(Prefix::V4(a.common(b))),
+            (Prefix::V6(a), Prefix::V6(b)) => Some(Prefix::V6(a.common(b))),
+            _ => None,
         }
     }
 
@@ -273,6 +321,16 @@ mod tests {
         assert!(!prefix("10.244.1.0/24").contains(prefix("10.0.0.0/8")));
         assert!(!prefix("0.0.0.0/0").contains(prefix("::/0")));
         assert!(prefix("::/0").contains_address("fd00::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn common_is_the_longest_that_contains_both() {
+        let common = |a: &str, b: &str| prefix(a).common(prefix(b));
+        assert_eq!(common("10.0.0.0/24", "10.0.1.0/24"), Some(prefix("10.0.0.0/23")));
+        assert_eq!(common("10.0.0.0/8", "10.1.0.0/16"), Some(prefix("10.0.0.0/8")));
+        assert_eq!(common("10.0.0.0/8", "192.0.0.0/8"), Some(prefix("0.0.0.0/0")));
+        assert_eq!(common("fd00::/64", "fd00::1:0:0:0:0/64"), Some(prefix("fd00::/63")));
+        assert_eq!(common("10.0.0.0/8", "fd00::/64"), None);
     }
 
     #[test]

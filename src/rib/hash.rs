@@ -56,7 +56,9 @@ impl Hasher for Folded {
     }
 
     fn finish(&self) -> u64 {
-        self.0
+        // Tables look at both ends of a hash, products vary most in the middle.
+        let product = self.0.wrapping_mul(MULTIPLIER);
+        product ^ (product >> 32)
     }
 }
 

@@ -41,9 +41,11 @@ impl Speaker {
     pub(super) fn settle_dirty(&mut self) -> bool {
         let Some(intent) = &self.intent else { return false };
         let places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
-        for place in &places {
-            for path in self.rib.at(*place).1.paths() {
-                self.next_hops.resolve(path.attributes.next_hop);
+        let mut resolved = None;
+        for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
+            let next_hop = path.attributes.next_hop;
+            if resolved.replace(next_hop) != Some(next_hop) {
+                self.next_hops.resolve(next_hop);
             }
         }
         let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
