@@ -7,11 +7,12 @@ use routelet::bgp::Community;
 use routelet::rib::policy::{AsPathMatch, CommunityMatch, Match, Policy, Rule, Set};
 use routelet::rib::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN};
 use routelet::speaker::Intent;
+use routelet::speaker::intent::{LocalAs, RemoteAs};
 use routelet::speaker::view::PathView;
 
 use crate::plan::Plan;
 use crate::world::World;
-use crate::{each, each_of, oracle};
+use crate::{SETTLED, each, each_of, oracle};
 
 #[test]
 fn a_change_of_policy_moves_routes_and_resets_nothing() {
@@ -136,4 +137,32 @@ fn check_used_alone(world: &World, plan: &Plan, tor: &str) {
             "{hops:?}"
         );
     }
+}
+
+#[test]
+fn a_node_that_poses_as_another_as_is_known_by_that_alone() {
+    const POSED: u32 = 64999;
+    each(|world, plan| {
+        let mut posing = plan.intent("node1");
+        let local_as = |replace| Some(LocalAs { asn: POSED, replace });
+        posing.peers.get_mut("tor").unwrap().as_path.local_as = local_as(true);
+        let mut expecting = plan.intent("tor");
+        expecting.peers.get_mut("node1").unwrap().asn = RemoteAs::Exactly(POSED);
+        world.start_all();
+        world.configure("node1", posing.clone());
+        world.configure("tor", expecting);
+        world.run_for(SETTLED);
+        oracle::check(world, plan);
+        let told = |world: &World| -> BTreeSet<String> {
+            let of_node1 = world.paths("tor").into_iter().filter(|p| p.peer.as_deref() == Some("node1"));
+            of_node1.map(|path| path.attributes.as_path.to_string()).collect()
+        };
+        assert_eq!(told(world), ["64999".to_owned()].into());
+        let down = world.seen("went down");
+        posing.peers.get_mut("tor").unwrap().as_path.local_as = local_as(false);
+        world.configure("node1", posing);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(told(world), [format!("64999 {}", plan.intent("node1").asn)].into());
+        assert_eq!(world.seen("went down"), down, "what stands in paths is no matter of the session");
+    });
 }

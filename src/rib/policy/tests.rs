@@ -252,3 +252,33 @@ fn an_empty_policy_denies_everything() {
     assert_eq!(Policy::default().judge("10.0.0.0/8".parse().unwrap(), &path), None);
     assert_eq!(Policy::accepting([]), Policy::default());
 }
+
+/// A full table must not wait for policy. Unoptimized, on a machine that may be busy: each path is held
+/// against a hundred rules about communities and a list of a thousand prefixes.
+#[test]
+fn long_policies_are_fast() {
+    let tagged = |n: u32| Rule {
+        matches: Match {
+            communities: CommunityMatch {
+                any: (0..10).map(|i| AnyCommunity::Plain(Community(n * 10 + i))).collect(),
+                ..CommunityMatch::default()
+            },
+            ..Match::default()
+        },
+        set: Set { local_pref: Some(n), ..Set::default() },
+        action: None,
+    };
+    let mut policy = Policy { rules: (0..100).map(tagged).collect() };
+    let listed = |i: u32| Prefix::new(std::net::Ipv4Addr::from(10 << 24 | i << 8).into(), 24).unwrap();
+    policy.accept((0..1000).map(listed).map(PrefixRule::within));
+    let path = PathAttributes {
+        communities: [5, 777, 65_000 << 16].map(Community).into(),
+        ..PathAttributes::originated("192.0.2.1".parse().unwrap())
+    };
+    #[allow(clippy::disallowed_methods, reason = "the subject is real time")]
+    let start = std::time::Instant::now();
+    let accepted = (0..20_000).filter(|i| policy.judge(listed(*i), &path).is_some()).count();
+    let took = start.elapsed();
+    assert_eq!(accepted, 1000);
+    assert!(took.as_secs() < 5, "20,000 took {took:?}");
+}
