@@ -65,6 +65,7 @@ impl Source for ManyRoutes {
                 attributes: PathAttributes::originated(next_hop),
                 best: false,
                 multipath: false,
+                changed: None,
                 ineligible: None,
             }],
         };

@@ -39,10 +39,26 @@ spec:
   multihop: 2
   bfd: {minTx: 300ms, minRx: 300ms, multiplier: 3}
   families: [ipv4Unicast, ipv6Unicast]
-  import: {accept: [{prefix: 0.0.0.0/0, le: 32}], maxPrefixes: {limit: 10000, action: reset}}
-  export: {accept: [{prefix: 10.244.0.0/16, le: 24}], communities: ["65000:100"]}
+  import:
+    rules:
+    - {match: {communities: {any: ["65000:13", no-export, "65000:1:2"]}, asPath: {maxLength: 1}}, action: reject}
+    - {match: {nextHop: [192.168.1.0/24]}, set: {localPreference: 200}}
+    accept: [{prefix: 0.0.0.0/0, le: 32}]
+    maxPrefixes: {limit: 10000, action: reset}
+    acceptBlackhole: true
+    allowOwnAs: 1
+    allowAsSet: true
+  export:
+    rules: [{match: {asPath: {startsWith: 65001, originatedBy: 65002, contains: 65003}}, set: {med: 10, prepend: {times: 2}}}]
+    accept: [{prefix: 10.244.0.0/16, le: 24}]
+    communities: ["65000:100"]
+    removePrivateAs: true
+    asOverride: true
+  localAs: {asn: 64999, replaceAs: true}
   routeReflectorClient: false
   nextHopSelf: false
+  role: customer
+  roleStrict: true
   passive: false
 ---
 apiVersion: v1

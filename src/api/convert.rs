@@ -97,7 +97,11 @@ impl From<RouteView> for proto::Route {
 }
 
 impl From<PathView> for proto::Path {
-    fn from(view: PathView) -> Self {
+    fn from(mut view: PathView) -> Self {
+        let changed = view
+            .changed
+            .take()
+            .map(|changed| Box::new(proto::Path::from(PathView { attributes: *changed, ..view.clone() })));
         let attributes = view.attributes;
         let origin = match attributes.origin {
             Origin::Igp => proto::Origin::Igp,
@@ -124,6 +128,7 @@ impl From<PathView> for proto::Path {
             cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
             only_to_customer: attributes.only_to_customer,
             unknown_attributes: attributes.unknown.into_iter().map(Into::into).collect(),
+            changed,
         }
     }
 }

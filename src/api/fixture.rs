@@ -151,6 +151,7 @@ pub(crate) fn routes() -> Vec<RouteView> {
         attributes: PathAttributes::originated(address("192.168.1.11")),
         best: true,
         multipath: true,
+        changed: None,
         ineligible: None,
     };
     let from = |peer: &str, next_hop: &str| PathView {
@@ -158,6 +159,7 @@ pub(crate) fn routes() -> Vec<RouteView> {
         attributes: PathAttributes { local_pref: Some(100), ..PathAttributes::originated(address(next_hop)) },
         best: false,
         multipath: false,
+        changed: None,
         ineligible: None,
     };
     let through_tor = PathAttributes {

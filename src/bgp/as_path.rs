@@ -75,9 +75,35 @@ impl AsPath {
         }
         path
     }
+
+    /// This path without the AS numbers that `keep` rejects, nor the segments that leaves empty.
+    pub fn filtered(&self, keep: impl Fn(u32) -> bool) -> AsPath {
+        let kept = |segment: &Segment| {
+            let asns: Vec<u32> = segment.asns().iter().copied().filter(|asn| keep(*asn)).collect();
+            (!asns.is_empty()).then(|| segment.with(asns))
+        };
+        AsPath { segments: self.segments.iter().filter_map(kept).collect() }
+    }
+
+    /// This path with each AS number replaced by what `change` makes of it.
+    pub fn mapped(&self, change: impl Fn(u32) -> u32) -> AsPath {
+        let changed =
+            |segment: &Segment| segment.with(segment.asns().iter().map(|asn| change(*asn)).collect());
+        AsPath { segments: self.segments.iter().map(changed).collect() }
+    }
 }
 
 impl Segment {
+    /// A segment of this kind with other AS numbers.
+    fn with(&self, asns: Vec<u32>) -> Segment {
+        match self {
+            Segment::Sequence(_) => Segment::Sequence(asns),
+            Segment::Set(_) => Segment::Set(asns),
+            Segment::ConfedSequence(_) => Segment::ConfedSequence(asns),
+            Segment::ConfedSet(_) => Segment::ConfedSet(asns),
+        }
+    }
+
     /// The AS numbers of the segment in wire order.
     pub fn asns(&self) -> &[u32] {
         match self {
@@ -130,6 +156,13 @@ mod tests {
         };
         assert_eq!(path.hops(), 3);
         assert_eq!(path.to_string(), "(1 2) 3 4 {5,6,7}");
+    }
+
+    #[test]
+    fn filtering_and_mapping_keep_the_kind_of_segments() {
+        let path = AsPath { segments: vec![Segment::Sequence(vec![1, 2]), Segment::Set(vec![2])] };
+        assert_eq!(path.filtered(|asn| asn != 2), AsPath::sequence([1]));
+        assert_eq!(path.mapped(|asn| asn + 5).to_string(), "6 7 {7}");
     }
 
     #[test]

@@ -3,19 +3,30 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::PeerId;
+use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
+use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Source};
-use super::policy::Policy;
+use super::policy::{Policy, insert};
+use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
-/// Not to be announced to anyone (RFC 1997).
-pub const NO_ADVERTISE: Community = Community(0xffff_ff02);
-/// Not to be announced to external peers (RFC 1997).
-pub const NO_EXPORT: Community = Community(0xffff_ff01);
-/// Not to be announced to external peers, other members of a confederation included (RFC 1997).
-pub const NO_EXPORT_SUBCONFED: Community = Community(0xffff_ff03);
+/// Which next hop a peer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NextHopRule {
+    /// As RFC 4271 §5.1.3 has it: ourselves towards external peers, save for a next hop on the
+    /// subnet shared with them; towards internal ones as received.
+    #[default]
+    Standard,
+    /// Ourselves, towards internal peers too.
+    Own,
+    /// As received, towards external peers too. What begins here has ourselves.
+    Unchanged,
+    /// This address, for prefixes of its family; the others as in `Standard`.
+    Address(IpAddr),
+}
 
 /// Where the best path comes from, as far as export asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +52,21 @@ pub struct Export<'a> {
     pub client: bool,
     /// The local AS.
     pub local_asn: u32,
+    /// The peer's AS.
+    pub peer_asn: u32,
     /// The local cluster id (RFC 4456 §7).
     pub cluster_id: Ipv4Addr,
     /// Our address as a next hop, by family; `None` where we have none and cannot be one.
     pub own_next_hop: [Option<IpAddr>; 2],
-    /// Name ourselves as the next hop towards internal peers too.
-    pub next_hop_self: bool,
+    /// Which next hop to name.
+    pub next_hop: NextHopRule,
+    /// What to do to AS_PATHs towards an external peer.
+    pub as_path: AsPathRules,
+    /// What the peer's role makes of routes for customers only.
+    pub only_to_customer: OnlyToCustomer,
     /// Communities to add.
     pub communities: &'a [u32],
-    /// What may be announced.
+    /// What may be announced, and what is changed about it.
     pub policy: &'a Policy,
     /// For next hops that may stay as they are towards an external peer.
     pub underlay: &'a Underlay,
@@ -59,11 +76,12 @@ impl Export<'_> {
     /// The attributes to announce `prefix` with; `None` if the peer is not to be told.
     pub fn attributes(&self, prefix: Prefix, best: &Path, from: Provenance) -> Option<PathAttributes> {
         if best.source == Source::Peer(self.peer)
-            || !self.policy.accepts(prefix)
             || self.forbidden_by_community(&best.attributes)
+            || self.only_to_customer.forbids(&best.attributes)
         {
             return None;
         }
+        let changes = self.policy.judge(prefix, &best.attributes)?;
         let mut attributes = (*best.attributes).clone();
         attributes.next_hop = self.next_hop(prefix.family(), &best.attributes, from)?;
         if attributes.next_hop != best.attributes.next_hop {
@@ -74,10 +92,16 @@ impl Export<'_> {
         } else {
             self.rewrite_for_internal(&mut attributes, from)?;
         }
+        // Policy has the last word: what it sets is not somebody else's MED, and what it prepends
+        // stands in front.
+        let nearest = self.external.then(|| self.as_path.shown_as(self.local_asn));
+        changes.apply(&mut attributes, nearest);
         for community in self.communities.iter().copied().map(Community) {
-            if !attributes.communities.contains(&community) {
-                attributes.communities.push(community);
-            }
+            insert(&mut attributes.communities, community);
+        }
+        self.only_to_customer.mark_told(&mut attributes);
+        if self.external {
+            attributes.local_pref = None;
         }
         Some(attributes)
     }
@@ -94,9 +118,10 @@ impl Export<'_> {
     /// ("third party"): the ToR then hands packets for another node's pods to that node and not to
     /// us, who would only send them back over the same wire.
     fn next_hop(&self, family: Family, attributes: &PathAttributes, from: Provenance) -> Option<IpAddr> {
-        let keep = match from.kind {
-            Kind::Local => false,
-            _ if self.next_hop_self => false,
+        let keep = match (self.next_hop, from.kind) {
+            (NextHopRule::Address(address), _) if Family::of(address) == family => return Some(address),
+            (NextHopRule::Own, _) | (_, Kind::Local) => false,
+            (NextHopRule::Unchanged, _) => true,
             _ if self.external => self.underlay.shared_subnet(attributes.next_hop, self.peer_address),
             _ => true,
         };
@@ -104,8 +129,7 @@ impl Export<'_> {
     }
 
     fn rewrite_for_external(&self, attributes: &mut PathAttributes, from: Provenance) {
-        attributes.as_path = attributes.as_path.prepended(self.local_asn, 1);
-        attributes.local_pref = None;
+        attributes.as_path = self.as_path.export(&attributes.as_path, self.local_asn, self.peer_asn);
         attributes.originator_id = None;
         attributes.cluster_list.clear();
         // RFC 4271 §5.1.4: a MED received from one AS is not passed on to another.
@@ -146,7 +170,12 @@ mod tests {
             local_pref: Some(150),
             ..PathAttributes::originated("192.168.1.12".parse().unwrap())
         };
-        Path { source: Source::Peer(PeerId(2)), attributes: Arc::new(attributes), rejected: None }
+        Path {
+            source: Source::Peer(PeerId(2)),
+            attributes: Arc::new(attributes),
+            received: None,
+            rejected: None,
+        }
     }
 
     fn from(kind: Kind) -> Provenance {
@@ -155,8 +184,7 @@ mod tests {
 
     /// Exports to a peer at 192.168.1.1 with an accept-everything policy, after `change`.
     fn export(path: &Path, from: Provenance, change: impl FnOnce(&mut Export<'_>)) -> Option<PathAttributes> {
-        let any = PrefixRule { prefix: "0.0.0.0/0".parse().unwrap(), ge: 0, le: 32 };
-        let policy = Policy { accept: vec![any] };
+        let policy = Policy::accepting([PrefixRule::within("0.0.0.0/0".parse().unwrap())]);
         let underlay = Underlay::new([UnderlayRoute {
             prefix: "192.168.1.0/24".parse().unwrap(),
             via: None,
@@ -169,9 +197,12 @@ mod tests {
             external: false,
             client: false,
             local_asn: 64512,
+            peer_asn: 65000,
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
-            next_hop_self: false,
+            next_hop: NextHopRule::Standard,
+            as_path: AsPathRules::default(),
+            only_to_customer: OnlyToCustomer::NONE,
             communities: &[],
             policy: &policy,
             underlay: &underlay,
@@ -202,7 +233,7 @@ mod tests {
         let told = export(&path(), from(Kind::External), |_| ()).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         assert_eq!((told.local_pref, told.as_path.hops()), (Some(150), 0));
-        let told = export(&path(), from(Kind::External), |e| e.next_hop_self = true).unwrap();
+        let told = export(&path(), from(Kind::External), |e| e.next_hop = NextHopRule::Own).unwrap();
         assert_eq!(told.next_hop.to_string(), "192.168.1.11");
         assert_eq!(export(&path(), from(Kind::Internal), |_| ()), None, "no reflection without clients");
     }
@@ -222,7 +253,7 @@ mod tests {
     #[test]
     fn never_back_to_its_source_nor_past_policy_or_communities() {
         assert_eq!(export(&path(), from(Kind::External), |e| e.peer = PeerId(2)), None);
-        static DENY: Policy = Policy { accept: vec![] };
+        static DENY: Policy = Policy { rules: vec![] };
         assert_eq!(export(&path(), from(Kind::External), |e| e.policy = &DENY), None);
         let mut tagged = path();
         let attributes = Arc::make_mut(&mut tagged.attributes);

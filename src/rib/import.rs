@@ -1,13 +1,19 @@
-//! Import: which received paths may take part in the decision (RFC 4271 §9.1.2, RFC 8212).
+//! Import: which received paths may take part in the decision, and as what (RFC 4271 §9.1.2,
+//! RFC 8212, RFC 8326, RFC 7999, RFC 9774).
 //!
-//! A rejected path is kept, marked with its reason, so that a change of policy judges it again
-//! without asking the peer.
+//! A rejected path is kept, marked with its reason, and of a changed one what was received is kept
+//! too, so that a change of policy judges it again without asking the peer.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use super::path::Rejection;
-use super::policy::Policy;
+use super::Interner;
+use super::as_path_rules::AsPathRules;
+use super::only_to_customer::OnlyToCustomer;
+use super::path::{Path, Rejection, Source};
+use super::policy::{Policy, insert};
+use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
 use crate::bgp::PathAttributes;
 use crate::prefix::Prefix;
 
@@ -24,16 +30,59 @@ pub struct Import<'a> {
     pub addresses: &'a [IpAddr],
     /// Prefixes that nobody may announce to us, more specific ones included.
     pub protected: &'a BTreeSet<Prefix>,
-    /// What the peer is allowed to announce.
+    /// The peer belongs to another AS.
+    pub external: bool,
+    /// What AS_PATHs of the peer may contain.
+    pub as_path: AsPathRules,
+    /// The peer may ask for packets to be discarded (RFC 7999).
+    pub accept_blackhole: bool,
+    /// What the peer's role makes of routes for customers only.
+    pub only_to_customer: OnlyToCustomer,
+    /// What the peer is allowed to announce, and what is changed about it.
     pub policy: &'a Policy,
 }
 
 impl Import<'_> {
-    /// Why the path must not be used, if so. Loops come before policy: they are never a matter of
-    /// taste.
-    pub fn judge(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<Rejection> {
-        if attributes.as_path.contains(self.local_asn) {
-            return Some(Rejection::AsLoop);
+    /// The path that a peer's announcement of `prefix` makes.
+    pub fn path(
+        &self,
+        source: Source,
+        prefix: Prefix,
+        received: &Arc<PathAttributes>,
+        interner: &mut Interner,
+    ) -> Path {
+        let as_received = |rejected| Path { source, attributes: received.clone(), received: None, rejected };
+        match self.judge(prefix, received) {
+            Err(rejection) => as_received(Some(rejection)),
+            Ok(None) => as_received(None),
+            Ok(Some(changed)) => {
+                let attributes = interner.intern(changed);
+                Path { source, attributes, received: Some(received.clone()), rejected: None }
+            }
+        }
+    }
+
+    /// What becomes of the attributes, where they are not to stay as received.
+    ///
+    /// # Errors
+    /// Why the path must not be used. Loops come before policy: they are never a matter of taste.
+    pub fn judge(
+        &self,
+        prefix: Prefix,
+        received: &PathAttributes,
+    ) -> Result<Option<PathAttributes>, Rejection> {
+        self.refuse(prefix, received).map_or(Ok(()), Err)?;
+        let changes = self.policy.judge(prefix, received).ok_or(Rejection::ImportPolicy)?;
+        let mut attributes = received.clone();
+        changes.apply(&mut attributes, received.as_path.neighbor());
+        self.obey_well_known(received, &mut attributes);
+        self.only_to_customer.mark_received(&mut attributes);
+        Ok((attributes != *received).then_some(attributes))
+    }
+
+    fn refuse(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<Rejection> {
+        if let Some(rejection) = self.as_path.judge(&attributes.as_path, self.local_asn) {
+            return Some(rejection);
         }
         if attributes.originator_id == Some(self.router_id) {
             return Some(Rejection::OriginatorLoop);
@@ -44,10 +93,27 @@ impl Import<'_> {
         if self.addresses.contains(&attributes.next_hop) {
             return Some(Rejection::OwnNextHop);
         }
+        if self.only_to_customer.is_leak(attributes) {
+            return Some(Rejection::RouteLeak);
+        }
         if self.is_protected(prefix) {
             return Some(Rejection::Protected);
         }
-        (!self.policy.accepts(prefix)).then_some(Rejection::ImportPolicy)
+        (bears(attributes, BLACKHOLE) && !self.accept_blackhole).then_some(Rejection::Blackhole)
+    }
+
+    /// What the communities of a received path ask of whoever receives it, whatever policy has made
+    /// of the path.
+    fn obey_well_known(&self, received: &PathAttributes, attributes: &mut PathAttributes) {
+        // RFC 8326 §4.2: the path is used only until another is there, also where policy would
+        // prefer it. Internal peers have been told by whoever heard it from outside.
+        if self.external && bears(received, GRACEFUL_SHUTDOWN) {
+            attributes.local_pref = Some(0);
+        }
+        // RFC 7999 §3.2: a blackhole is for the AS it was asked of.
+        if bears(received, BLACKHOLE) && !bears(attributes, NO_ADVERTISE) {
+            insert(&mut attributes.communities, NO_EXPORT);
+        }
     }
 
     fn is_protected(&self, prefix: Prefix) -> bool {
@@ -62,24 +128,43 @@ impl Import<'_> {
 mod tests {
     use super::*;
     use crate::bgp::AsPath;
-    use crate::rib::policy::PrefixRule;
+    use crate::bgp::Community;
+    use crate::rib::policy::{Action, PrefixRule, Rule, Set};
 
+    /// What rejects the path when everything but loops and protected prefixes is let in.
     fn judge(prefix: &str, change: impl FnOnce(&mut PathAttributes)) -> Option<Rejection> {
+        import(prefix, &any(), change, |_| ()).err()
+    }
+
+    fn any() -> Policy {
+        Policy::accepting([PrefixRule::within("0.0.0.0/0".parse().unwrap())])
+    }
+
+    fn import(
+        prefix: &str,
+        policy: &Policy,
+        change: impl FnOnce(&mut PathAttributes),
+        configure: impl FnOnce(&mut Import<'_>),
+    ) -> Result<Option<PathAttributes>, Rejection> {
         let mut attributes = PathAttributes {
             as_path: AsPath::sequence([65000]),
             ..PathAttributes::originated("192.168.1.1".parse().unwrap())
         };
         change(&mut attributes);
-        let any = PrefixRule { prefix: "0.0.0.0/0".parse().unwrap(), ge: 0, le: 32 };
-        Import {
+        let mut import = Import {
             local_asn: 64512,
             router_id: Ipv4Addr::new(192, 168, 1, 11),
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             addresses: &["192.168.1.11".parse().unwrap()],
             protected: &["10.244.1.0/24", "192.168.1.12/32"].map(|p| p.parse().unwrap()).into(),
-            policy: &Policy { accept: vec![any] },
-        }
-        .judge(prefix.parse().unwrap(), &attributes)
+            external: true,
+            as_path: AsPathRules::default(),
+            accept_blackhole: false,
+            only_to_customer: OnlyToCustomer::NONE,
+            policy,
+        };
+        configure(&mut import);
+        import.judge(prefix.parse().unwrap(), &attributes)
     }
 
     #[test]
@@ -106,5 +191,39 @@ mod tests {
         assert_eq!(judge("192.168.1.12/32", |_| ()), Some(Rejection::Protected));
         assert_eq!(judge("10.244.0.0/16", |_| ()), None);
         assert_eq!(judge("192.168.1.0/24", |_| ()), None);
+    }
+
+    #[test]
+    fn graceful_shutdown_from_outside_outdoes_policy() {
+        let prefer = |local_pref| Policy {
+            rules: vec![Rule {
+                set: Set { local_pref, ..Set::default() },
+                action: Some(Action::Accept),
+                ..Rule::default()
+            }],
+        };
+        let (preferred, as_is) = (prefer(Some(200)), prefer(None));
+        let local_pref = |leaving: bool, external, policy| {
+            let communities = if leaving { vec![GRACEFUL_SHUTDOWN] } else { vec![] };
+            let path =
+                import("10.0.0.0/8", policy, |a| a.communities = communities, |i| i.external = external);
+            path.unwrap().and_then(|changed| changed.local_pref)
+        };
+        assert_eq!(local_pref(false, true, &preferred), Some(200));
+        assert_eq!(local_pref(true, true, &preferred), Some(0));
+        assert_eq!(local_pref(true, false, &preferred), Some(200));
+        assert_eq!(local_pref(true, false, &as_is), None);
+        assert_eq!(local_pref(true, true, &as_is), Some(0));
+    }
+
+    #[test]
+    fn a_blackhole_is_for_peers_who_may_and_goes_no_further() {
+        let path = |communities: &[Community], accept_blackhole| {
+            let bearing = |a: &mut PathAttributes| a.communities = communities.into();
+            import("10.0.0.1/32", &any(), bearing, |i| i.accept_blackhole = accept_blackhole)
+        };
+        assert_eq!(path(&[BLACKHOLE], false), Err(Rejection::Blackhole));
+        assert_eq!(path(&[BLACKHOLE], true).unwrap().unwrap().communities, [BLACKHOLE, NO_EXPORT]);
+        assert_eq!(path(&[BLACKHOLE, NO_ADVERTISE], true), Ok(None), "told to nobody anyway");
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::path::{Path, Rejection, Source};
+use super::path::{Path, Source};
 use super::{Decision, Rule};
 use crate::prefix::{Address, Family, Net, Prefix};
 
@@ -148,18 +148,19 @@ impl LocRib {
         }
     }
 
-    /// Judges every path of a source anew, after a change of policy.
-    pub fn reconsider(&mut self, source: Source, judge: impl Fn(Prefix, &Path) -> Option<Rejection>) {
+    /// Judges every path of a source anew, after a change of policy. `judge` makes of each path what
+    /// it is to be from now on.
+    pub fn reconsider(&mut self, source: Source, mut judge: impl FnMut(Prefix, &Path) -> Path) {
         for family in Family::ALL {
             let (dirty, counts) = (&mut self.dirty, &mut self.counts);
             for_each_mut!(self, family, |prefix, destination: &mut Destination| {
                 for path in destination.paths.iter_mut().filter(|p| p.source == source) {
-                    let rejected = judge(prefix, path);
-                    if rejected != path.rejected {
+                    let judged = judge(prefix, path);
+                    if judged != *path {
                         let count = counts.entry((source, family)).or_default();
                         count.accepted -= u64::from(path.rejected.is_none());
-                        count.accepted += u64::from(rejected.is_none());
-                        path.rejected = rejected;
+                        count.accepted += u64::from(judged.rejected.is_none());
+                        *path = judged;
                         dirty.insert(prefix);
                     }
                 }
@@ -261,14 +262,19 @@ mod tests {
 
     use super::*;
     use crate::bgp::PathAttributes;
-    use crate::rib::path::PeerId;
+    use crate::rib::path::{PeerId, Rejection};
 
     const A: Source = Source::Peer(PeerId(1));
     const B: Source = Source::Peer(PeerId(2));
 
     fn path(source: Source, med: u32) -> Path {
         let attributes = PathAttributes::originated("192.0.2.1".parse().unwrap());
-        Path { source, attributes: Arc::new(PathAttributes { med: Some(med), ..attributes }), rejected: None }
+        Path {
+            source,
+            attributes: Arc::new(PathAttributes { med: Some(med), ..attributes }),
+            received: None,
+            rejected: None,
+        }
     }
 
     fn drain(rib: &mut LocRib) -> Vec<String> {
@@ -303,7 +309,10 @@ mod tests {
             (count.received, count.accepted)
         };
         assert_eq!(count(&rib), (4, 4));
-        rib.reconsider(A, |p, _| (p == prefix(1)).then_some(Rejection::ImportPolicy));
+        rib.reconsider(A, |p, path| {
+            let rejected = (p == prefix(1)).then_some(Rejection::ImportPolicy);
+            Path { rejected, ..path.clone() }
+        });
         assert_eq!(count(&rib), (4, 3));
         rib.withdraw(prefix(1), A);
         assert_eq!(count(&rib), (3, 3));

@@ -11,14 +11,17 @@
 //! speaker calls them in that order.
 
 pub mod adj_rib_out;
+pub mod as_path_rules;
 pub mod decision;
 pub mod export;
 pub mod import;
 pub mod intern;
 pub mod loc_rib;
 pub mod next_hop;
+pub mod only_to_customer;
 pub mod path;
 pub mod policy;
+pub mod well_known;
 
 pub use adj_rib_out::AdjRibOut;
 pub use decision::{Decision, Rule};

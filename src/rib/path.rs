@@ -22,16 +22,22 @@ pub enum Source {
 pub enum Rejection {
     /// Our AS is in the AS_PATH (RFC 4271 §9.1.2).
     AsLoop,
+    /// AS_SET or AS_CONFED_SET is in the AS_PATH (RFC 9774 §3: treat as withdrawn).
+    AsSet,
     /// ORIGINATOR_ID is ours (RFC 4456 §8).
     OriginatorLoop,
     /// Our cluster id is in the CLUSTER_LIST (RFC 4456 §8).
     ClusterLoop,
     /// The prefix is a pod CIDR or address of this cluster's own, or a Service CIDR.
     Protected,
+    /// It asks for packets to be discarded (RFC 7999), and the peer is not one that may.
+    Blackhole,
     /// No rule of the import policy accepts it (RFC 8212).
     ImportPolicy,
     /// The next hop is one of our own addresses (RFC 4271 §5.1.3).
     OwnNextHop,
+    /// It may only go to customers, and came from elsewhere (RFC 9234 §5).
+    RouteLeak,
 }
 
 impl Rejection {
@@ -39,11 +45,14 @@ impl Rejection {
     pub fn name(self) -> &'static str {
         match self {
             Rejection::AsLoop => "our AS is in its AS_PATH",
+            Rejection::AsSet => "AS_SET in its AS_PATH",
             Rejection::OriginatorLoop => "we originated it",
             Rejection::ClusterLoop => "our cluster id is in its CLUSTER_LIST",
             Rejection::Protected => "the prefix is protected",
+            Rejection::Blackhole => "its peer may not ask for a blackhole",
             Rejection::ImportPolicy => "no import rule accepts it",
             Rejection::OwnNextHop => "its next hop is ourselves",
+            Rejection::RouteLeak => "it is a route leak: only to customers",
         }
     }
 }
@@ -53,9 +62,18 @@ impl Rejection {
 pub struct Path {
     /// Where it comes from.
     pub source: Source,
-    /// What it says, as received; interned.
+    /// What it says, as import policy has changed it; interned.
     pub attributes: Arc<PathAttributes>,
+    /// What it said when it was received, where policy has changed that; interned.
+    pub received: Option<Arc<PathAttributes>>,
     /// Why it takes no part in the decision. Kept all the same, so that a change of policy needs no
     /// help from the peer.
     pub rejected: Option<Rejection>,
+}
+
+impl Path {
+    /// What it said when it was received.
+    pub fn received(&self) -> &Arc<PathAttributes> {
+        self.received.as_ref().unwrap_or(&self.attributes)
+    }
 }

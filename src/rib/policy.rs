@@ -1,59 +1,107 @@
-//! Import and export policy: prefix lists that deny by default (RFC 8212).
+//! Import and export policy: ordered rules that deny by default (RFC 8212).
+//!
+//! A [`Policy`] is asked about a prefix and its attributes and gives a verdict: rejected, or accepted
+//! with changes. Every rule looks at the path as the policy was given it, never at what a rule before
+//! it changed, so that a rule can be understood by itself.
+//!
+//! This file owns the rules and their order; `prefixes` the index of prefix lists, `matching` what a
+//! rule asks for, `set` what it changes. Where received paths are kept so that they can be judged
+//! again is the table's business.
 
+mod matching;
+mod prefixes;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use matching::{AnyCommunity, AsPathMatch, CommunityMatch, Match};
+pub use prefixes::{PrefixRule, PrefixSet};
+pub use set::Set;
+pub(in crate::rib) use set::insert;
+
+use crate::bgp::PathAttributes;
 use crate::prefix::Prefix;
 
-/// A prefix list: what matches none of its rules is rejected.
+/// Rules in order; the first that matches and has an action decides. Where none does, the path is
+/// rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// Prefixes that pass.
-    pub accept: Vec<PrefixRule>,
+    /// The rules.
+    pub rules: Vec<Rule>,
 }
 
-/// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
+/// One rule of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// Which paths it is about; all if it asks for nothing.
+    pub matches: Match,
+    /// What it changes about them, if they are accepted in the end.
+    pub set: Set,
+    /// What becomes of them; `None` leaves that to the rules after it.
+    pub action: Option<Action>,
+}
+
+/// What becomes of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrefixRule {
-    /// Covering prefix.
-    pub prefix: Prefix,
-    /// Least length; at least that of `prefix`.
-    pub ge: u8,
-    /// Greatest length.
-    pub le: u8,
+pub enum Action {
+    /// It is used, or announced.
+    Accept,
+    /// It is not.
+    Reject,
 }
 
-impl PrefixRule {
-    /// Matches this prefix alone.
-    pub fn exactly(prefix: Prefix) -> PrefixRule {
-        PrefixRule { prefix, ge: prefix.length(), le: prefix.length() }
-    }
-
-    /// Whether the rule matches.
-    pub fn matches(&self, prefix: Prefix) -> bool {
-        self.prefix.contains(prefix) && (self.ge..=self.le).contains(&prefix.length())
-    }
-}
+/// The changes that an accepted path is to undergo, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes<'a>(Vec<&'a Set>);
 
 impl Policy {
-    /// Whether any rule lets `prefix` pass.
-    pub fn accepts(&self, prefix: Prefix) -> bool {
-        self.accept.iter().any(|rule| rule.matches(prefix))
+    /// Accepts the prefixes that any of these rules matches, and changes nothing.
+    pub fn accepting(prefixes: impl IntoIterator<Item = PrefixRule>) -> Policy {
+        let mut policy = Policy::default();
+        policy.accept(prefixes);
+        policy
+    }
+
+    /// Adds, behind all other rules, one that accepts what any of these matches.
+    pub fn accept(&mut self, prefixes: impl IntoIterator<Item = PrefixRule>) {
+        let prefixes: PrefixSet = prefixes.into_iter().collect();
+        if !prefixes.is_empty() {
+            let matches = Match { prefixes: Some(prefixes), ..Match::default() };
+            self.rules.push(Rule { matches, set: Set::default(), action: Some(Action::Accept) });
+        }
+    }
+
+    /// The verdict on a path: `None` if it is rejected.
+    pub fn judge(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<Changes<'_>> {
+        let mut changes = vec![];
+        for rule in &self.rules {
+            if !rule.matches.matches(prefix, attributes) {
+                continue;
+            }
+            if rule.action == Some(Action::Reject) {
+                return None;
+            }
+            if !rule.set.is_empty() {
+                changes.push(&rule.set);
+            }
+            if rule.action == Some(Action::Accept) {
+                return Some(Changes(changes));
+            }
+        }
+        None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_match_by_cover_and_length() {
-        let rule = PrefixRule { prefix: "10.244.0.0/16".parse().unwrap(), ge: 24, le: 26 };
-        let matches = |text: &str| rule.matches(text.parse().unwrap());
-        assert!(matches("10.244.1.0/24") && matches("10.244.1.64/26"));
-        assert!(!matches("10.244.0.0/16") && !matches("10.244.1.0/27") && !matches("10.0.0.0/24"));
-        assert!(!matches("fd00::/24"));
+impl Changes<'_> {
+    /// Whether the path stays as it is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    #[test]
-    fn an_empty_policy_denies_everything() {
-        assert!(!Policy::default().accepts("10.0.0.0/8".parse().unwrap()));
+    /// Makes the changes. `nearest` is the AS that `prepend` repeats; without one it does nothing.
+    pub fn apply(&self, attributes: &mut PathAttributes, nearest: Option<u32>) {
+        for set in &self.0 {
+            set.apply(attributes, nearest);
+        }
     }
 }

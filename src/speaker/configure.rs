@@ -44,7 +44,7 @@ impl Speaker {
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.now = now;
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "the daemon is stopping");
+            self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
         self.intent = None;
@@ -99,10 +99,12 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
         }
-        let local_import = |i: &Intent| (i.protected.clone(), i.addresses.clone(), i.cluster_id);
-        if old.1.import != new.1.import || local_import(old.0) != local_import(new.0) {
-            let import = import(new.0, new.1);
-            self.rib.reconsider(Source::Peer(id), |prefix, path| import.judge(prefix, &path.attributes));
+        if import_differs(old, new) {
+            let peer_asn = self.peers.get(&id).map_or(0, Peer::shown_asn);
+            let (import, interner) = (import(new.0, new.1, peer_asn), &mut self.interner);
+            self.rib.reconsider(Source::Peer(id), |prefix, path| {
+                import.path(path.source, prefix, path.received(), interner)
+            });
         }
         if old.1.max_prefixes != new.1.max_prefixes {
             self.enforce_max_prefixes(id);
@@ -138,9 +140,19 @@ fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
         != (new.address, &new.interface, new.port, new.source, &new.password, new.distance)
 }
 
+fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
+    let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole);
+    old.1.import != new.1.import
+        || peer(old.1) != peer(new.1)
+        || (&old.0.protected, &old.0.addresses, old.0.cluster_id)
+            != (&new.0.protected, &new.0.addresses, new.0.cluster_id)
+}
+
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
-    let peer = |p: &PeerIntent| {
-        (p.export.clone(), p.export_communities.clone(), p.next_hop_self, p.route_reflector_client)
-    };
-    peer(old.1) != peer(new.1) || old.0.addresses != new.0.addresses || old.0.cluster_id != new.0.cluster_id
+    let peer =
+        |p: &PeerIntent| (p.export_communities.clone(), p.next_hop, p.as_path, p.route_reflector_client);
+    old.1.export != new.1.export
+        || peer(old.1) != peer(new.1)
+        || old.0.addresses != new.0.addresses
+        || old.0.cluster_id != new.0.cluster_id
 }

@@ -12,6 +12,9 @@ use std::time::Duration;
 pub use crate::bgp::Role;
 pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
+pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
+pub use crate::rib::export::NextHopRule;
+use crate::rib::only_to_customer::OnlyToCustomer;
 pub use crate::rib::policy::{Policy, PrefixRule};
 
 /// The complete configuration of one speaker.
@@ -98,14 +101,36 @@ pub struct PeerIntent {
     pub export_communities: Vec<u32>,
     /// The peer is a client of this route reflector (RFC 4456).
     pub route_reflector_client: bool,
-    /// Announce ourselves as the next hop on an internal session too.
-    pub next_hop_self: bool,
+    /// Which next hop the peer is told.
+    pub next_hop: NextHopRule,
+    /// What AS_PATHs may contain, and what is done to those the peer is told.
+    pub as_path: AsPathRules,
+    /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
+    pub accept_blackhole: bool,
     /// What we are to the peer (RFC 9234); external peers only.
     pub role: Option<Role>,
     /// Insist that the peer has a role too.
     pub role_strict: bool,
     /// Reset the session when more prefixes of one family than this are accepted.
     pub max_prefixes: Option<u32>,
+}
+
+impl PeerIntent {
+    /// What the role makes of routes for customers only (RFC 9234 §5), between AS `local` and a peer
+    /// that shows `peer_asn`.
+    pub fn only_to_customer(&self, local: u32, peer_asn: u32) -> OnlyToCustomer {
+        let role = self.role.filter(|_| self.is_external(local));
+        OnlyToCustomer { role, local_asn: self.as_path.shown_as(local), peer_asn }
+    }
+
+    /// Whether a peer of that configuration belongs to another AS, to a speaker of AS `local`.
+    pub fn is_external(&self, local: u32) -> bool {
+        match self.asn {
+            RemoteAs::Exactly(asn) => asn != self.as_path.shown_as(local),
+            RemoteAs::External => true,
+            RemoteAs::Internal => false,
+        }
+    }
 }
 
 /// Where a session comes from.

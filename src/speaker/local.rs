@@ -52,7 +52,7 @@ impl Speaker {
             Family::Ipv6Unicast => Ipv6Addr::UNSPECIFIED.into(),
         };
         let attributes = self.interner.intern(PathAttributes::originated(unspecified));
-        self.rib.insert(prefix, Path { source: Source::Local, attributes, rejected: None });
+        self.rib.insert(prefix, Path { source: Source::Local, attributes, received: None, rejected: None });
     }
 
     /// Lets go of routes found at start if every peer has told all it has.

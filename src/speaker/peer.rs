@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::action::{ConnectionId, Transport};
-use super::intent::{Distance, Intent, PeerIntent, RemoteAs};
+use super::intent::{Distance, Intent, PeerIntent};
 use crate::bgp::session::{Config, Counters, State};
 use crate::bgp::{Open, Session};
 use crate::prefix::{Family, Prefix};
@@ -147,6 +147,11 @@ impl Peer {
         Some(&self.first.session).filter(|s| s.state() == State::Established)
     }
 
+    /// The AS that the peer shows while its session is up; 0, which nobody has, while it is not.
+    pub(super) fn shown_asn(&self) -> u32 {
+        self.established().and_then(Session::negotiated).map_or(0, |n| n.asn)
+    }
+
     /// Judges an OPEN that arrived on one session against the other.
     pub(super) fn collision(&self, which: Which, open: &Open, local: &Intent) -> Collision {
         let Some(second) = &self.second else { return Collision::None };
@@ -165,7 +170,8 @@ impl Peer {
                 if outgoing(this) == outgoing(other) {
                     return Collision::OtherLoses;
                 }
-                let ours_wins = (local.router_id, local.asn) > (open.router_id, open.asn);
+                let shown_as = self.intent.as_path.shown_as(local.asn);
+                let ours_wins = (local.router_id, shown_as) > (open.router_id, open.asn);
                 if outgoing(this) == ours_wins { Collision::OtherLoses } else { Collision::ThisLoses }
             }
             _ => Collision::None,
@@ -174,11 +180,7 @@ impl Peer {
 
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
-        let external = match self.intent.asn {
-            RemoteAs::Exactly(asn) => asn != local.asn,
-            RemoteAs::External => true,
-            RemoteAs::Internal => false,
-        };
+        let external = self.intent.is_external(local.asn);
         let (ttl, min_ttl) = match self.intent.distance {
             Distance::Default if external => (Some(1), None),
             Distance::Default => (None, None),
@@ -214,7 +216,7 @@ impl Peer {
 /// The part of the configuration that a session lives by: if it changes, the session must go.
 pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
     Config {
-        local_asn: local.asn,
+        local_asn: peer.as_path.shown_as(local.asn),
         router_id: local.router_id,
         remote_as: peer.asn,
         families: peer.families.clone(),

@@ -10,7 +10,7 @@ use crate::bgp::session::{Negotiated, Output, State};
 use crate::bgp::update::Announcement;
 use crate::bgp::{Message, MessageError, Reason, Session, Update};
 use crate::rib::import::Import;
-use crate::rib::{Path, PeerId, Source};
+use crate::rib::{PeerId, Source};
 use crate::time::Instant;
 
 impl Speaker {
@@ -334,12 +334,12 @@ impl Speaker {
             self.rib.withdraw(*prefix, source);
         }
         if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
-            let import = import(intent, &peer.intent);
+            let import = import(intent, &peer.intent, peer.shown_asn());
             for Announcement { attributes, prefixes } in update.announced {
                 let attributes = self.interner.intern(attributes);
                 for prefix in prefixes {
-                    let rejected = import.judge(prefix, &attributes);
-                    self.rib.insert(prefix, Path { source, attributes: attributes.clone(), rejected });
+                    let path = import.path(source, prefix, &attributes, &mut self.interner);
+                    self.rib.insert(prefix, path);
                 }
             }
         }
@@ -377,14 +377,18 @@ impl Speaker {
     }
 }
 
-/// What import depends on for one peer.
-pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent) -> Import<'a> {
+/// What import depends on for one peer, which has shown `peer_asn` as its AS.
+pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent, peer_asn: u32) -> Import<'a> {
     Import {
         local_asn: intent.asn,
         router_id: intent.router_id,
         cluster_id: intent.cluster_id.unwrap_or(intent.router_id),
         addresses: &intent.addresses,
         protected: &intent.protected,
+        external: peer.is_external(intent.asn),
+        as_path: peer.as_path,
+        accept_blackhole: peer.accept_blackhole,
+        only_to_customer: peer.only_to_customer(intent.asn, peer_asn),
         policy: &peer.import,
     }
 }

@@ -15,6 +15,7 @@ use crate::rib::decision::{Candidate, Decision, Kind, decide};
 use crate::rib::export::{Export, Provenance};
 use crate::rib::loc_rib::Destination;
 use crate::rib::next_hop::{NextHops, Resolution};
+use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
 /// Prefixes decided, walked or sent in one portion.
@@ -179,6 +180,8 @@ pub(super) struct Outcome {
     pub(super) decision: Decision,
     /// The next hops of all equal paths, the best path's first; empty for a local best path.
     next_hops: Vec<Resolution>,
+    /// The best path asks for packets to be discarded (RFC 7999).
+    blackhole: bool,
 }
 
 impl Facts<'_> {
@@ -196,9 +199,11 @@ impl Facts<'_> {
             .filter(|i| candidates[**i].kind != Kind::Local)
             .filter_map(|i| self.next_hops.resolved(candidates[*i].attributes.next_hop))
             .collect();
+        let Candidate { attributes, kind, .. } = &candidates[best];
+        let blackhole = *kind != Kind::Local && bears(attributes, BLACKHOLE);
         decision.best = indexes[best];
         decision.equal = equal.into_iter().map(|i| indexes[i]).collect();
-        Some(Outcome { decision, next_hops })
+        Some(Outcome { decision, next_hops, blackhole })
     }
 
     /// What the decision process sees of a path, or why it does not.
@@ -253,9 +258,12 @@ impl Facts<'_> {
             external: negotiated.external(),
             client: peer.intent.route_reflector_client,
             local_asn: self.intent.asn,
+            peer_asn: negotiated.asn,
             cluster_id: self.intent.cluster_id.unwrap_or(self.intent.router_id),
             own_next_hop,
-            next_hop_self: peer.intent.next_hop_self,
+            next_hop: peer.intent.next_hop,
+            as_path: peer.intent.as_path,
+            only_to_customer: peer.intent.only_to_customer(self.intent.asn, negotiated.asn),
             communities: &peer.intent.export_communities,
             policy: &peer.intent.export,
             underlay: self.next_hops.underlay(),
@@ -267,6 +275,9 @@ impl Outcome {
     /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
     /// as multipath goes. `None` for a path originated here.
     pub(super) fn target(&self, intent: &Intent) -> Option<Target> {
+        if self.blackhole {
+            return Some(Target::Unreachable);
+        }
         let most = usize::from(intent.fib.max_paths.max(1));
         let mut hops: Vec<NextHop> = vec![];
         for resolution in &self.next_hops {

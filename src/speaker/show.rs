@@ -80,6 +80,7 @@ impl Speaker {
         let session = &peer.first.session;
         let negotiated = session.negotiated();
         let counters = peer.counters();
+        let local_asn = peer.intent.as_path.shown_as(local_asn);
         let configured_asn = match peer.intent.asn {
             RemoteAs::Exactly(asn) => Some(asn),
             RemoteAs::Internal => Some(local_asn),
@@ -137,7 +138,8 @@ impl Speaker {
                     Source::Local => None,
                     Source::Peer(id) => Some(self.peer_name(id)),
                 },
-                attributes: (*path.attributes).clone(),
+                attributes: (**path.received()).clone(),
+                changed: path.received.as_ref().map(|_| Box::new((*path.attributes).clone())),
                 best: best == Some(i),
                 multipath: equal.iter().take(most).any(|e| *e == i),
                 ineligible: facts.candidate(path).err(),

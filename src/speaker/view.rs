@@ -91,6 +91,8 @@ pub struct PathView {
     pub peer: Option<String>,
     /// Its attributes, as received.
     pub attributes: PathAttributes,
+    /// What import policy has made of them, where it has changed any.
+    pub changed: Option<Box<PathAttributes>>,
     /// It is the best path.
     pub best: bool,
     /// It is used for forwarding beside or as the best path.

@@ -7,7 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    Distance, FibIntent, Listen, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, FibIntent, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
+    RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -135,9 +136,8 @@ impl Plan {
         let all: Vec<Prefix> = nodes.flat_map(|m| m.prefixes.iter().copied()).collect();
         let reflected = mesh && self.reflector.is_some();
         let is_reflector = self.reflector == Some(own.name);
-        let exactly = |prefixes: &[Prefix]| Policy {
-            accept: prefixes.iter().copied().map(PrefixRule::exactly).collect(),
-        };
+        let exactly =
+            |prefixes: &[Prefix]| Policy::accepting(prefixes.iter().copied().map(PrefixRule::exactly));
         let (import, export) = match (reflected, is_reflector) {
             (true, true) => (exactly(&all), exactly(&all)),
             (true, false) => (exactly(&all), exactly(&own.prefixes)),
@@ -159,7 +159,9 @@ impl Plan {
             export,
             export_communities: vec![],
             route_reflector_client: reflected && is_reflector,
-            next_hop_self: false,
+            next_hop: NextHopRule::Standard,
+            as_path: AsPathRules::default(),
+            accept_blackhole: false,
             role: None,
             role_strict: false,
             max_prefixes: None,

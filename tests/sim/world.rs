@@ -11,6 +11,7 @@ use std::time::Duration;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
+use routelet::speaker::view::PathView;
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
 
@@ -212,6 +213,12 @@ impl World {
                 Target::Unreachable => None,
             })
             .collect()
+    }
+
+    /// Every path that a running member has, as it shows them.
+    pub fn paths(&self, name: &str) -> Vec<PathView> {
+        let speaker = self.members[self.plan.member(name).name].speaker.as_ref();
+        speaker.unwrap().routes(|_| true).into_iter().flat_map(|route| route.paths).collect()
     }
 
     pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {

@@ -11,7 +11,9 @@ use super::settings::{Role, Settings};
 use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
-use crate::speaker::intent::{Distance, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers};
+use crate::speaker::intent::{
+    AsPathRules, Distance, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+};
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
 /// address of a node takes the place of the mesh session with it.
@@ -76,7 +78,9 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         export_communities: vec![],
         route_reflector_client: internal
             && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
-        next_hop_self: false,
+        next_hop: NextHopRule::Standard,
+        as_path: AsPathRules::default(),
+        accept_blackhole: false,
         role: None,
         role_strict: false,
         max_prefixes: None,
@@ -103,7 +107,7 @@ fn exchanged(local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Polic
 }
 
 fn exactly(prefixes: impl Iterator<Item = Prefix>) -> Policy {
-    Policy { accept: prefixes.map(PrefixRule::exactly).collect() }
+    Policy::accepting(prefixes.map(PrefixRule::exactly))
 }
 
 /// Local and remote address of the session between two nodes: of the first family that both have. The

@@ -1,16 +1,17 @@
 //! Sessions that `BgpPeer` objects ask for.
 
+mod policy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Findings, Local};
-use crate::cluster::objects::bgp_peer::{AcceptRule, BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
+use crate::bgp::Role;
+use crate::cluster::objects::bgp_peer::{BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::Family;
-use crate::speaker::intent::{
-    Distance, Password, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
-};
+use crate::speaker::intent::{Distance, Password, PeerIntent, PeerOrigin, RemoteAs, Timers};
 
 /// The sessions of all `BgpPeer`s that select this node.
 pub(super) fn sessions(
@@ -95,13 +96,15 @@ impl Subject<'_> {
                 (None, None) => Distance::Default,
             },
             passive: spec.passive.unwrap_or(false),
-            import: policy(import.and_then(|import| import.accept.as_deref())),
-            export: policy(export.and_then(|export| export.accept.as_deref())),
+            import: import.map(policy::import).unwrap_or_default(),
+            export: export.map(policy::export).unwrap_or_default(),
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
-            next_hop_self: spec.next_hop_self.unwrap_or(false),
-            role: None,
-            role_strict: false,
+            next_hop: policy::next_hop(spec),
+            as_path: policy::as_path(spec),
+            accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
+            role: spec.role.map(Role::from),
+            role_strict: spec.role_strict.unwrap_or(false),
             max_prefixes: self.max_prefixes(findings),
         })
     }
@@ -138,6 +141,26 @@ impl Subject<'_> {
         if external && self.spec.route_reflector_client == Some(true) {
             let text = format!("only an internal peer can be a client (RFC 4456), and we are AS {local}");
             findings.error(self.object(), "spec.routeReflectorClient", text);
+        }
+        if let Some(local_as) = &self.spec.local_as {
+            let shown = local_as.asn.value();
+            if !external || asn == RemoteAs::Exactly(shown) {
+                let text = "is for external peers: the peer must be in another AS than our own and this";
+                findings.error(self.object(), "spec.localAs.asn", text);
+            } else if shown == local {
+                findings.error(self.object(), "spec.localAs.asn", format!("AS {local} is our own anyway"));
+            }
+        }
+        if !external && let Some(export) = &self.spec.export {
+            let asked = [("removePrivateAs", export.remove_private_as), ("asOverride", export.as_override)];
+            for (field, _) in asked.into_iter().filter(|(_, asked)| *asked == Some(true)) {
+                let text = "is for external peers: AS_PATHs stay as they are inside an AS (RFC 4271 §5.1.2)";
+                findings.error(self.object(), &format!("spec.export.{field}"), text);
+            }
+        }
+        if !external && self.spec.role.is_some() {
+            let text = format!("only an external peer can have a role (RFC 9234), and we are AS {local}");
+            findings.error(self.object(), "spec.role", text);
         }
         asn
     }
@@ -216,12 +239,4 @@ fn timers(spec: Option<&TimersSpec>) -> Timers {
         keepalive: spec.keepalive.map_or(hold / 3, |keepalive| keepalive.0),
         connect_retry: spec.connect_retry.map_or(default.connect_retry, |retry| retry.0),
     }
-}
-
-fn policy(rules: Option<&[AcceptRule]>) -> Policy {
-    let rule = |rule: &AcceptRule| {
-        let (ge, le) = rule.lengths();
-        PrefixRule { prefix: rule.prefix.0, ge, le }
-    };
-    Policy { accept: rules.unwrap_or_default().iter().map(rule).collect() }
 }

@@ -6,10 +6,14 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::{Compiled, compile};
+use crate::bgp::PathAttributes;
 use crate::cluster::ObjectSet;
 use crate::cluster::manifests::parse;
-use crate::prefix::Family;
-use crate::speaker::intent::{Intent, PeerIntent, PeerOrigin, Policy, Timers};
+use crate::prefix::{Family, Prefix};
+use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
+use crate::speaker::intent::{
+    AsPathRules, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, Timers,
+};
 
 /// The nodes of the first case: the reference cluster, dual stack.
 const CLUSTER: &str = include_str!("cluster.yaml");
@@ -60,18 +64,31 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     let flags = [
         (peer.passive, "passive"),
         (peer.route_reflector_client, "client"),
-        (peer.next_hop_self, "next hop self"),
+        (peer.next_hop == NextHopRule::Own, "next hop self"),
+        (peer.accept_blackhole, "blackhole"),
         (peer.password.is_some(), "password"),
     ];
+    let role = peer.role.map_or(String::new(), |role| format!(", {role}"));
+    let strict = if peer.role_strict { " (strict)" } else { "" };
     let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, name)| format!(", {name}")).collect();
     let (address, port, asn, distance) = (peer.address, peer.port, peer.asn, peer.distance);
     let timers = &peer.timers;
-    writeln!(text, "{:?} {name}: {source} → {address}{interface} port {port}, {asn:?}{flags}", peer.origin)
-        .unwrap();
+    writeln!(
+        text,
+        "{:?} {name}: {source} → {address}{interface} port {port}, {asn:?}{role}{strict}{flags}",
+        peer.origin
+    )
+    .unwrap();
     writeln!(text, "  {}, {distance:?}", list(&peer.families)).unwrap();
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();
+    }
+    if peer.as_path != AsPathRules::default() {
+        writeln!(text, "  {:?}", peer.as_path).unwrap();
+    }
+    if !matches!(peer.next_hop, NextHopRule::Standard | NextHopRule::Own) {
+        writeln!(text, "  next hop {:?}", peer.next_hop).unwrap();
     }
     let limit = peer.max_prefixes.map_or(String::new(), |limit| format!(", at most {limit}"));
     writeln!(text, "  import {}{limit}", rules(&peer.import)).unwrap();
@@ -84,11 +101,54 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     if items.is_empty() { "none".into() } else { items.join(" ") }
 }
 
+/// The prefixes that are let through as they are; of every other rule what it is made of.
 fn rules(policy: &Policy) -> String {
-    list(policy.accept.iter().map(|rule| match rule.prefix.length() {
+    let (mut text, mut listed) = (String::new(), vec![]);
+    for rule in &policy.rules {
+        match &rule.matches.prefixes {
+            Some(prefixes) if *rule == accepting(prefixes) => listed.extend(prefixes.rules()),
+            _ => write!(text, "{}; ", show_rule(rule)).unwrap(),
+        }
+    }
+    let prefixes = list(listed.into_iter().map(show_prefix));
+    text + &prefixes
+}
+
+fn accepts(policy: &Policy, prefix: Prefix) -> bool {
+    let path = PathAttributes::originated("192.0.2.1".parse().unwrap());
+    policy.judge(prefix, &path).is_some()
+}
+
+fn accepting(prefixes: &PrefixSet) -> Rule {
+    Policy::accepting(prefixes.rules().iter().copied()).rules.remove(0)
+}
+
+fn show_prefix(rule: &PrefixRule) -> String {
+    match rule.prefix.length() {
         own if (own, own) == (rule.ge, rule.le) => rule.prefix.to_string(),
         _ => format!("{}{{{}..{}}}", rule.prefix, rule.ge, rule.le),
-    }))
+    }
+}
+
+/// A rule by those of its parts that are there.
+fn show_rule(rule: &Rule) -> String {
+    let (matches, set) = (&rule.matches, &rule.set);
+    let mut text = String::from("if");
+    let mut part = |there: bool, what: String| {
+        if there {
+            write!(text, " {what}").unwrap();
+        }
+    };
+    for (name, prefixes) in [("prefix", &matches.prefixes), ("next hop", &matches.next_hop)] {
+        let prefixes = prefixes.iter().flat_map(PrefixSet::rules).map(show_prefix);
+        let prefixes: Vec<String> = prefixes.collect();
+        part(!prefixes.is_empty(), format!("{name} {}", prefixes.join(" ")));
+    }
+    part(matches.as_path != AsPathMatch::default(), format!("{:?}", matches.as_path));
+    part(matches.communities != CommunityMatch::default(), format!("{:?}", matches.communities));
+    part(!set.is_empty(), format!("{set:?}"));
+    part(true, format!("then {:?}", rule.action));
+    text
 }
 
 #[test]
@@ -158,8 +218,8 @@ proptest! {
                         prop_assert!(out.asn.accepts(theirs.asn, intent.asn));
                         prop_assert!(!(out.route_reflector_client && back.route_reflector_client));
                         for prefix in &intent.pod_cidrs {
-                            prop_assert!(out.export.accepts(*prefix) && back.import.accepts(*prefix));
-                            prop_assert!(!out.import.accepts(*prefix), "its own pod CIDR");
+                            prop_assert!(accepts(&out.export, *prefix) && accepts(&back.import, *prefix));
+                            prop_assert!(!accepts(&out.import, *prefix), "its own pod CIDR");
                         }
                     }
                     (out, back) => prop_assert!(false, "{own} has {out:?}, {name} has {back:?}"),

@@ -1,7 +1,7 @@
 //! `BgpPeer`: a session with a router that is not a node, or is to be treated otherwise than the mesh.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
@@ -9,9 +9,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
-use super::values::{Cidr, CommunityText, FamilyName, InterfaceName, PeerAsn};
+use super::values::{Asn, Cidr, FamilyName, InterfaceName, PeerAsn};
+use crate::bgp::Role;
 
 mod check;
+mod policy;
+
+pub use policy::{
+    AcceptRule, AsPathSpec, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, MaxPrefixes,
+    MaxPrefixesAction, NextHopText, PrependSpec, RuleAction, RuleSpec, SetSpec,
+};
 
 /// A session that the selected nodes hold with a router.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -35,6 +42,9 @@ pub struct BgpPeerSpec {
     pub port: Option<NonZeroU16>,
     /// The peer's AS: a number, `external` or `internal`.
     pub asn: PeerAsn,
+    /// Another AS than our own that the peer knows us by. External peers only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_as: Option<LocalAsSpec>,
     /// Session timers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timers: Option<TimersSpec>,
@@ -71,9 +81,48 @@ pub struct BgpPeerSpec {
     /// Announce ourselves as the next hop on an internal session too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop_self: Option<bool>,
+    /// The next hop that the peer is told: `self`, `unchanged` or an address. Default: ourselves for
+    /// an external peer, as received for an internal one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<NextHopText>,
+    /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    /// Refuse a peer that does not say its role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_strict: Option<bool>,
     /// Leave it to the peer to connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<bool>,
+}
+
+/// What a speaker is to its peer (RFC 9234 §3).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum RoleName {
+    /// Gives transit to the peer.
+    Provider,
+    /// Takes transit from the peer.
+    Customer,
+    /// Exchanges its own and its customers' routes with the peer.
+    Peer,
+    /// A route server.
+    Rs,
+    /// A client of the peer's route server.
+    RsClient,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Role {
+        match name {
+            RoleName::Provider => Role::Provider,
+            RoleName::Customer => Role::Customer,
+            RoleName::Peer => Role::Peer,
+            RoleName::Rs => Role::RouteServer,
+            RoleName::RsClient => Role::RouteServerClient,
+        }
+    }
 }
 
 /// Session timers (RFC 4271 §10).
@@ -124,64 +173,13 @@ pub struct BfdSpec {
     pub multiplier: Option<NonZeroU8>,
 }
 
-/// Import policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ImportSpec {
-    /// Prefixes that are accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accept: Option<Vec<AcceptRule>>,
-    /// How many of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_prefixes: Option<MaxPrefixes>,
-}
-
-/// Export policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExportSpec {
-    /// Prefixes that are announced.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accept: Option<Vec<AcceptRule>>,
-    /// Communities added to them: `65000:100`, or the name of a well-known one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub communities: Option<Vec<CommunityText>>,
-}
-
-/// Matches prefixes inside `prefix` of certain lengths: its own if neither bound is given; `le` alone
-/// reaches up from its own length, `ge` alone reaches up to the family's 32 or 128.
+/// An AS we pose as.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AcceptRule {
-    /// Covering prefix.
-    pub prefix: Cidr,
-    /// Least length.
+pub struct LocalAsSpec {
+    /// Its number.
+    pub asn: Asn,
+    /// It stands in AS_PATHs in place of our own AS, and not in front of it. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ge: Option<u8>,
-    /// Greatest length.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub le: Option<u8>,
-}
-
-/// A bound on accepted prefixes of one family.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MaxPrefixes {
-    /// The most that are allowed.
-    pub limit: NonZeroU32,
-    /// What happens beyond. Default `reset`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<MaxPrefixesAction>,
-}
-
-/// What happens when a peer announces too much.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub enum MaxPrefixesAction {
-    /// The session is reset (Cease, RFC 4486).
-    Reset,
-    /// What exceeds the limit is discarded.
-    Discard,
-    /// A warning is logged.
-    Warn,
+    pub replace_as: Option<bool>,
 }

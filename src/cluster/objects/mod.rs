@@ -48,8 +48,8 @@ impl ObjectSet {
         match object {
             Object::Node(name, node) => drop(self.nodes.insert(name, node)),
             Object::Secret(name, secret) => drop(self.secrets.insert(name, secret)),
-            Object::Configuration(name, spec) => drop(self.configurations.insert(name, spec)),
-            Object::Peer(name, spec) => drop(self.peers.insert(name, spec)),
+            Object::Configuration(name, spec) => drop(self.configurations.insert(name, *spec)),
+            Object::Peer(name, spec) => drop(self.peers.insert(name, *spec)),
         }
     }
 }
@@ -62,9 +62,9 @@ pub enum Object {
     /// `v1 Secret`.
     Secret(String, Secret),
     /// `BgpConfiguration`.
-    Configuration(String, BgpConfigurationSpec),
+    Configuration(String, Box<BgpConfigurationSpec>),
     /// `BgpPeer`.
-    Peer(String, BgpPeerSpec),
+    Peer(String, Box<BgpPeerSpec>),
 }
 
 impl fmt::Display for Object {
@@ -146,7 +146,7 @@ impl TryFrom<BgpConfiguration> for Object {
         let mut problems = Problems::default();
         let name = metadata_name(&object.metadata, &mut problems);
         object.spec.check(&name, &mut problems);
-        problems.or(Object::Configuration(name, object.spec))
+        problems.or(Object::Configuration(name, Box::new(object.spec)))
     }
 }
 
@@ -157,6 +157,6 @@ impl TryFrom<BgpPeer> for Object {
         let mut problems = Problems::default();
         let name = metadata_name(&object.metadata, &mut problems);
         object.spec.check(&mut problems);
-        problems.or(Object::Peer(name, object.spec))
+        problems.or(Object::Peer(name, Box::new(object.spec)))
     }
 }

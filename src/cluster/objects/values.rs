@@ -10,12 +10,21 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::bgp::{Community, LargeCommunity};
 use crate::prefix::{Family, Prefix};
+use crate::rib::policy::AnyCommunity;
 
 /// A value does not mean anything; the text says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(String);
+
+impl ValueError {
+    /// What is wrong, in words.
+    pub(super) fn new(text: String) -> ValueError {
+        ValueError(text)
+    }
+}
 
 /// What serde reads before a value that may be a number or a word is looked at.
 #[derive(Serialize, Deserialize)]
@@ -343,6 +352,46 @@ impl fmt::Display for CommunityText {
 
 text!(CommunityText, "a community such as \"65000:100\", in quotes");
 schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
+
+/// A community of either kind: as [`CommunityText`], or large (RFC 8092) such as `65000:1:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnyCommunityText(pub AnyCommunity);
+
+impl FromStr for AnyCommunityText {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if let Ok(CommunityText(plain)) = text.parse() {
+            return Ok(AnyCommunityText(AnyCommunity::Plain(Community(plain))));
+        }
+        let parts: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+        match parts.as_deref() {
+            Ok([global_administrator, local_data_1, local_data_2]) => {
+                let [global_administrator, local_data_1, local_data_2] =
+                    [*global_administrator, *local_data_1, *local_data_2];
+                let large = LargeCommunity { global_administrator, local_data_1, local_data_2 };
+                Ok(AnyCommunityText(AnyCommunity::Large(large)))
+            }
+            _ => Err(ValueError(format!(
+                "{text:?} is not a community such as \"65000:100\", \"65000:1:2\" or \"no-export\""
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for AnyCommunityText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            AnyCommunity::Plain(Community(plain)) => CommunityText(plain).fmt(f),
+            AnyCommunity::Large(large) => {
+                write!(f, "{}:{}:{}", large.global_administrator, large.local_data_1, large.local_data_2)
+            }
+        }
+    }
+}
+
+text!(AnyCommunityText, "a community such as \"65000:100\", in quotes");
+schema!(AnyCommunityText, {"type": "string", "pattern": "^([0-9]{1,10}(:[0-9]{1,10}){1,2}|[a-z-]+)$"});
 
 /// An address family by the name that manifests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

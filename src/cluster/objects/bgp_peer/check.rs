@@ -1,12 +1,14 @@
 //! What is wrong with a [`BgpPeerSpec`] by itself, beyond what its types can say.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod policy;
+
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{AcceptRule, BfdSpec, BgpPeerSpec, TimersSpec};
+use super::{BfdSpec, BgpPeerSpec, NextHopText, TimersSpec};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
-use crate::prefix::{Address, Family};
+use crate::prefix::Family;
 use crate::speaker::intent::Timers;
 
 impl BgpPeerSpec {
@@ -26,6 +28,9 @@ impl BgpPeerSpec {
                     problems.add(format!("spec.passwordSecretRef.{field}"), "must not be empty");
                 }
             }
+        }
+        if self.role_strict == Some(true) && self.role.is_none() {
+            problems.add("spec.roleStrict", "needs a role of ours to hold the peer's against");
         }
         if self.ttl_security.is_some() && self.multihop.is_some() {
             // RFC 5082 §3 sends with TTL 255, which leaves nothing for multihop to set.
@@ -47,12 +52,17 @@ impl BgpPeerSpec {
                 }
             }
         }
-        let import = self.import.iter().flat_map(|import| &import.accept);
-        let export = self.export.iter().flat_map(|export| &export.accept);
-        for (direction, rules) in import.map(|r| ("import", r)).chain(export.map(|r| ("export", r))) {
-            for (i, rule) in rules.iter().enumerate() {
-                rule.check(&format!("spec.{direction}.accept[{i}]"), problems);
-            }
+        if let Some(import) = &self.import {
+            import.check(problems);
+        }
+        if let Some(export) = &self.export {
+            export.check(problems);
+        }
+        if let Some(NextHopText::Address(address)) = self.next_hop {
+            check_address("spec.nextHop", address, problems);
+        }
+        if self.next_hop.is_some() && self.next_hop_self.is_some() {
+            problems.add("spec.nextHop", "excludes nextHopSelf, which is short for nextHop: self");
         }
     }
 
@@ -127,47 +137,6 @@ impl BfdSpec {
                 problems.add(format!("spec.bfd.{field}"), "must be from 1ms to 4294s");
             }
         }
-    }
-}
-
-impl AcceptRule {
-    /// Lengths that match, least and greatest.
-    pub fn lengths(&self) -> (u8, u8) {
-        let own = self.prefix.0.length();
-        let greatest = match (self.ge, self.le) {
-            (_, Some(le)) => le,
-            (Some(_), None) => bits(self.prefix.0.family()),
-            (None, None) => own,
-        };
-        (self.ge.unwrap_or(own), greatest)
-    }
-
-    fn check(&self, field: &str, problems: &mut Problems) {
-        let prefix = self.prefix.0;
-        let (least, greatest) = self.lengths();
-        if least < prefix.length() {
-            problems.add(format!("{field}.ge"), format!("{least} is shorter than {prefix} itself"));
-        }
-        let bits = bits(prefix.family());
-        let outermost = if self.le.is_some() { "le" } else { "ge" };
-        if greatest.max(least) > bits {
-            let excess = greatest.max(least);
-            problems.add(
-                format!("{field}.{outermost}"),
-                format!("{excess} is longer than {prefix} can be: {bits}"),
-            );
-        } else if greatest < least {
-            let bound = if self.ge.is_some() { "ge" } else { "the prefix itself" };
-            problems.add(format!("{field}.le"), format!("{greatest} is less than {bound}, {least}"));
-        }
-    }
-}
-
-/// Length of an address of the family.
-fn bits(family: Family) -> u8 {
-    match family {
-        Family::Ipv4Unicast => <Ipv4Addr as Address>::BITS,
-        Family::Ipv6Unicast => <Ipv6Addr as Address>::BITS,
     }
 }
 

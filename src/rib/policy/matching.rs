@@ -1,0 +1,92 @@
+//! What a rule asks of a path.
+
+use std::collections::BTreeSet;
+
+use super::PrefixSet;
+use crate::bgp::as_path::Segment;
+use crate::bgp::{AsPath, Community, LargeCommunity, PathAttributes};
+use crate::prefix::Prefix;
+
+/// What a path must be like: all that is given here. Nothing given matches every path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Match {
+    /// The prefix is one of these.
+    pub prefixes: Option<PrefixSet>,
+    /// About the AS_PATH.
+    pub as_path: AsPathMatch,
+    /// About plain and large communities.
+    pub communities: CommunityMatch,
+    /// The next hop, as a prefix of full length, is one of these.
+    pub next_hop: Option<PrefixSet>,
+}
+
+/// What an AS_PATH must be like: all that is given here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AsPathMatch {
+    /// This AS occurs in it.
+    pub contains: Option<u32>,
+    /// This AS is its first, the one nearest to us.
+    pub starts_with: Option<u32>,
+    /// This AS is its last, the one the path began in.
+    pub originated_by: Option<u32>,
+    /// It has at most so many hops, counted as the decision process does (RFC 4271 §9.1.2.2 a).
+    pub max_length: Option<u32>,
+}
+
+/// A community of either kind that policy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AnyCommunity {
+    /// RFC 1997.
+    Plain(Community),
+    /// RFC 8092.
+    Large(LargeCommunity),
+}
+
+/// Which communities a path must bear: all that is given here, and an empty set asks for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommunityMatch {
+    /// At least one of these.
+    pub any: BTreeSet<AnyCommunity>,
+    /// Each of these.
+    pub all: BTreeSet<AnyCommunity>,
+    /// None of these.
+    pub none: BTreeSet<AnyCommunity>,
+}
+
+impl Match {
+    /// Whether a path is meant.
+    pub fn matches(&self, prefix: Prefix, attributes: &PathAttributes) -> bool {
+        let next_hop = || Prefix::host(attributes.next_hop);
+        self.prefixes.as_ref().is_none_or(|set| set.matches(prefix))
+            && self.as_path.matches(&attributes.as_path)
+            && self.communities.matches(attributes)
+            && self.next_hop.as_ref().is_none_or(|set| set.matches(next_hop()))
+    }
+}
+
+impl AsPathMatch {
+    fn matches(&self, path: &AsPath) -> bool {
+        let last = || match path.segments.last() {
+            Some(Segment::Sequence(asns)) => asns.last().copied(),
+            _ => None,
+        };
+        self.contains.is_none_or(|asn| path.contains(asn))
+            && self.starts_with.is_none_or(|asn| path.neighbor() == Some(asn))
+            && self.originated_by.is_none_or(|asn| last() == Some(asn))
+            && self.max_length.is_none_or(|most| path.hops() <= most as usize)
+    }
+}
+
+impl CommunityMatch {
+    fn matches(&self, attributes: &PathAttributes) -> bool {
+        // The sets of a rule may be long and a path bears few, so the path's are looked up in the
+        // rule's and not the other way round; `all` cannot be longer than what the path bears.
+        let borne = || {
+            let plain = attributes.communities.iter().copied().map(AnyCommunity::Plain);
+            plain.chain(attributes.large_communities.iter().copied().map(AnyCommunity::Large))
+        };
+        (self.any.is_empty() || borne().any(|community| self.any.contains(&community)))
+            && (self.none.is_empty() || !borne().any(|community| self.none.contains(&community)))
+            && self.all.iter().all(|wanted| borne().any(|community| community == *wanted))
+    }
+}

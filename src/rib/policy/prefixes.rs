@@ -1,0 +1,124 @@
+//! Prefix lists with bounds on the length, indexed so that a lookup costs a binary search for each
+//! length that occurs in the list, and not a look at each entry.
+
+use std::sync::Arc;
+
+use crate::prefix::{Family, Prefix};
+
+/// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PrefixRule {
+    /// Covering prefix.
+    pub prefix: Prefix,
+    /// Least length; at least that of `prefix`.
+    pub ge: u8,
+    /// Greatest length.
+    pub le: u8,
+}
+
+impl PrefixRule {
+    /// Matches this prefix alone.
+    pub fn exactly(prefix: Prefix) -> PrefixRule {
+        PrefixRule { prefix, ge: prefix.length(), le: prefix.length() }
+    }
+
+    /// Matches this prefix and every more specific one.
+    pub fn within(prefix: Prefix) -> PrefixRule {
+        PrefixRule { prefix, ge: prefix.length(), le: Prefix::host(prefix.address()).length() }
+    }
+
+    /// Whether the rule matches.
+    pub fn matches(&self, prefix: Prefix) -> bool {
+        self.prefix.contains(prefix) && (self.ge..=self.le).contains(&prefix.length())
+    }
+}
+
+/// A set of prefixes, as the union of what its rules match. Cheap to clone.
+///
+/// Two sets made from the same rules are equal in whatever order the rules came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrefixSet(Arc<Index>);
+
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Index {
+    /// Ascending by prefix; those of one prefix have bounds that neither overlap nor touch.
+    rules: Vec<PrefixRule>,
+    /// Lengths of the prefixes in `rules`, ascending, by family.
+    lengths: [Vec<u8>; 2],
+}
+
+impl PrefixSet {
+    /// Whether any rule matches.
+    pub fn matches(&self, prefix: Prefix) -> bool {
+        let lengths = self.0.lengths[prefix.family() as usize].iter();
+        lengths
+            .take_while(|length| **length <= prefix.length())
+            .filter_map(|length| Prefix::new(prefix.address(), *length))
+            .any(|cover| self.of(cover).any(|rule| (rule.ge..=rule.le).contains(&prefix.length())))
+    }
+
+    /// Whether nothing matches.
+    pub fn is_empty(&self) -> bool {
+        self.0.rules.is_empty()
+    }
+
+    /// Its rules, ascending; those of one prefix are joined where they touch.
+    pub fn rules(&self) -> &[PrefixRule] {
+        &self.0.rules
+    }
+
+    /// The rules of exactly this covering prefix.
+    fn of(&self, cover: Prefix) -> impl Iterator<Item = &PrefixRule> {
+        let first = self.0.rules.partition_point(|rule| rule.prefix < cover);
+        self.0.rules[first..].iter().take_while(move |rule| rule.prefix == cover)
+    }
+}
+
+impl FromIterator<PrefixRule> for PrefixSet {
+    fn from_iter<I: IntoIterator<Item = PrefixRule>>(rules: I) -> PrefixSet {
+        let mut sorted: Vec<PrefixRule> = rules.into_iter().collect();
+        sorted.sort_unstable();
+        let mut rules: Vec<PrefixRule> = Vec::with_capacity(sorted.len());
+        for rule in sorted.into_iter().filter(|rule| rule.ge <= rule.le) {
+            match rules.last_mut() {
+                Some(last) if last.prefix == rule.prefix && rule.ge <= last.le.saturating_add(1) => {
+                    last.le = last.le.max(rule.le);
+                }
+                _ => rules.push(rule),
+            }
+        }
+        let lengths = Family::ALL.map(|family| {
+            let of_family = rules.iter().map(|rule| rule.prefix).filter(|prefix| prefix.family() == family);
+            let lengths: std::collections::BTreeSet<u8> = of_family.map(Prefix::length).collect();
+            lengths.into_iter().collect()
+        });
+        PrefixSet(Arc::new(Index { rules, lengths }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_match_by_cover_and_length() {
+        let rule = PrefixRule { prefix: "10.244.0.0/16".parse().unwrap(), ge: 24, le: 26 };
+        let matches = |text: &str| rule.matches(text.parse().unwrap());
+        assert!(matches("10.244.1.0/24") && matches("10.244.1.64/26"));
+        assert!(!matches("10.244.0.0/16") && !matches("10.244.1.0/27") && !matches("10.0.0.0/24"));
+        assert!(!matches("fd00::/24"));
+    }
+
+    #[test]
+    fn rules_of_one_prefix_are_joined_where_they_touch() {
+        let rule = |ge, le| PrefixRule { prefix: "10.0.0.0/8".parse().unwrap(), ge, le };
+        let set: PrefixSet = [rule(20, 24), rule(8, 8), rule(16, 19), rule(22, 30)].into_iter().collect();
+        assert_eq!(set.0.rules, [rule(8, 8), rule(16, 30)]);
+        assert_eq!(set, [rule(16, 30), rule(8, 8), rule(31, 30)].into_iter().collect());
+    }
+
+    #[test]
+    fn an_empty_set_matches_nothing() {
+        assert!(PrefixSet::default().is_empty() && !PrefixSet::default().matches("::/0".parse().unwrap()));
+    }
+}

@@ -1,0 +1,60 @@
+//! What a rule changes about a path.
+
+use std::collections::BTreeSet;
+
+use super::AnyCommunity;
+use crate::bgp::PathAttributes;
+
+/// Changes to a path's attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Set {
+    /// LOCAL_PREF. Means nothing towards an external peer, who is never sent one (RFC 4271 §5.1.5).
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// Communities that are taken away.
+    pub remove_communities: BTreeSet<AnyCommunity>,
+    /// Communities that are added, after the others have been taken away.
+    pub add_communities: BTreeSet<AnyCommunity>,
+    /// How many more times the nearest AS stands in front of the AS_PATH: the peer's on import, our
+    /// own on export.
+    pub prepend: u8,
+}
+
+impl Set {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Set::default()
+    }
+
+    /// Makes the changes.
+    pub(super) fn apply(&self, attributes: &mut PathAttributes, nearest: Option<u32>) {
+        if self.local_pref.is_some() {
+            attributes.local_pref = self.local_pref;
+        }
+        if self.med.is_some() {
+            attributes.med = self.med;
+        }
+        if !self.remove_communities.is_empty() {
+            let removed = |community| self.remove_communities.contains(&community);
+            attributes.communities.retain(|c| !removed(AnyCommunity::Plain(*c)));
+            attributes.large_communities.retain(|c| !removed(AnyCommunity::Large(*c)));
+        }
+        for community in &self.add_communities {
+            match community {
+                AnyCommunity::Plain(community) => insert(&mut attributes.communities, *community),
+                AnyCommunity::Large(community) => insert(&mut attributes.large_communities, *community),
+            }
+        }
+        if let Some(asn) = nearest {
+            attributes.as_path = attributes.as_path.prepended(asn, usize::from(self.prepend));
+        }
+    }
+}
+
+/// Adds to an ascending list what is not in it: equal sets are to share one interned copy.
+pub(in crate::rib) fn insert<T: Ord>(list: &mut Vec<T>, value: T) {
+    if let Err(at) = list.binary_search(&value) {
+        list.insert(at, value);
+    }
+}

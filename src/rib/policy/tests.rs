@@ -1,0 +1,254 @@
+//! Policy against a naive evaluator that reads like the documentation, and facts that must hold for
+//! every policy.
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::bgp::{AsPath, Community, LargeCommunity, Segment};
+
+/// Small worlds, so that rules and paths meet often.
+fn prefix() -> impl Strategy<Value = Prefix> {
+    let v4 = (0..16_u32, 0..=32_u8).prop_map(|(bits, length)| {
+        Prefix::new(std::net::Ipv4Addr::from(bits << 28 | bits << 6).into(), length).unwrap()
+    });
+    let v6 = (0..16_u128, 0..=128_u8).prop_map(|(bits, length)| {
+        Prefix::new(std::net::Ipv6Addr::from(bits << 124 | bits << 40).into(), length).unwrap()
+    });
+    prop_oneof![3 => v4, 1 => v6]
+}
+
+fn prefix_rule() -> impl Strategy<Value = PrefixRule> {
+    (prefix(), any::<(u8, u8)>()).prop_map(|(prefix, (a, b))| {
+        let most = Prefix::host(prefix.address()).length();
+        let room = most - prefix.length() + 1;
+        let (a, b) = (prefix.length() + a % room, prefix.length() + b % room);
+        PrefixRule { prefix, ge: a.min(b), le: a.max(b) }
+    })
+}
+
+fn communities(most: usize) -> impl Strategy<Value = std::collections::BTreeSet<AnyCommunity>> {
+    let large = |n| LargeCommunity { global_administrator: 1, local_data_1: 2, local_data_2: n };
+    let community = prop_oneof![
+        (0..6_u32).prop_map(|n| AnyCommunity::Plain(Community(n))),
+        (0..4_u32).prop_map(move |n| AnyCommunity::Large(large(n))),
+    ];
+    btree_set(community, 0..most)
+}
+
+fn asn() -> impl Strategy<Value = u32> {
+    1..5_u32
+}
+
+fn attributes() -> impl Strategy<Value = PathAttributes> {
+    let segment = (vec(asn(), 1..4), any::<bool>())
+        .prop_map(|(asns, set)| if set { Segment::Set(asns) } else { Segment::Sequence(asns) });
+    let scalars = (option::of(0..3_u32), option::of(0..3_u32), 0..16_u32);
+    (vec(segment, 0..3), communities(4), scalars).prop_map(
+        |(segments, communities, (med, local_pref, hop))| {
+            let mut attributes = PathAttributes {
+                as_path: AsPath { segments },
+                med,
+                local_pref,
+                ..PathAttributes::originated(std::net::Ipv4Addr::from(hop << 28 | 1).into())
+            };
+            for community in communities {
+                match community {
+                    AnyCommunity::Plain(community) => attributes.communities.push(community),
+                    AnyCommunity::Large(community) => attributes.large_communities.push(community),
+                }
+            }
+            attributes
+        },
+    )
+}
+
+fn matches() -> impl Strategy<Value = Match> {
+    let prefixes = || option::of(vec(prefix_rule(), 1..4).prop_map(|rules| rules.into_iter().collect()));
+    let as_path = (option::of(asn()), option::of(asn()), option::of(asn()), option::of(0..5_u32)).prop_map(
+        |(contains, starts_with, originated_by, max_length)| AsPathMatch {
+            contains,
+            starts_with,
+            originated_by,
+            max_length,
+        },
+    );
+    let as_path = as_path.boxed();
+    let communities = (communities(3), communities(2), communities(2))
+        .prop_map(|(any, all, none)| CommunityMatch { any, all, none })
+        .boxed();
+    // Most rules ask for one thing or two: those that ask for all match next to nothing.
+    let default = || Just(Match::default());
+    prop_oneof![
+        2 => default(),
+        4 => prefixes().prop_map(|prefixes| Match { prefixes, ..Match::default() }),
+        2 => as_path.clone().prop_map(|as_path| Match { as_path, ..Match::default() }),
+        3 => communities.clone().prop_map(|communities| Match { communities, ..Match::default() }),
+        1 => prefixes().prop_map(|next_hop| Match { next_hop, ..Match::default() }),
+        1 => (prefixes(), as_path, communities, prefixes()).prop_map(
+            |(prefixes, as_path, communities, next_hop)| Match { prefixes, as_path, communities, next_hop }
+        ),
+    ]
+}
+
+fn set() -> impl Strategy<Value = Set> {
+    let numbers = (option::of(0..4_u32), option::of(0..4_u32), 0..3_u8);
+    (numbers, communities(3), communities(3)).prop_map(|((local_pref, med, prepend), remove, add)| Set {
+        local_pref,
+        med,
+        remove_communities: remove.difference(&add).copied().collect(),
+        add_communities: add,
+        prepend,
+    })
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let action = option::of(prop_oneof![Just(Action::Accept), Just(Action::Reject)]);
+    let rule = (matches(), set(), action).prop_map(|(matches, set, action)| Rule { matches, set, action });
+    (vec(rule, 0..6), vec(prefix_rule(), 0..4)).prop_map(|(rules, accept)| {
+        let mut policy = Policy { rules };
+        policy.accept(accept);
+        policy
+    })
+}
+
+/// What is accepted, as it comes out; by the words of the documentation and nothing clever.
+fn naive(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -> Option<PathAttributes> {
+    let mut out = path.clone();
+    for Rule { matches, set, action } in &policy.rules {
+        if !naively_matches(matches, prefix, path) {
+            continue;
+        }
+        if *action == Some(Action::Reject) {
+            return None;
+        }
+        out.local_pref = set.local_pref.or(out.local_pref);
+        out.med = set.med.or(out.med);
+        let mut all = borne(&out);
+        all.retain(|community| !set.remove_communities.contains(community));
+        all.extend(set.add_communities.iter().copied());
+        all.sort_unstable();
+        all.dedup();
+        out.communities.clear();
+        out.large_communities.clear();
+        for community in all {
+            match community {
+                AnyCommunity::Plain(community) => out.communities.push(community),
+                AnyCommunity::Large(community) => out.large_communities.push(community),
+            }
+        }
+        for _ in 0..set.prepend {
+            out.as_path = out.as_path.prepended(nearest, 1);
+        }
+        if *action == Some(Action::Accept) {
+            return Some(out);
+        }
+    }
+    None
+}
+
+fn borne(path: &PathAttributes) -> Vec<AnyCommunity> {
+    let plain = path.communities.iter().copied().map(AnyCommunity::Plain);
+    plain.chain(path.large_communities.iter().copied().map(AnyCommunity::Large)).collect()
+}
+
+fn naively_matches(wanted: &Match, prefix: Prefix, path: &PathAttributes) -> bool {
+    let scan = |set: &PrefixSet, prefix| set.rules().iter().any(|rule| rule.matches(prefix));
+    let mut good = true;
+    if let Some(set) = &wanted.prefixes {
+        good &= scan(set, prefix);
+    }
+    if let Some(set) = &wanted.next_hop {
+        good &= scan(set, Prefix::host(path.next_hop));
+    }
+    let AsPathMatch { contains, starts_with, originated_by, max_length } = wanted.as_path;
+    let segments = &path.as_path.segments;
+    if let Some(asn) = contains {
+        good &= segments.iter().flat_map(Segment::asns).any(|a| *a == asn);
+    }
+    if let Some(asn) = starts_with {
+        good &= matches!(segments.first(), Some(Segment::Sequence(asns)) if asns[0] == asn);
+    }
+    if let Some(asn) = originated_by {
+        good &= matches!(segments.last(), Some(Segment::Sequence(asns)) if asns[asns.len() - 1] == asn);
+    }
+    if let Some(most) = max_length {
+        let hops = |segment: &Segment| if let Segment::Sequence(asns) = segment { asns.len() } else { 1 };
+        good &= segments.iter().map(hops).sum::<usize>() <= most as usize;
+    }
+    let CommunityMatch { any, all, none } = &wanted.communities;
+    let borne = borne(path);
+    good &= any.is_empty() || any.iter().any(|community| borne.contains(community));
+    good &= all.iter().all(|community| borne.contains(community));
+    good && !none.iter().any(|community| borne.contains(community))
+}
+
+fn outcome(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -> Option<PathAttributes> {
+    let changes = policy.judge(prefix, path)?;
+    let mut out = path.clone();
+    changes.apply(&mut out, Some(nearest));
+    Some(out)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn evaluation_is_as_documented(policy in policy(), prefix in prefix(), path in attributes()) {
+        prop_assert_eq!(outcome(&policy, prefix, &path, 9), naive(&policy, prefix, &path, 9));
+    }
+
+    #[test]
+    fn the_index_of_a_prefix_set_finds_what_a_scan_finds(
+        rules in vec(prefix_rule(), 0..40),
+        prefixes in vec(prefix(), 1..40),
+    ) {
+        let set: PrefixSet = rules.iter().copied().collect();
+        for prefix in prefixes.into_iter().chain(rules.iter().map(|rule| rule.prefix)) {
+            prop_assert_eq!(set.matches(prefix), rules.iter().any(|rule| rule.matches(prefix)), "{}", prefix);
+        }
+        let reversed: PrefixSet = rules.iter().rev().copied().collect();
+        prop_assert_eq!(set, reversed);
+    }
+
+    /// Re-evaluation starts from what was received; and apart from prepending, changes made twice are
+    /// changes made once.
+    #[test]
+    fn changes_are_idempotent_but_for_prepending(policy in policy(), prefix in prefix(), path in attributes()) {
+        let Some(changes) = policy.judge(prefix, &path) else { return Ok(()) };
+        let (mut once, mut twice) = (path.clone(), path.clone());
+        changes.apply(&mut once, None);
+        changes.apply(&mut twice, None);
+        changes.apply(&mut twice, None);
+        prop_assert_eq!(&once, &twice);
+        prop_assert!(once.communities.is_sorted() && once.large_communities.is_sorted());
+        if changes.is_empty() {
+            prop_assert_eq!(once, path);
+        }
+    }
+
+    /// A prefix list in front of another policy is the same as behind it where neither rejects.
+    #[test]
+    fn what_an_accept_list_names_is_accepted_unless_a_rule_rejects_it(
+        policy in policy(),
+        accept in vec(prefix_rule(), 1..4),
+        prefix in prefix(),
+        path in attributes(),
+    ) {
+        let mut wider = policy.clone();
+        wider.accept(accept.iter().copied());
+        if policy.judge(prefix, &path).is_some() {
+            prop_assert_eq!(wider.judge(prefix, &path), policy.judge(prefix, &path));
+        } else if wider.judge(prefix, &path).is_some() {
+            prop_assert!(accept.iter().any(|rule| rule.matches(prefix)));
+        }
+    }
+}
+
+#[test]
+fn an_empty_policy_denies_everything() {
+    let path = PathAttributes::originated("192.0.2.1".parse().unwrap());
+    assert_eq!(Policy::default().judge("10.0.0.0/8".parse().unwrap(), &path), None);
+    assert_eq!(Policy::accepting([]), Policy::default());
+}
