@@ -57,6 +57,8 @@ spec:
   localAs: {asn: 64999, replaceAs: true}
   routeReflectorClient: false
   nextHopSelf: false
+  role: customer
+  roleStrict: true
   passive: false
 ---
 apiVersion: v1

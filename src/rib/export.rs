@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::Underlay;
+use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
 use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, PathAttributes};
@@ -57,6 +58,8 @@ pub struct Export<'a> {
     pub next_hop: NextHopRule,
     /// What to do to AS_PATHs towards an external peer.
     pub as_path: AsPathRules,
+    /// What the peer's role makes of routes for customers only.
+    pub only_to_customer: OnlyToCustomer,
     /// Communities to add.
     pub communities: &'a [u32],
     /// What may be announced, and what is changed about it.
@@ -81,7 +84,7 @@ impl<'a> Export<'a> {
         from: Provenance,
         changes: &Changes<'_>,
     ) -> Option<PathAttributes> {
-        if self.forbidden_by_community(received) {
+        if self.forbidden_by_community(received) || self.only_to_customer.forbids(received) {
             return None;
         }
         let mut attributes = received.clone();
@@ -101,6 +104,7 @@ impl<'a> Export<'a> {
         for community in self.communities.iter().copied().map(Community) {
             insert(&mut attributes.communities, community);
         }
+        self.only_to_customer.mark_told(&mut attributes);
         if self.external {
             attributes.local_pref = None;
         }
@@ -115,7 +119,7 @@ impl<'a> Export<'a> {
             (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, addresses)
         };
         facts(self) == facts(other)
-            && self.communities == other.communities
+            && (self.only_to_customer, self.communities) == (other.only_to_customer, other.communities)
             && (std::ptr::eq(self.policy, other.policy) || self.policy == other.policy)
             // An external peer's address decides which next hops it can reach by itself.
             && (!self.external || self.underlay.reached_alike(self.peer_address, other.peer_address))
@@ -224,6 +228,7 @@ mod tests {
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
+            only_to_customer: OnlyToCustomer::NONE,
             communities: &[],
             policy,
             underlay: &underlay,
@@ -361,6 +366,7 @@ mod tests {
             own_next_hop: [None, None],
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
+            only_to_customer: OnlyToCustomer::NONE,
             communities: &[],
             policy: &ANY,
             underlay: &underlay,

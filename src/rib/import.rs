@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Interner;
 use super::as_path_rules::AsPathRules;
+use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Rejection, Source};
 use super::policy::{Changes, Policy, insert};
 use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
@@ -35,6 +36,8 @@ pub struct Import<'a> {
     pub as_path: AsPathRules,
     /// The peer may ask for packets to be discarded (RFC 7999).
     pub accept_blackhole: bool,
+    /// What the peer's role makes of routes for customers only.
+    pub only_to_customer: OnlyToCustomer,
     /// What the peer is allowed to announce, and what is changed about it.
     pub policy: &'a Policy,
 }
@@ -103,18 +106,23 @@ impl<'a> Import<'a> {
         if self.addresses.contains(&attributes.next_hop) {
             return Some(Rejection::OwnNextHop);
         }
+        if self.only_to_customer.is_leak(attributes) {
+            return Some(Rejection::RouteLeak);
+        }
         (bears(attributes, BLACKHOLE) && !self.accept_blackhole).then_some(Rejection::Blackhole)
     }
 
     /// The attributes after policy's changes and what well-known communities ask, if that differs.
     fn changed(&self, received: &PathAttributes, changes: &Changes<'_>) -> Option<PathAttributes> {
         // Most paths stay as they are, and are not copied to find that out.
-        if changes.is_empty() && !bears(received, BLACKHOLE) && !bears(received, GRACEFUL_SHUTDOWN) {
+        let well_known = bears(received, BLACKHOLE) || bears(received, GRACEFUL_SHUTDOWN);
+        if changes.is_empty() && !well_known && !self.only_to_customer.marks_received(received) {
             return None;
         }
         let mut attributes = received.clone();
         changes.apply(&mut attributes, received.as_path.neighbor());
         self.obey_well_known(received, &mut attributes);
+        self.only_to_customer.mark_received(&mut attributes);
         (attributes != *received).then_some(attributes)
     }
 
@@ -183,6 +191,7 @@ mod tests {
             external: true,
             as_path: AsPathRules::default(),
             accept_blackhole: false,
+            only_to_customer: OnlyToCustomer::NONE,
             policy,
         };
         configure(&mut import);

@@ -19,6 +19,7 @@ pub mod import;
 pub mod intern;
 pub mod loc_rib;
 pub mod next_hop;
+pub mod only_to_customer;
 pub mod path;
 mod paths;
 mod pending;

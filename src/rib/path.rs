@@ -36,6 +36,8 @@ pub enum Rejection {
     ImportPolicy,
     /// The next hop is one of our own addresses (RFC 4271 §5.1.3).
     OwnNextHop,
+    /// It may only go to customers, and came from elsewhere (RFC 9234 §5).
+    RouteLeak,
 }
 
 impl Rejection {
@@ -50,6 +52,7 @@ impl Rejection {
             Rejection::Blackhole => "its peer may not ask for a blackhole",
             Rejection::ImportPolicy => "no import rule accepts it",
             Rejection::OwnNextHop => "its next hop is ourselves",
+            Rejection::RouteLeak => "it is a route leak: only to customers",
         }
     }
 }

@@ -153,6 +153,7 @@ impl<'a> Facts<'a> {
             own_next_hop,
             next_hop: peer.intent.next_hop,
             as_path: peer.intent.as_path,
+            only_to_customer: peer.intent.only_to_customer(self.intent.asn, negotiated.asn),
             communities: &peer.intent.export_communities,
             policy: &peer.intent.export,
             underlay: self.next_hops.underlay(),

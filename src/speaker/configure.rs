@@ -44,7 +44,7 @@ impl Speaker {
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.now = now;
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "the daemon is stopping");
+            self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
         self.intent = None;
@@ -102,7 +102,8 @@ impl Speaker {
             peer.intent = new.1.clone();
         }
         if import_differs(old, new) {
-            let (import, interner) = (import(new.0, new.1), &mut self.interner);
+            let peer_asn = self.peers.get(&id).map_or(0, Peer::shown_asn);
+            let (import, interner) = (import(new.0, new.1, peer_asn), &mut self.interner);
             self.rib.reconsider(Source::Peer(id), |prefix, path| {
                 import.arrival(path.source, path.received().clone()).path(prefix, interner)
             });

@@ -14,6 +14,7 @@ pub use crate::bgp::session::RemoteAs;
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
 pub use crate::rib::export::NextHopRule;
+use crate::rib::only_to_customer::OnlyToCustomer;
 pub use crate::rib::policy::{Policy, PrefixRule};
 
 /// The complete configuration of one speaker.
@@ -115,6 +116,13 @@ pub struct PeerIntent {
 }
 
 impl PeerIntent {
+    /// What the role makes of routes for customers only (RFC 9234 §5), between AS `local` and a peer
+    /// that shows `peer_asn`.
+    pub fn only_to_customer(&self, local: u32, peer_asn: u32) -> OnlyToCustomer {
+        let role = self.role.filter(|_| self.is_external(local));
+        OnlyToCustomer { role, local_asn: self.as_path.shown_as(local), peer_asn }
+    }
+
     /// Whether a peer of that configuration belongs to another AS, to a speaker of AS `local`.
     pub fn is_external(&self, local: u32) -> bool {
         match self.asn {

@@ -158,6 +158,11 @@ impl Peer {
         Some(&self.first.session).filter(|s| s.state() == State::Established)
     }
 
+    /// The AS that the peer shows while its session is up; 0, which nobody has, while it is not.
+    pub(super) fn shown_asn(&self) -> u32 {
+        self.established().and_then(Session::negotiated).map_or(0, |n| n.asn)
+    }
+
     /// Judges an OPEN that arrived on one session against the other.
     pub(super) fn collision(&self, which: Which, open: &Open, local: &Intent) -> Collision {
         let Some(second) = &self.second else { return Collision::None };

@@ -352,7 +352,7 @@ impl Speaker {
             self.rib.withdraw(*prefix, source);
         }
         if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
-            let import = import(intent, &peer.intent);
+            let import = import(intent, &peer.intent, peer.shown_asn());
             for Announcement { attributes, prefixes } in update.announced {
                 let mut arrival = import.arrival(source, self.interner.intern(attributes));
                 for prefix in prefixes {
@@ -394,8 +394,8 @@ impl Speaker {
     }
 }
 
-/// What import depends on for one peer.
-pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent) -> Import<'a> {
+/// What import depends on for one peer, which has shown `peer_asn` as its AS.
+pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent, peer_asn: u32) -> Import<'a> {
     Import {
         local_asn: intent.asn,
         router_id: intent.router_id,
@@ -405,6 +405,7 @@ pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent) -> Import<'a>
         external: peer.is_external(intent.asn),
         as_path: peer.as_path,
         accept_blackhole: peer.accept_blackhole,
+        only_to_customer: peer.only_to_customer(intent.asn, peer_asn),
         policy: &peer.import,
     }
 }

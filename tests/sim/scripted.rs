@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use routelet::bgp::capability::GracefulRestart;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use routelet::bgp::{AsPath, Capability, Codec, Message, Open, PathAttributes};
+use routelet::bgp::{AsPath, Capability, Codec, Message, Notification, Open, PathAttributes, Reason, Role};
 use routelet::prefix::{Family, Prefix};
 use routelet::speaker::intent::{Policy, PrefixRule};
 use routelet::speaker::view::PathView;
@@ -139,6 +139,11 @@ impl Rig {
     }
 }
 
+fn accept_all(intent: &mut Intent) {
+    let any = PrefixRule::within("0.0.0.0/0".parse().unwrap());
+    intent.peers.get_mut("tor").unwrap().import = Policy::accepting([any]);
+}
+
 const ENHANCED: &[Capability] = &[Capability::EnhancedRouteRefresh];
 
 #[test]
@@ -157,9 +162,7 @@ fn a_refresh_is_marked_where_both_sides_know_the_marks() {
 #[test]
 fn what_a_peer_does_not_announce_again_is_gone_at_the_end_of_its_refresh() {
     let mut rig = Rig::new(ENHANCED, |intent| {
-        let any = "0.0.0.0/0".parse().unwrap();
-        let any = PrefixRule { prefix: any, ge: 0, le: 32 };
-        intent.peers.get_mut("tor").unwrap().import = Policy::accepting([any]);
+        accept_all(intent);
     });
     rig.announce(&["172.16.0.0/24", "172.16.1.0/24"], |_| ());
     rig.say(rig.codec.encode_begin_of_refresh(Family::Ipv4Unicast));
@@ -228,4 +231,67 @@ fn our_name_is_sent_and_the_peers_is_shown() {
     rig.now = rig.now + Duration::from_secs(1);
     let shown = rig.speaker.peers(rig.now).remove(0).capabilities;
     assert!(shown.contains(&"FQDN tor\\u{1b}[31m.lan".to_owned()), "{shown:?}");
+}
+
+fn with_role(role: Role) -> impl Fn(&mut Intent) {
+    move |intent| {
+        accept_all(intent);
+        let tor = intent.peers.get_mut("tor").unwrap();
+        (tor.role, tor.role_strict) = (Some(role), true);
+    }
+}
+
+#[test]
+fn roles_that_do_not_fit_end_the_session() {
+    for (theirs, refused) in [(Some(Role::Provider), false), (Some(Role::Peer), true), (None, true)] {
+        let mut rig = Rig::connected(with_role(Role::Customer));
+        let Some(Message::Open(open)) = rig.heard.pop() else { panic!() };
+        assert!(open.capabilities.contains(&Capability::Role(Role::Customer)));
+        rig.open(&theirs.map(Capability::Role).into_iter().collect::<Vec<_>>());
+        let expected = if refused { "Open Message Error: Role Mismatch" } else { "Keepalive" };
+        assert_eq!(rig.heard(), [expected], "{theirs:?}");
+    }
+}
+
+#[test]
+fn a_leaked_route_is_kept_and_not_used() {
+    let mut rig = Rig::new(&[Capability::Role(Role::Customer)], with_role(Role::Provider));
+    rig.announce(&["172.16.0.0/24"], |attributes| attributes.only_to_customer = Some(65000));
+    rig.announce(&["172.16.1.0/24"], |_| ());
+    let leak = rig.path("172.16.0.0/24").unwrap();
+    assert_eq!(leak.ineligible, Some("it is a route leak: only to customers"));
+    assert!(rig.path("172.16.1.0/24").is_some_and(|p| p.best));
+}
+
+#[test]
+fn routes_are_marked_on_their_way_in_and_out() {
+    let mut rig = Rig::new(&[Capability::Role(Role::Provider)], with_role(Role::Customer));
+    rig.announce(&["172.16.1.0/24"], |_| ());
+    assert!(rig.path("172.16.1.0/24").is_some_and(|p| p.best));
+    let marks = |rig: &mut Rig| -> Vec<Option<u32>> {
+        let updates = std::mem::take(&mut rig.heard).into_iter();
+        let announced = updates.filter_map(|m| match m {
+            Message::Update(update) => Some(update.announced),
+            _ => None,
+        });
+        announced.flatten().map(|a| a.attributes.only_to_customer).collect()
+    };
+    assert_eq!(marks(&mut rig), [None], "our own, to a provider");
+    let mut rig = Rig::new(&[Capability::Role(Role::Peer)], with_role(Role::Peer));
+    assert_eq!(marks(&mut rig), [Some(64512)], "our own, to a peer");
+}
+
+#[test]
+fn who_stops_says_why_and_who_is_told_shows_it() {
+    let mut rig = Rig::new(&[], |_| ());
+    rig.heard();
+    rig.speaker.handle_shutdown(rig.now);
+    rig.listen();
+    assert_eq!(rig.heard(), ["Cease: Administrative Shutdown \"routelet is stopping\""]);
+    let mut rig = Rig::new(&[], |_| ());
+    let farewell = Notification::with_communication(Reason::ADMINISTRATIVE_SHUTDOWN, "back at four");
+    rig.say(rig.codec.encode_notification(&farewell));
+    let shown = rig.speaker.peers(rig.now).remove(0).last_error.unwrap();
+    assert_eq!(shown, "peer sent NOTIFICATION Cease: Administrative Shutdown \"back at four\"");
+    assert!(rig.notices.iter().any(|line| line.ends_with(&shown)), "{:?}", rig.notices);
 }

@@ -2,7 +2,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use routelet::bgp::{Capability, Message, Open, PathAttributes};
+use routelet::bgp::capability::{GracefulRestart, RestartFamily};
+use routelet::bgp::{Capability, Message, Open, PathAttributes, Role};
 use routelet::prefix::{Family, Prefix};
 
 use crate::strategies::{attributes, family, prefix};
@@ -19,8 +20,27 @@ fn capability() -> impl Strategy<Value = Capability> {
         family().prop_map(Capability::Multiprotocol),
         (3..u16::MAX, any::<u8>()).prop_map(|(afi, safi)| Capability::MultiprotocolOther { afi, safi }),
         Just(Capability::RouteRefresh),
-        (66..=255_u8, vec(any::<u8>(), 0..=255)).prop_map(|(code, data)| Capability::Unknown { code, data }),
+        Just(Capability::ExtendedMessage),
+        Just(Capability::EnhancedRouteRefresh),
+        prop::sample::select(&Role::ALL[..]).prop_map(Capability::Role),
+        graceful_restart().prop_map(Capability::GracefulRestart),
+        ("[^0]{0,20}", "[a-z.]{0,40}").prop_map(|(host, domain)| Capability::Fqdn { host, domain }),
+        (74..=255_u8, vec(any::<u8>(), 0..=255)).prop_map(|(code, data)| Capability::Unknown { code, data }),
     ]
+}
+
+fn graceful_restart() -> impl Strategy<Value = GracefulRestart> {
+    let family = any::<(u16, u8, bool)>();
+    let families =
+        vec(family.prop_map(|(afi, safi, forwarding)| RestartFamily { afi, safi, forwarding }), 0..9);
+    (any::<(bool, bool)>(), 0..4096_u16, families).prop_map(
+        |((restarting, notification), restart_time, families)| GracefulRestart {
+            restarting,
+            notification,
+            restart_time,
+            families,
+        },
+    )
 }
 
 proptest! {

@@ -120,10 +120,16 @@ impl Session {
     }
 
     /// Stops the session for good, with a NOTIFICATION of this reason (a Cease, RFC 4486) where a
-    /// connection is up.
+    /// connection is up. An Administrative Shutdown or Reset tells the peer why (RFC 9003).
     pub fn handle_stop(&mut self, now: Instant, reason: Reason, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::ManualStop, Payload::Notification(notification(reason)));
+        let notification = match reason {
+            Reason::ADMINISTRATIVE_SHUTDOWN | Reason::ADMINISTRATIVE_RESET => {
+                Notification::with_communication(reason, why)
+            }
+            _ => notification(reason),
+        };
+        self.step(now, Event::ManualStop, Payload::Notification(notification));
     }
 
     /// Ends an Established session because of what the owner found (too many prefixes, say), with a

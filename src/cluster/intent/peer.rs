@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Findings, Local};
+use crate::bgp::Role;
 use crate::cluster::objects::bgp_peer::{BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
@@ -102,8 +103,8 @@ impl Subject<'_> {
             next_hop: policy::next_hop(spec),
             as_path: policy::as_path(spec),
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
-            role: None,
-            role_strict: false,
+            role: spec.role.map(Role::from),
+            role_strict: spec.role_strict.unwrap_or(false),
             max_prefixes: self.max_prefixes(findings),
         })
     }
@@ -156,6 +157,10 @@ impl Subject<'_> {
                 let text = "is for external peers: AS_PATHs stay as they are inside an AS (RFC 4271 §5.1.2)";
                 findings.error(self.object(), &format!("spec.export.{field}"), text);
             }
+        }
+        if !external && self.spec.role.is_some() {
+            let text = format!("only an external peer can have a role (RFC 9234), and we are AS {local}");
+            findings.error(self.object(), "spec.role", text);
         }
         asn
     }

@@ -68,11 +68,17 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
         (peer.accept_blackhole, "blackhole"),
         (peer.password.is_some(), "password"),
     ];
+    let role = peer.role.map_or(String::new(), |role| format!(", {role}"));
+    let strict = if peer.role_strict { " (strict)" } else { "" };
     let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, name)| format!(", {name}")).collect();
     let (address, port, asn, distance) = (peer.address, peer.port, peer.asn, peer.distance);
     let timers = &peer.timers;
-    writeln!(text, "{:?} {name}: {source} → {address}{interface} port {port}, {asn:?}{flags}", peer.origin)
-        .unwrap();
+    writeln!(
+        text,
+        "{:?} {name}: {source} → {address}{interface} port {port}, {asn:?}{role}{strict}{flags}",
+        peer.origin
+    )
+    .unwrap();
     writeln!(text, "  {}, {distance:?}", list(&peer.families)).unwrap();
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)

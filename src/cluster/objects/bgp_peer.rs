@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PeerAsn};
+use crate::bgp::Role;
 
 mod check;
 mod policy;
@@ -84,9 +85,44 @@ pub struct BgpPeerSpec {
     /// an external peer, as received for an internal one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopText>,
+    /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    /// Refuse a peer that does not say its role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_strict: Option<bool>,
     /// Leave it to the peer to connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<bool>,
+}
+
+/// What a speaker is to its peer (RFC 9234 §3).
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum RoleName {
+    /// Gives transit to the peer.
+    Provider,
+    /// Takes transit from the peer.
+    Customer,
+    /// Exchanges its own and its customers' routes with the peer.
+    Peer,
+    /// A route server.
+    Rs,
+    /// A client of the peer's route server.
+    RsClient,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Role {
+        match name {
+            RoleName::Provider => Role::Provider,
+            RoleName::Customer => Role::Customer,
+            RoleName::Peer => Role::Peer,
+            RoleName::Rs => Role::RouteServer,
+            RoleName::RsClient => Role::RouteServerClient,
+        }
+    }
 }
 
 /// Session timers (RFC 4271 §10).

@@ -29,6 +29,9 @@ impl BgpPeerSpec {
                 }
             }
         }
+        if self.role_strict == Some(true) && self.role.is_none() {
+            problems.add("spec.roleStrict", "needs a role of ours to hold the peer's against");
+        }
         if self.ttl_security.is_some() && self.multihop.is_some() {
             // RFC 5082 §3 sends with TTL 255, which leaves nothing for multihop to set.
             problems.add("spec.multihop", "excludes ttlSecurity");
