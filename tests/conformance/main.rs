@@ -6,12 +6,15 @@
 //! here, independent of `src/bgp`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_methods, reason = "real sockets and a real daemon, in real time")]
+#![allow(clippy::too_many_lines, reason = "tables")]
 
 mod peer;
 mod rows;
 mod stage;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use peer::{Observer, Peer, announce};
 use rows::{Expect, Row, Stage};
@@ -35,7 +38,7 @@ async fn every_message_gets_the_reaction_required() {
             }
         }
     }
-    println!("{right} of {count} reactions as required");
+    writeln!(std::io::stdout().lock(), "{right} of {count} reactions as required").unwrap();
     rig.check_healthy().await;
     assert!(wrong.is_empty(), "{right} of {count} reactions as required\n{wrong}");
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use routelet::api::Client;
 use routelet::kernel::links::VethPair;
@@ -74,11 +74,11 @@ impl Rig {
 
     /// A connection from an address; the daemon's OPEN may be on its way.
     pub fn connect(&self, from: [u8; 4]) -> Peer {
-        let end = SystemTime::now() + DEADLINE;
+        let end = Instant::now() + DEADLINE;
         loop {
             match self.peer_side.enter(|| dial(from)).unwrap() {
                 Ok(socket) => return Peer(socket.into()),
-                Err(error) if SystemTime::now() > end => panic!("{error}; the log:\n{}", self.log()),
+                Err(error) if Instant::now() > end => panic!("{error}; the log:\n{}", self.log()),
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
@@ -86,7 +86,7 @@ impl Rig {
 
     /// An Established session from an address.
     pub fn establish(&self, from: [u8; 4]) -> Peer {
-        let end = SystemTime::now() + DEADLINE;
+        let end = Instant::now() + DEADLINE;
         loop {
             let mut peer = self.connect(from);
             peer.send(&Peer::open(from));
@@ -97,7 +97,7 @@ impl Rig {
                     return peer;
                 }
             }
-            assert!(SystemTime::now() < end, "no session from {from:?}; the log:\n{}", self.log());
+            assert!(Instant::now() < end, "no session from {from:?}; the log:\n{}", self.log());
         }
     }
 
