@@ -2,6 +2,11 @@
 //! over IPv6. One table of scenarios, in [`scenarios`], is played against each. Needs root.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "real processes are polled; the table is printed"
+)]
 
 mod bird;
 mod frr;
