@@ -1,0 +1,314 @@
+//! Three routers on one segment, each in a network namespace of its own: our daemon, the other
+//! speaker, and a second daemon of ours where a scenario needs a third. All of it goes when it does.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use routelet::kernel::links::VethPair;
+use routelet::kernel::{NetNs, Netlink};
+use serde_json::Value;
+
+use crate::speaker::{Family, Setup, Speaker, words};
+
+/// Longer than anything takes that works, shorter than the hold time of 90 s.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// A router.
+pub struct Host {
+    namespace: NetNs,
+    /// For its configuration, sockets and log.
+    pub directory: PathBuf,
+    processes: Mutex<Vec<Child>>,
+}
+
+impl Host {
+    fn new(directory: PathBuf) -> Host {
+        fs::create_dir_all(directory.join("manifests")).unwrap();
+        // FRR gives up root before it makes its sockets.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(&directory, open).unwrap();
+        let host = Host { namespace: NetNs::create().unwrap(), directory, processes: Mutex::default() };
+        host.run(&words(&["ip", "link", "set", "lo", "up"]));
+        host
+    }
+
+    /// What a command prints that runs to its end on this router.
+    pub fn run(&self, line: &[String]) -> String {
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).stdin(Stdio::null());
+        let output = self.namespace.enter(|| command.output()).unwrap().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn start(&self, line: &[String]) {
+        let log = File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).env("ROUTELET_LOG", "debug,h2=off,hyper=off,tower=off,tonic=off");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = self.namespace.enter(|| command.spawn()).unwrap();
+        self.processes.lock().unwrap().push(child.unwrap_or_else(|error| panic!("{}: {error}", line[0])));
+    }
+
+    /// SIGKILL to all that runs here.
+    pub fn kill(&self) {
+        for mut child in self.processes.lock().unwrap().drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Waits for a condition, for as long as anything takes that works.
+    ///
+    /// # Panics
+    /// It never holds.
+    pub fn eventually(&self, what: &str, condition: impl FnMut() -> bool) {
+        assert!(holds_in_time(condition), "never: {what}; log:\n{}", self.log());
+    }
+
+    fn routelet(&self, arguments: &[&str]) -> Value {
+        let socket = self.directory.join("api");
+        let mut line = words(&[env!("CARGO_BIN_EXE_routelet")]);
+        line.extend(words(arguments));
+        line.extend(words(&["-o", "json", "--api-socket", socket.to_str().unwrap()]));
+        serde_json::from_str(&self.run(&line)).unwrap_or_default()
+    }
+}
+
+fn holds_in_time(mut condition: impl FnMut() -> bool) -> bool {
+    #[allow(clippy::disallowed_methods, reason = "a deadline of real processes")]
+    let now = Instant::now;
+    let deadline = now() + DEADLINE;
+    while !condition() {
+        if now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    true
+}
+
+/// The three routers, at `.1`, `.2` and `.3` or `::1`, `::2` and `::3`.
+pub struct Lab<'a> {
+    pub us: Host,
+    pub them: Host,
+    pub third: Host,
+    pub setup: Setup,
+    pub speaker: &'a dyn Speaker,
+    directory: PathBuf,
+}
+
+impl<'a> Lab<'a> {
+    /// The routers and their segment; nothing runs yet.
+    pub fn new(speaker: &'a dyn Speaker, setup: Setup) -> Lab<'a> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        assert!(nix::unistd::geteuid().is_root(), "these tests make network namespaces: run them as root");
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::temp_dir().join(format!("routelet-interop-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let host = |name: &str| Host::new(directory.join(name));
+        let lab = Lab {
+            us: host("us"),
+            them: host("them"),
+            third: host("third"),
+            setup,
+            speaker,
+            directory: directory.clone(),
+        };
+        lab.wire();
+        lab
+    }
+
+    /// The segment is a bridge in their namespace.
+    fn wire(&self) {
+        let ip = |host: &Host, text: &str| host.run(&words(&text.split(' ').collect::<Vec<_>>()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        ip(&self.them, "ip link add lan type bridge");
+        ip(&self.them, "ip link set lan up");
+        for (host, port) in [(&self.us, "port1"), (&self.third, "port3")] {
+            let pair = VethPair {
+                name: port,
+                peer_name: "eth0",
+                peer_namespace: Some(&host.namespace),
+                mtu: None,
+                peer_mac: None,
+            };
+            runtime.block_on(async {
+                let netlink = Netlink::open_in(&self.them.namespace).unwrap();
+                netlink.add_veth(&pair).await.unwrap();
+            });
+            ip(&self.them, &format!("ip link set {port} master lan up"));
+            ip(host, "ip link set eth0 up");
+        }
+        for (number, host, link) in [(1, &self.us, "eth0"), (2, &self.them, "lan"), (3, &self.third, "eth0")]
+        {
+            ip(host, &format!("ip address add 10.9.0.{number}/24 dev {link}"));
+            ip(host, &format!("ip address add fd09::{number}/64 dev {link} nodad"));
+        }
+    }
+
+    /// Starts the other speaker, from the same files if it ran before.
+    pub fn start_them(&self) {
+        let config = self.them.directory.join("config");
+        fs::write(&config, self.speaker.config(&self.them.directory, &self.setup)).unwrap();
+        // OpenBGPD refuses a configuration that others may read, FRR one that it may not read itself.
+        let mode = if self.speaker.name() == "OpenBGPD" { 0o600 } else { 0o644 };
+        fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        for (line, ready) in self.speaker.programs(&self.them.directory, &self.setup) {
+            if let Some(file) = &ready {
+                let _ = fs::remove_file(file);
+            }
+            self.them.start(&line);
+            if let Some(file) = ready {
+                self.them.eventually(&file, || Path::new(&file).exists());
+            }
+        }
+        self.speaker.started(&self.them, &self.setup);
+    }
+
+    /// Starts our daemon with pod CIDRs and more of its BgpPeer object, such as `passive: true`.
+    pub fn start_us(&self, pod_cidrs: &[String], more: &str) {
+        self.configure_us(pod_cidrs, more);
+        start_daemon(&self.us);
+    }
+
+    /// Writes our manifests, which a running daemon follows.
+    pub fn configure_us(&self, pod_cidrs: &[String], more: &str) {
+        let peer = peer_object("them", &self.setup.family.address(2), self.setup.asn, more);
+        let third = if more.contains("routeReflectorClient") {
+            peer_object("third", &self.setup.family.address(3), self.setup.our_asn, more)
+        } else {
+            String::new()
+        };
+        let text = manifests(&self.setup, 1, pod_cidrs) + &peer + &third;
+        fs::write(self.us.directory.join("manifests/all.yaml"), text).unwrap();
+    }
+
+    /// Starts the third router: a daemon of our AS that peers with the second or the first.
+    pub fn start_third(&self, pod_cidrs: &[String], with: u8) {
+        let peer = peer_object("reflector", &self.setup.family.address(with), self.setup.our_asn, "");
+        let text = manifests(&self.setup, 3, pod_cidrs) + &peer;
+        fs::write(self.third.directory.join("manifests/all.yaml"), text).unwrap();
+        start_daemon(&self.third);
+    }
+
+    /// `routelet peers them`.
+    pub fn session(&self) -> Value {
+        self.us.routelet(&["peers", "them"])
+    }
+
+    pub fn established(&self) -> bool {
+        self.session()["establishedSeconds"].is_u64()
+    }
+
+    pub fn await_established(&self) {
+        self.eventually("a session", || self.established());
+    }
+
+    /// Our best path to a prefix.
+    pub fn path(&self, prefix: &str) -> Option<Value> {
+        let routes = self.us.routelet(&["routes", prefix]);
+        routes[0]["paths"].as_array()?.iter().find(|path| path["best"] == true).cloned()
+    }
+
+    /// How many routes through another router our kernel has.
+    pub fn installed(&self) -> usize {
+        let family = if self.setup.family == Family::Ipv4 { "-4" } else { "-6" };
+        let text = self.us.run(&words(&["ip", family, "route", "show", "proto", "114"]));
+        text.lines().filter(|line| line.contains(" via ")).count()
+    }
+
+    /// Segments that our kernel refused for their MD5 signature.
+    pub fn md5_failures(&self) -> u64 {
+        let text = self.us.run(&words(&["cat", "/proc/thread-self/net/netstat"]));
+        let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+        let (names, values) = (lines.next().unwrap().split(' '), lines.next().unwrap().split(' '));
+        let md5 = names.zip(values).filter(|(name, _)| name.starts_with("TCPMD5"));
+        md5.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Waits for a condition, for as long as anything takes that works.
+    ///
+    /// # Panics
+    /// It never holds. Says what both sides know.
+    pub fn eventually(&self, what: &str, condition: impl FnMut() -> bool) {
+        if !holds_in_time(condition) {
+            self.fail(&format!("never: {what}"));
+        }
+    }
+
+    /// Ends the scenario with all that both sides know.
+    pub fn fail(&self, what: &str) -> ! {
+        let tail = |text: String| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(80)..].join("\n")
+        };
+        panic!(
+            "{what}\n-- our session: {}\n-- our log:\n{}\n-- third's log:\n{}\n-- their state:\n{}\n-- their log:\n{}",
+            self.session(),
+            tail(self.us.log()),
+            tail(self.third.log()),
+            tail(self.speaker.state(&self.them, &self.setup)),
+            tail(self.them.log()),
+        )
+    }
+}
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        for host in [&self.us, &self.them, &self.third] {
+            host.kill();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn start_daemon(host: &Host) {
+    let path = |name: &str| host.directory.join(name).to_str().unwrap().to_owned();
+    let (manifests, socket, state) = (path("manifests"), path("api"), path("state"));
+    host.start(&words(&[
+        env!("CARGO_BIN_EXE_routelet"),
+        "run",
+        "--node-name",
+        "node",
+        "--manifests",
+        &manifests,
+        "--api-socket",
+        &socket,
+        "--state-dir",
+        &state,
+    ]));
+}
+
+fn manifests(setup: &Setup, router: u8, pod_cidrs: &[String]) -> String {
+    let cidrs: Vec<String> = pod_cidrs.iter().map(|cidr| format!("\"{cidr}\"")).collect();
+    format!(
+        "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: default}}\n\
+         spec: {{asn: {}, mesh: none, routerId: 10.9.0.{router}}}\n---\napiVersion: v1\nkind: Node\n\
+         metadata: {{name: node}}\nspec: {{podCIDRs: [{}]}}\n\
+         status: {{addresses: [{{type: InternalIP, address: \"{}\"}}]}}\n\
+         ---\napiVersion: v1\nkind: Secret\nmetadata: {{name: right}}\nstringData: {{password: right}}\n\
+         ---\napiVersion: v1\nkind: Secret\nmetadata: {{name: wrong}}\nstringData: {{password: wrong}}\n",
+        setup.our_asn,
+        cidrs.join(", "),
+        setup.family.address(router),
+    )
+}
+
+fn peer_object(name: &str, address: &str, asn: u32, more: &str) -> String {
+    let all = "[{prefix: \"0.0.0.0/0\", le: 32}, {prefix: \"::/0\", le: 128}]";
+    let timers = if more.contains("timers") { "" } else { "timers: {connectRetry: 1s}" };
+    format!(
+        "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  \
+         address: \"{address}\"\n  asn: {asn}\n  import: {{accept: {all}}}\n  \
+         export: {{accept: {all}, communities: [\"64512:100\"]}}\n  {timers}\n  {more}\n"
+    )
+}
