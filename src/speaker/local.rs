@@ -1,16 +1,25 @@
 //! The node's own prefixes: first deliverable, then announced; and routes found at start.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Notice, Speaker};
 use crate::bgp::PathAttributes;
-use crate::fib::Target;
+use crate::fib::{Change, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{Path, Source};
 
 /// Metric of the unreachable aggregates. Worse than any connected route the kernel makes (IPv6 gives
 /// them 256, router advertisements 1024): the aggregate must catch only what has no pod.
 pub const AGGREGATE_METRIC: u32 = 65_535;
+
+/// Whether a change is about the aggregate of a pod CIDR.
+pub(super) fn is_aggregate(change: &Change) -> bool {
+    match change {
+        Change::Install(route) => route.metric == AGGREGATE_METRIC,
+        Change::Remove { metric, .. } => *metric == AGGREGATE_METRIC,
+    }
+}
 
 impl Speaker {
     /// Announces each pod CIDR that can be delivered here, and takes back what no longer can. In the
@@ -23,11 +32,12 @@ impl Speaker {
                 && (!intent.fib.install
                     || self.fib.is_installed(prefix, AGGREGATE_METRIC, &Target::Unreachable))
         };
-        let ready: Vec<Prefix> = intent.pod_cidrs.iter().copied().filter(|p| deliverable(*p)).collect();
+        let configured: BTreeSet<Prefix> = intent.pod_cidrs.iter().copied().collect();
+        let ready: Vec<Prefix> = configured.iter().copied().filter(|p| deliverable(*p)).collect();
         for prefix in self.originated.clone() {
             // A pod CIDR stays announced while its aggregate is being repaired, for a flapping
             // announcement would do more harm than the moment without it.
-            if !intent.pod_cidrs.contains(&prefix) || !self.bridge_ready {
+            if !configured.contains(&prefix) || !self.bridge_ready {
                 self.originated.remove(&prefix);
                 self.rib.withdraw(prefix, Source::Local);
             }

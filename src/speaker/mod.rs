@@ -37,6 +37,8 @@ pub use action::{Action, ConnectionId, Notice, Transport};
 pub use intent::Intent;
 use peer::Peer;
 
+use local::is_aggregate;
+
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
 use crate::prefix::Prefix;
@@ -64,6 +66,8 @@ pub struct Speaker {
     /// The bridge for local pods stands.
     bridge_ready: bool,
     originated: BTreeSet<Prefix>,
+    /// The kernel has answered about an aggregate, and a pod CIDR may be deliverable now.
+    aggregates_changed: bool,
     /// When routes found at start are let go; `None` once they are.
     sweep_at: Option<Instant>,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
@@ -102,6 +106,7 @@ impl Speaker {
             fib: Fib::default(),
             bridge_ready: false,
             originated: BTreeSet::new(),
+            aggregates_changed: false,
             sweep_at: None,
             wakes: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -155,7 +160,8 @@ impl Speaker {
     pub fn handle_route_result(&mut self, now: Instant, change: &Change, result: Result<(), String>) {
         self.now = now;
         self.fib.handle_result(now, change, result);
-        self.originate_what_is_deliverable();
+        // Looked at once for a whole batch of answers.
+        self.aggregates_changed |= is_aggregate(change);
     }
 
     /// The bridge for local pods stands (or, with `false`, does not), and with it what our pod CIDRs

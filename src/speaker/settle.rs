@@ -24,6 +24,9 @@ const UNSENT_MOST: usize = 256 * 1024;
 impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing.
     pub(super) fn settle_some(&mut self) -> bool {
+        if std::mem::take(&mut self.aggregates_changed) {
+            self.originate_what_is_deliverable();
+        }
         let decided = self.settle_dirty();
         let changes = self.fib.poll_changes(PORTION);
         let changed = !changes.is_empty();
