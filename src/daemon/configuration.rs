@@ -2,7 +2,6 @@
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
@@ -28,7 +27,7 @@ pub struct Configuration {
     /// Where the node file goes.
     pub state_dir: PathBuf,
     /// The kernel.
-    pub netlink: Arc<Netlink>,
+    pub netlink: Netlink,
     /// Which kernel routes are ours, for those who write and watch them.
     pub ownership: watch::Sender<Ownership>,
     /// How the manifests stand, for the metrics.

@@ -60,7 +60,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
     let manifests = ManifestDirectory::new(&options.manifests).watch()?;
-    let netlink = Arc::new(Netlink::open()?);
+    // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
+    // conversation of its own, so that none waits for another's.
+    let writer = Arc::new(Netlink::open()?);
+    let (reader, preparer) = (Netlink::open()?, Netlink::open()?);
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
@@ -72,12 +75,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(Look::new(inputs.clone()));
 
-    tokio::spawn(routes::write(netlink.clone(), owned.clone(), changes_to_write, inputs.clone()));
-    tokio::spawn(routes::watch(netlink.clone(), owned, inputs.clone()));
+    tokio::spawn(routes::write(writer.clone(), owned.clone(), changes_to_write, inputs.clone()));
+    tokio::spawn(routes::watch(reader, writer, owned, inputs.clone()));
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
-        netlink,
+        netlink: preparer,
         ownership,
         manifests: manifests_told,
         inputs: inputs.clone(),

@@ -29,12 +29,17 @@ pub async fn write(
     }
 }
 
-/// Tells the driver of every route, link and address that changes without its doing.
-pub async fn watch(netlink: Arc<Netlink>, mut ownership: watch::Receiver<Ownership>, inputs: Sender<Input>) {
+/// Tells the driver of every route, link and address that changes without `writer`'s doing.
+pub async fn watch(
+    netlink: Netlink,
+    writer: Arc<Netlink>,
+    mut ownership: watch::Receiver<Ownership>,
+    inputs: Sender<Input>,
+) {
     loop {
         let owned = *ownership.borrow_and_update();
         let outcome = tokio::select! {
-            outcome = watch_one(&netlink, owned, &inputs) => outcome,
+            outcome = watch_one(&netlink, &writer, owned, &inputs) => outcome,
             changed = ownership.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
@@ -48,9 +53,14 @@ pub async fn watch(netlink: Arc<Netlink>, mut ownership: watch::Receiver<Ownersh
 }
 
 /// Watches one table until the driver is gone.
-async fn watch_one(netlink: &Netlink, ownership: Ownership, inputs: &Sender<Input>) -> Result<(), Error> {
+async fn watch_one(
+    netlink: &Netlink,
+    writer: &Netlink,
+    ownership: Ownership,
+    inputs: &Sender<Input>,
+) -> Result<(), Error> {
     // The watch is open before the first snapshot is taken: nothing can change unseen in between.
-    let mut watch = Watch::open(ownership)?.ignoring(netlink);
+    let mut watch = Watch::open(ownership)?.ignoring(writer);
     let (mut look_at_underlay, mut look_at_ours) = (true, false);
     loop {
         if look_at_underlay {

@@ -11,9 +11,9 @@ use crate::speaker::{Family, Seen, Setup, Speaker, THEIR_COMMUNITY, THEIR_LOCAL_
 const AT_A_TIME: usize = 2;
 
 /// Prefixes of their large table.
-const MANY: usize = 2_000;
+const MANY: usize = 20_000;
 /// Prefixes of ours: pod CIDRs of one node, which has few as a rule.
-const MANY_PODS: usize = 100;
+const MANY_PODS: usize = 1_000;
 
 struct Scenario {
     name: &'static str,
