@@ -31,8 +31,8 @@ fn pods_under_their_own_addresses_and_plain_bgp() {
             assert!([from, to].iter().all(|end| end.starts_with("192.168.1.")), "{line}");
             bgp += usize::from(line.contains("BGP"));
         } else {
-            // Pods' packets are in nothing else.
-            assert!(line.contains("ICMP"), "{line}");
+            // Pods' packets are in nothing else; kernels report their multicast groups once in a while.
+            assert!(line.contains("ICMP") || line.contains("igmp"), "{line}");
         }
         if pings >= 100 && bgp >= 10 {
             break;
