@@ -35,8 +35,8 @@
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
 //! | [`api`] | gRPC over a View | `bgp`, `fib`, `speaker` |
 //! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
-//! | [`cli`] | what people see | `api`, `daemon`, `fib`, `ipam`, `kernel` |
-//! | [`lab`] | a topology file → namespaces, links, processes | `api`, `cluster`, `fib`, `kernel` |
+//! | [`cli`] | what people see | `api`, `fib`, `ipam`, `kernel` |
+//! | [`lab`] | a topology file → namespaces, links, processes | `api`, `fib`, `ipam`, `kernel` |
 //!
 //! # Where is …
 //!

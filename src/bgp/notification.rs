@@ -100,14 +100,10 @@ pub struct MessageError {
 }
 
 impl MessageError {
-    /// An error with the given NOTIFICATION fields.
-    pub fn new(code: u8, subcode: u8, data: Vec<u8>, what: impl Into<String>) -> MessageError {
-        MessageError { notification: Notification { code, subcode, data }, what: what.into() }
-    }
-
     /// An error with a code and subcode known by name.
     pub fn because(reason: Reason, data: impl Into<Vec<u8>>, what: impl Into<String>) -> MessageError {
-        MessageError::new(reason.code, reason.subcode, data.into(), what)
+        let notification = Notification { code: reason.code, subcode: reason.subcode, data: data.into() };
+        MessageError { notification, what: what.into() }
     }
 }
 

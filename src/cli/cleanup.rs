@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::api::{self, Client};
 use crate::fib::{Change, Route, Target};
+use crate::ipam::node::FILE_NAME;
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
 
@@ -35,7 +36,7 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
         Ok(_) => return Err(Error::DaemonAlive(args.api_socket)),
     }
     let ownership = Ownership { table: args.table, protocol: args.protocol };
-    let node_file = args.state_dir.join("node.json");
+    let node_file = args.state_dir.join(FILE_NAME);
     let mut outcome = Outcome::default();
     remove_routes(ownership, &mut outcome).await?;
     remove_file(&node_file, &mut outcome);

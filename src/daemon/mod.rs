@@ -24,7 +24,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-pub use node::NODE_FILE;
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};

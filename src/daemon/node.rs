@@ -8,12 +8,9 @@ use anyhow::Context;
 use ipnetwork::IpNetwork;
 
 use crate::cluster::NodeNetwork;
-use crate::ipam::node::NodeFile;
+use crate::ipam::node::{FILE_NAME, NodeFile};
 use crate::kernel::{Netlink, sysctl};
 use crate::prefix::{Family, Prefix};
-
-/// Name of the file for the CNI plugin, in the state directory.
-pub const NODE_FILE: &str = "node.json";
 
 /// Makes the node ready for pods. Safe to repeat; changes only what is missing.
 ///
@@ -43,7 +40,7 @@ pub async fn prepare(
     }
     netlink.set_up(bridge.index, true).await?;
     let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
-    let path = state_dir.join(NODE_FILE);
+    let path = state_dir.join(FILE_NAME);
     Ok(file.write(path)?)
 }
 

@@ -21,6 +21,9 @@ use crate::prefix::Prefix;
 /// never outlives the pods it was meant for.
 pub const DEFAULT_PATH: &str = "/run/routelet/node.json";
 
+/// The file's name in the daemon's state directory.
+pub const FILE_NAME: &str = "node.json";
+
 /// What the daemon tells the plugin. Fields unknown to this version are ignored, so that a newer
 /// daemon can serve an older plugin during an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

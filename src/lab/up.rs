@@ -26,12 +26,10 @@ use super::sandbox::{Mount, Sandbox};
 use super::topology::Topology;
 use super::tor::{self, Executables, Program};
 use super::{UpOptions, binds, cabling, manifests, pods, stage};
+use crate::ipam::node::DEFAULT_PATH as NODE_FILE;
 
 /// How long a daemon may take until it is ready to be used.
 const START: Duration = Duration::from_secs(10);
-
-/// Where the daemon tells the CNI plugin the node's pod CIDRs.
-const NODE_FILE: &str = "/run/routelet/node.json";
 
 /// Brings a lab up and keeps it up, or with `--once` only looks whether all is well. True if every
 /// check succeeded.
