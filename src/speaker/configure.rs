@@ -8,7 +8,7 @@ use super::Speaker;
 use super::intent::{Intent, PeerIntent};
 use super::local::AGGREGATE_METRIC;
 use super::peer::{Peer, session_config};
-use super::sessions::import;
+use super::updates::import;
 use crate::bgp::Reason;
 use crate::fib::{Fib, Target};
 use crate::rib::{PeerId, Source};

@@ -11,7 +11,9 @@
 //! |---|---|
 //! | [`intent`] | what the node is meant to do |
 //! | `configure` | from one intent to the next, touching only what differs |
-//! | `peer`, `sessions` | connections, collisions, session outputs |
+//! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
+//! | `lifecycle` | a session up, down, failed or replaced |
+//! | `updates` | an UPDATE applied to the table |
 //! | `refresh` | a family announced again, ours and the peer's |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `audience` | peers that are told the same |
@@ -22,12 +24,14 @@ mod action;
 mod audience;
 mod configure;
 pub mod intent;
+mod lifecycle;
 mod local;
 mod peer;
 mod refresh;
 mod sessions;
 mod settle;
 mod show;
+mod updates;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,16 +1,12 @@
-//! Connections in, session outputs out: which session an input belongs to, who wins a collision, and
-//! what an UPDATE does to the table.
+//! Connections in, session outputs out: which session an input belongs to, and who wins a collision.
 
 use std::net::SocketAddr;
 
-use super::intent::{Intent, PeerIntent};
 use super::peer::{Collision, Connection, Peer, Slot, Which};
-use super::{Action, ConnectionId, Notice, Speaker, Transport, refresh};
+use super::{Action, ConnectionId, Speaker, Transport};
 use crate::bgp::session::{Negotiated, Output, State, Timer};
-use crate::bgp::update::Announcement;
-use crate::bgp::{Message, MessageError, Reason, Session, Update};
-use crate::rib::import::Import;
-use crate::rib::{PeerId, Source};
+use crate::bgp::{Message, MessageError, Reason, Session};
+use crate::rib::PeerId;
 use crate::time::Instant;
 
 impl Speaker {
@@ -160,19 +156,6 @@ impl Speaker {
         self.drain(id);
     }
 
-    pub(super) fn enforce_max_prefixes(&mut self, id: PeerId) {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(limit) = peer.intent.max_prefixes else { return };
-        let families = peer.intent.families.iter();
-        let exceeded =
-            families.copied().find(|f| self.rib.count(Source::Peer(id), *f).accepted > u64::from(limit));
-        if let Some(family) = exceeded {
-            let why = format!("more than {limit} prefixes of {family} accepted");
-            peer.first.session.handle_reset(now, Reason::MAXIMUM_PREFIXES, &why);
-        }
-    }
-
     fn with_session(&mut self, now: Instant, connection: ConnectionId, f: impl FnOnce(&mut Slot)) {
         self.now = now;
         let Some(id) = self.connections.get(&connection).copied() else { return };
@@ -267,121 +250,6 @@ impl Speaker {
         self.actions.push_back(action);
     }
 
-    /// A second session that has come to OpenConfirm while the first has no connection takes its
-    /// place; one that has lost its connection is dropped.
-    fn promote_or_drop_second(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let first_is_behind =
-            matches!(peer.first.session.state(), State::Idle | State::Connect | State::Active);
-        let Some(second) = peer.second.take() else { return };
-        match second.session.state() {
-            _ if second.connection.is_none() => peer.retire(&second.session),
-            state if state == State::Established || (state == State::OpenConfirm && first_is_behind) => {
-                let first = std::mem::replace(&mut peer.first, second);
-                self.discard(id, first);
-            }
-            _ => peer.second = Some(second),
-        }
-    }
-
-    /// Closes what a session that is no longer wanted has open, with a Cease if the peer knows of it.
-    fn discard(&mut self, id: PeerId, mut slot: Slot) {
-        slot.session.handle_collision_dump(self.now);
-        while let Some(output) = slot.session.poll_output() {
-            if let (Output::Send(octets), Some(connection)) = (output, &slot.connection) {
-                self.actions.push_back(Action::Send { connection: connection.id, octets });
-            }
-        }
-        if let Some(connection) = slot.connection.take() {
-            self.connections.remove(&connection.id);
-            self.actions.push_back(Action::Close { connection: connection.id });
-        }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.retire(&slot.session);
-        }
-    }
-
-    fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Negotiated) {
-        if which == Which::Second {
-            self.promote_or_drop_second(id);
-        }
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.forget_session_state();
-        peer.faults_reported.clear();
-        for family in &negotiated.codec.families {
-            peer.walks.insert(*family, None);
-            peer.end_of_rib_due.insert(*family);
-        }
-        self.busy.insert(id);
-        let peer = self.peer_name(id);
-        self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
-    }
-
-    fn peer_down(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.flaps += 1;
-        peer.forget_session_state();
-        let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
-        peer.last_error = Some(reason.clone());
-        self.rib.withdraw_all(Source::Peer(id));
-        let peer = self.peer_name(id);
-        self.notice(Notice::PeerDown { peer, reason });
-    }
-
-    /// Reports a session that did not come up, unless the other one of a collision may still.
-    fn peer_failed(&mut self, id: PeerId, which: Which) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let other = if which == Which::First { Which::Second } else { Which::First };
-        if peer.slot(other).is_some_and(|slot| slot.connection.is_some()) {
-            return;
-        }
-        let reason = peer.slot(which).and_then(|s| s.session.last_error()).unwrap_or("unknown");
-        let reason = reason.to_owned();
-        peer.last_error = Some(reason.clone());
-        let peer = self.peer_name(id);
-        self.notice(Notice::PeerFailed { peer, reason });
-    }
-
-    fn apply_update(&mut self, id: PeerId, update: Update) {
-        let source = Source::Peer(id);
-        self.report_faults(id, &update);
-        if let Some(peer) = self.peers.get_mut(&id) {
-            refresh::confirm(peer, &update);
-        }
-        for prefix in &update.withdrawn {
-            self.rib.withdraw(*prefix, source);
-        }
-        if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
-            let import = import(intent, &peer.intent, peer.shown_asn());
-            for Announcement { attributes, prefixes } in update.announced {
-                let mut arrival = import.arrival(source, self.interner.intern(attributes));
-                for prefix in prefixes {
-                    self.rib.insert(prefix, arrival.path(prefix, &mut self.interner));
-                }
-            }
-        }
-        if let Some(family) = update.end_of_rib
-            && let Some(peer) = self.peers.get_mut(&id)
-        {
-            peer.end_of_rib_seen.insert(family);
-            self.sweep_when_all_told();
-        }
-        self.enforce_max_prefixes(id);
-    }
-
-    /// Counts malformed attributes and reports each kind once per session: a peer that sends a
-    /// thousand of them must not fill the log.
-    fn report_faults(&mut self, id: PeerId, update: &Update) {
-        for fault in &update.faults {
-            let Some(peer) = self.peers.get_mut(&id) else { return };
-            peer.faults += 1;
-            if peer.faults_reported.insert(fault.code) {
-                let peer = self.peer_name(id);
-                self.notice(Notice::Malformed { peer, fault: fault.clone() });
-            }
-        }
-    }
-
     pub(super) fn peer_name(&self, id: PeerId) -> String {
         let found = self.names.iter().find(|(_, i)| **i == id);
         found.map_or_else(|| format!("#{}", id.0), |(name, _)| name.clone())
@@ -391,21 +259,5 @@ impl Speaker {
         let peer = self.peers.get_mut(&id)?;
         let negotiated = peer.established().and_then(Session::negotiated)?.clone();
         Some((peer, negotiated))
-    }
-}
-
-/// What import depends on for one peer, which has shown `peer_asn` as its AS.
-pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent, peer_asn: u32) -> Import<'a> {
-    Import {
-        local_asn: intent.asn,
-        router_id: intent.router_id,
-        cluster_id: intent.cluster_id.unwrap_or(intent.router_id),
-        addresses: &intent.addresses,
-        protected: &intent.protected,
-        external: peer.is_external(intent.asn),
-        as_path: peer.as_path,
-        accept_blackhole: peer.accept_blackhole,
-        only_to_customer: peer.only_to_customer(intent.asn, peer_asn),
-        policy: &peer.import,
     }
 }

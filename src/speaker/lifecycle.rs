@@ -1,0 +1,84 @@
+//! A session comes up, goes down, fails or gives way to another: what that does to the peer and the
+//! table.
+
+use super::peer::{Slot, Which};
+use super::{Action, Notice, Speaker};
+use crate::bgp::session::{Negotiated, Output, State};
+use crate::rib::{PeerId, Source};
+
+impl Speaker {
+    pub(super) fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Negotiated) {
+        if which == Which::Second {
+            self.promote_or_drop_second(id);
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.forget_session_state();
+        peer.faults_reported.clear();
+        for family in &negotiated.codec.families {
+            peer.walks.insert(*family, None);
+            peer.end_of_rib_due.insert(*family);
+        }
+        self.busy.insert(id);
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
+    }
+
+    pub(super) fn peer_down(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.flaps += 1;
+        peer.forget_session_state();
+        let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
+        peer.last_error = Some(reason.clone());
+        self.rib.withdraw_all(Source::Peer(id));
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerDown { peer, reason });
+    }
+
+    /// Reports a session that did not come up, unless the other one of a collision may still.
+    pub(super) fn peer_failed(&mut self, id: PeerId, which: Which) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let other = if which == Which::First { Which::Second } else { Which::First };
+        if peer.slot(other).is_some_and(|slot| slot.connection.is_some()) {
+            return;
+        }
+        let reason = peer.slot(which).and_then(|s| s.session.last_error()).unwrap_or("unknown");
+        let reason = reason.to_owned();
+        peer.last_error = Some(reason.clone());
+        let peer = self.peer_name(id);
+        self.notice(Notice::PeerFailed { peer, reason });
+    }
+
+    /// A second session that has come to OpenConfirm while the first has no connection takes its
+    /// place; one that has lost its connection is dropped.
+    pub(super) fn promote_or_drop_second(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let first_is_behind =
+            matches!(peer.first.session.state(), State::Idle | State::Connect | State::Active);
+        let Some(second) = peer.second.take() else { return };
+        match second.session.state() {
+            _ if second.connection.is_none() => peer.retire(&second.session),
+            state if state == State::Established || (state == State::OpenConfirm && first_is_behind) => {
+                let first = std::mem::replace(&mut peer.first, second);
+                self.discard(id, first);
+            }
+            _ => peer.second = Some(second),
+        }
+    }
+
+    /// Closes what a session that is no longer wanted has open, with a Cease if the peer knows of it.
+    pub(super) fn discard(&mut self, id: PeerId, mut slot: Slot) {
+        slot.session.handle_collision_dump(self.now);
+        while let Some(output) = slot.session.poll_output() {
+            if let (Output::Send(octets), Some(connection)) = (output, &slot.connection) {
+                self.actions.push_back(Action::Send { connection: connection.id, octets });
+            }
+        }
+        if let Some(connection) = slot.connection.take() {
+            self.connections.remove(&connection.id);
+            self.actions.push_back(Action::Close { connection: connection.id });
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.retire(&slot.session);
+        }
+    }
+}
