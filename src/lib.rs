@@ -72,6 +72,7 @@
 //! | 2918, 7313 | route refresh; enhanced | yes |
 //! | 9234 | roles, and routes for customers only | yes |
 //! | 9003 | shutdown communication | yes |
+//! | 4486 | subcodes of Cease; too many prefixes | yes |
 //! | 8654 | extended messages | yes |
 //! | 8212 | default deny towards external peers | yes |
 //! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; policy matches and sets plain and large ones |
