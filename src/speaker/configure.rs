@@ -84,9 +84,9 @@ impl Speaker {
 
     fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
         let Some(id) = self.names.get(name).copied() else { return };
-        let needs_new_session =
-            session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
-        if needs_new_session {
+        let config = session_config(new.0, new.1);
+        let can_go_on = config.differs_in_pauses_alone(&session_config(old.0, old.1));
+        if !can_go_on || socket_differs(old.1, new.1) {
             let why = "a configuration change needs a new session";
             self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -100,6 +100,7 @@ impl Speaker {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
+            peer.first.session.set_pauses(&config);
         }
         if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub use crate::bgp::Role;
-pub use crate::bgp::session::RemoteAs;
+pub use crate::bgp::session::{Damping, RemoteAs};
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
 pub use crate::rib::export::NextHopRule;
@@ -177,6 +177,8 @@ pub struct Timers {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// Pauses after failures.
+    pub damping: Damping,
 }
 
 impl Default for Timers {
@@ -185,6 +187,7 @@ impl Default for Timers {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            damping: Damping::default(),
         }
     }
 }

@@ -239,6 +239,7 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         hold: peer.timers.hold,
         keepalive: peer.timers.keepalive,
         connect_retry: peer.timers.connect_retry,
+        damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
         role: peer.role,

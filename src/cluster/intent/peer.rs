@@ -11,7 +11,7 @@ use crate::cluster::objects::bgp_peer::{BgpPeerSpec, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::Family;
-use crate::speaker::intent::{Distance, Password, PeerIntent, PeerOrigin, RemoteAs, Timers};
+use crate::speaker::intent::{Damping, Distance, Password, PeerIntent, PeerOrigin, RemoteAs, Timers};
 
 /// The sessions of all `BgpPeer`s that select this node.
 pub(super) fn sessions(
@@ -218,7 +218,7 @@ impl Subject<'_> {
     }
 }
 
-/// Timers with their defaults: 90 s, a third of the hold time, 5 s.
+/// Timers with their defaults: 90 s, a third of the hold time, 5 s, and those of [`Damping`].
 fn timers(spec: Option<&TimersSpec>) -> Timers {
     let default = Timers::default();
     let Some(spec) = spec else { return default };
@@ -227,5 +227,10 @@ fn timers(spec: Option<&TimersSpec>) -> Timers {
         hold,
         keepalive: spec.keepalive.map_or(hold / 3, |keepalive| keepalive.0),
         connect_retry: spec.connect_retry.map_or(default.connect_retry, |retry| retry.0),
+        damping: Damping {
+            first: spec.idle_hold.map_or(default.damping.first, |first| first.0),
+            most: spec.max_idle_hold.map_or(default.damping.most, |most| most.0),
+            stable_after: spec.stable_after.map_or(default.damping.stable_after, |after| after.0),
+        },
     }
 }

@@ -84,6 +84,9 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();
     }
+    if timers.damping != Timers::default().damping {
+        writeln!(text, "  {:?}", timers.damping).unwrap();
+    }
     if peer.as_path != AsPathRules::default() {
         writeln!(text, "  {:?}", peer.as_path).unwrap();
     }

@@ -135,9 +135,19 @@ pub struct TimersSpec {
     /// Keepalive interval, at most a third of the hold time, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<Span>,
-    /// Pause between connection attempts. Default `5s`.
+    /// Pause between connection attempts, from which up to a quarter is taken at random. Default `5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_retry: Option<Span>,
+    /// Pause after a session has failed, doubled by each failure in a row, with up to a quarter taken
+    /// from it at random (RFC 4271 §8.1.1, IdleHoldTime). Default `250ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_hold: Option<Span>,
+    /// The longest such pause. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_idle_hold: Option<Span>,
+    /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stable_after: Option<Span>,
 }
 
 /// One key of a Secret.

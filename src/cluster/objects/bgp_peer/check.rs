@@ -9,7 +9,7 @@ use super::{BfdSpec, BgpPeerSpec, NextHopText, TimersSpec};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
 use crate::prefix::Family;
-use crate::speaker::intent::Timers;
+use crate::speaker::intent::{Damping, Timers};
 
 impl BgpPeerSpec {
     /// Notes all of it.
@@ -125,6 +125,31 @@ impl TimersSpec {
             && !(Duration::from_millis(100)..=Duration::from_secs(65_535)).contains(&retry)
         {
             problems.add("spec.timers.connectRetry", "must be from 100ms to 65535s");
+        }
+        self.check_damping(problems);
+    }
+}
+
+impl TimersSpec {
+    /// RFC 4271 §8.1.1 leaves the numbers to us.
+    fn check_damping(&self, problems: &mut Problems) {
+        let day = Duration::from_secs(86_400);
+        let default = Damping::default();
+        let first = self.idle_hold.map_or(default.first, |Span(first)| first);
+        let most = self.max_idle_hold.map_or(default.most, |Span(most)| most);
+        if !(Duration::from_millis(100)..=day).contains(&first) {
+            problems.add("spec.timers.idleHold", "must be from 100ms to 24h");
+        } else if most < first || most > day {
+            let field = if self.max_idle_hold.is_some() { "maxIdleHold" } else { "idleHold" };
+            let text = format!(
+                "idleHold {} and maxIdleHold {}: the latter is to be more, up to 24h",
+                Span(first),
+                Span(most)
+            );
+            problems.add(format!("spec.timers.{field}"), text);
+        }
+        if self.stable_after.is_some_and(|Span(after)| after > day) {
+            problems.add("spec.timers.stableAfter", "must be at most 24h");
         }
     }
 }
