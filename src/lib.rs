@@ -26,6 +26,7 @@
 //! | room | what | may import |
 //! |---|---|---|
 //! | [`bgp`] | the wire, and one session's FSM | – |
+//! | [`bfd`] | is the path to a peer alive? | – |
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
 //! | [`speaker`] | one whole node: sessions, tables, FIB | `bgp`, `rib`, `fib` |
@@ -84,6 +85,7 @@
 //! | 4724, 8538 | graceful restart | End-of-RIB only; the peer's capability is shown |
 
 // The core: pure. No tokio, no socket, no clock, no file.
+pub mod bfd;
 pub mod bgp;
 pub mod fib;
 pub mod prefix;
