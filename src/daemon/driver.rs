@@ -211,6 +211,7 @@ fn log(notice: &Notice) {
         | Notice::PeerFailed { .. }
         | Notice::Malformed { .. }
         | Notice::PrefixLimit { .. }
+        | Notice::RangeFull { .. }
         | Notice::NotEncodable { .. } => warn!("{notice}"),
     }
 }

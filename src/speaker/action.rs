@@ -111,6 +111,16 @@ pub enum Notice {
         /// The limit.
         limit: MaxPrefixes,
     },
+    /// A connection was refused because its range has as many peers as it may have. Said once, until a
+    /// place becomes free.
+    RangeFull {
+        /// The range's name.
+        range: String,
+        /// How many peers it may have.
+        limit: u32,
+        /// Who was refused.
+        refused: IpAddr,
+    },
     /// One of our pod CIDRs can be delivered here and is announced from now on.
     Originated(Prefix),
     /// Routes found at start that no peer confirmed are let go.
@@ -138,6 +148,9 @@ impl fmt::Display for Notice {
                     _ => "",
                 };
                 write!(f, "{peer} has {accepted} accepted prefixes of {family}, of at most {limit}{instead}")
+            }
+            Notice::RangeFull { range, limit, refused } => {
+                write!(f, "{range} has {limit} dynamic peers, its limit: refused a connection from {refused}")
             }
             Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),

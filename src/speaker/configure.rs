@@ -26,6 +26,7 @@ impl Speaker {
         if old == new {
             return;
         }
+        self.configure_ranges(&old, &new);
         for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
             self.remove_peer(name);
         }
@@ -75,6 +76,11 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        self.forget_peer(id);
+    }
+
+    /// Forgets a peer whose sessions have ended.
+    pub(super) fn forget_peer(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.remove(&id) {
             self.forget_wake(id, peer.wake);
         }
@@ -82,7 +88,12 @@ impl Speaker {
         self.sweep_when_all_told();
     }
 
-    fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
+    pub(super) fn change_peer(
+        &mut self,
+        name: &str,
+        old: (&Intent, &PeerIntent),
+        new: (&Intent, &PeerIntent),
+    ) {
         let Some(id) = self.names.get(name).copied() else { return };
         let config = session_config(new.0, new.1);
         let can_go_on = config.differs_in_pauses_alone(&session_config(old.0, old.1));

@@ -29,6 +29,8 @@ use crate::time::Instant;
 pub(super) struct Peer {
     pub(super) id: PeerId,
     pub(super) intent: PeerIntent,
+    /// The range it has come from, if it is dynamic.
+    pub(super) range: Option<String>,
     pub(super) first: Slot,
     pub(super) second: Option<Slot>,
     pub(super) out: AdjRibOut,
@@ -102,6 +104,7 @@ impl Peer {
         Peer {
             id,
             intent,
+            range: None,
             first: Slot { session, connection: None },
             second: None,
             out: AdjRibOut::default(),
@@ -195,15 +198,7 @@ impl Peer {
 
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
-        let external = self.intent.is_external(local.asn);
-        let (ttl, min_ttl) = match self.intent.distance {
-            Distance::Default if external => (Some(1), None),
-            Distance::Default => (None, None),
-            Distance::Multihop(hops) => (Some(hops), None),
-            // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
-            Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
-        };
-        Transport { source: self.intent.source, password: self.intent.password.clone(), ttl, min_ttl }
+        transport(&self.intent, local)
     }
 
     /// Counters over all sessions this peer has had.
@@ -227,6 +222,19 @@ impl Peer {
         self.stale.clear();
         self.limits.forget_session();
     }
+}
+
+/// What the sockets of a peer must have.
+pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
+    let external = peer.is_external(local.asn);
+    let (ttl, min_ttl) = match peer.distance {
+        Distance::Default if external => (Some(1), None),
+        Distance::Default => (None, None),
+        Distance::Multihop(hops) => (Some(hops), None),
+        // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
+        Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
+    };
+    Transport { source: peer.source, password: peer.password.clone(), ttl, min_ttl }
 }
 
 /// The part of the configuration that a session lives by: if it changes, the session must go.

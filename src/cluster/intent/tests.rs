@@ -52,6 +52,10 @@ fn show(compiled: &Compiled) -> String {
     for (name, peer) in &intent.peers {
         show_peer(&mut text, name, peer);
     }
+    for (name, range) in &intent.ranges {
+        writeln!(text, "Range {}, at most {}", range.range, range.limit).unwrap();
+        show_peer(&mut text, name, &range.template);
+    }
     for warning in warnings {
         writeln!(text, "warning: {warning}").unwrap();
     }

@@ -1,7 +1,7 @@
 //! `BgpPeer`: a session with a router that is not a node, or is to be treated otherwise than the mesh.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU16};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
@@ -34,9 +34,13 @@ pub struct BgpPeerSpec {
     /// Interface of a link-local `address`; alone, the peer found there (unnumbered).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceName>,
-    /// Prefix from which any peer may connect.
+    /// Prefix from which anybody may connect who is no peer by its own address: each a peer named
+    /// `NAME/ADDRESS`, gone when its session ends. The longest range around an address holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<Cidr>,
+    /// The most peers of `range` at once; further ones are refused. Default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroU32>,
     /// The peer's TCP port. Default 179.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<NonZeroU16>,

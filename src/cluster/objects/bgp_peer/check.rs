@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{BfdSpec, BgpPeerSpec, NextHopText, TimersSpec};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
-use crate::prefix::Family;
+use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{Damping, Timers};
 
 impl BgpPeerSpec {
@@ -82,8 +82,28 @@ impl BgpPeerSpec {
         if let Some(address) = self.address {
             check_address("spec.address", address, problems);
         }
-        if self.range.is_some() && self.port.is_some() {
+        if let Some(range) = &self.range {
+            self.check_range(range.0, problems);
+        } else if self.limit.is_some() {
+            problems.add("spec.limit", "goes with range: how many of its peers there may be at once");
+        }
+    }
+
+    fn check_range(&self, range: Prefix, problems: &mut Problems) {
+        if self.port.is_some() {
             problems.add("spec.port", "peers of a range are never connected to, so that no port is needed");
+        }
+        if self.passive == Some(false) {
+            problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
+        }
+        let address = range.address();
+        if is_link_local(address) || address.is_multicast() {
+            problems.add("spec.range", format!("{range} holds no address that a peer could be told by"));
+        }
+        if let Some(source) = self.source_address
+            && Family::of(source) != range.family()
+        {
+            problems.add("spec.sourceAddress", format!("{source} cannot reach {range}: another family"));
         }
     }
 
