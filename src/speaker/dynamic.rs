@@ -2,7 +2,7 @@
 //!
 //! Such a peer is made when its connection is accepted, waits for it as a passive one does, and is gone
 //! when its session has ended for good: once it has neither a connection nor a pause in Idle to sit
-//! out. A configured peer comes before a range, and a longer range before a shorter one.
+//! out. Until then it keeps its place among those that the range may have. A configured peer comes before a range, and a longer range before a shorter one.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
