@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
+mod differential;
 mod golden;
 mod hostile;
 mod packing;
