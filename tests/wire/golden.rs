@@ -26,11 +26,12 @@ const CAPTURES: [(&str, bool, &str); 6] = [
 
 /// Every captured message.
 pub fn octets() -> Vec<Vec<u8>> {
-    let lines = CAPTURES.into_iter().flat_map(|(_, _, hex)| hex.lines());
+    let captures = CAPTURES.into_iter().chain(crate::passed_on::CAPTURES);
+    let lines = captures.flat_map(|(_, _, hex)| hex.lines());
     lines.map(from_hex).collect()
 }
 
-fn from_hex(text: &str) -> Vec<u8> {
+pub fn from_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     digits.chunks(2).map(octet).collect()

@@ -9,6 +9,7 @@ mod differential;
 mod golden;
 mod hostile;
 mod packing;
+mod passed_on;
 mod round_trip;
 mod strategies;
 
