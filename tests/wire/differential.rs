@@ -2,7 +2,7 @@
 //!
 //! Where both sides accept a message without complaint, it must mean the same to both. Where one
 //! complains and the other does not, the kind of the difference must be in [`DIFFERENCES`], with who
-//! is right; a kind that is no longer seen must leave the table.
+//! is right.
 //!
 //! The other codecs know more families than we do and take no notice of which were negotiated; what
 //! mutation makes of other families is therefore left out of the comparison.
@@ -23,15 +23,11 @@ use self::table::{DIFFERENCES, Who};
 use crate::{golden, hostile};
 
 /// How many mutated messages are compared.
-const MUTATED: usize = 6_000;
+const MUTATED: usize = 1_200;
 
 /// Differences that the table does not explain, each with a message that shows it.
 #[derive(Default)]
-struct Differences {
-    unexplained: BTreeMap<String, String>,
-    /// Rows of the table that were needed.
-    seen: BTreeSet<usize>,
-}
+struct Differences(BTreeMap<String, String>);
 
 impl Differences {
     fn compare(&mut self, codec: &Codec, message: &[u8]) {
@@ -39,19 +35,19 @@ impl Differences {
         for (who, theirs) in
             [(Who::Rustbgpd, rustbgpd(codec, message)), (Who::Netgauze, netgauze(codec, message))]
         {
-            for kind in self.kinds(&ours, who, &theirs) {
+            for kind in Self::kinds(&ours, who, &theirs) {
                 let session = format!("four-octet {}, external {}", codec.four_octet_as, codec.external);
                 let text =
                     || format!("{session}\n    {}\n    ours   {ours:?}\n    theirs {theirs:?}", hex(message));
-                self.unexplained.entry(format!("{who:?}: {kind}")).or_insert_with(text);
+                self.0.entry(format!("{who:?}: {kind}")).or_insert_with(text);
             }
         }
     }
 
     /// What the two do not agree on, beyond what the table explains.
-    fn kinds(&mut self, ours: &Reading, who: Who, theirs: &Reading) -> Vec<String> {
-        let (mine, early) = self.remaining(Who::Us, ours);
-        let (other, their_early) = self.remaining(who, theirs);
+    fn kinds(ours: &Reading, who: Who, theirs: &Reading) -> Vec<String> {
+        let (mine, early) = Self::remaining(Who::Us, ours);
+        let (other, their_early) = Self::remaining(who, theirs);
         if early || their_early {
             return vec![];
         }
@@ -79,31 +75,26 @@ impl Differences {
         let names: BTreeSet<&str> = ours.facts.keys().chain(theirs.facts.keys()).copied().collect();
         let differ = names.into_iter().filter(|name| ours.facts.get(name) != theirs.facts.get(name));
         let kinds: Vec<String> = differ.map(|name| format!("the meaning of {name}")).collect();
-        kinds.into_iter().filter(|kind| !self.explained(who, kind)).collect()
+        kinds.into_iter().filter(|kind| !Self::explained(who, kind)).collect()
     }
 
     /// The complaints that need an answer from the other side, and whether one that does not has kept
     /// its side from reading on: at the end of a session, and at that of a path.
-    fn remaining<'a>(&mut self, who: Who, reading: &'a Reading) -> (Vec<&'a (Verdict, String)>, bool) {
+    fn remaining(who: Who, reading: &Reading) -> (Vec<&(Verdict, String)>, bool) {
         let (explained, remaining): (Vec<_>, Vec<_>) =
-            reading.complaints.iter().partition(|(_, what)| self.explained(who, what));
+            reading.complaints.iter().partition(|(_, what)| Self::explained(who, what));
         let ends = |what: &str| what.contains("unknown AS_PATH segment type");
         (remaining, explained.iter().any(|(verdict, what)| *verdict >= Verdict::Reset || ends(what)))
     }
 
-    fn explained(&mut self, who: Who, kind: &str) -> bool {
-        let row = DIFFERENCES.iter().position(|row| row.0 == who && matches(row.1, kind));
-        self.seen.extend(row);
-        row.is_some()
+    fn explained(who: Who, kind: &str) -> bool {
+        DIFFERENCES.iter().any(|row| row.0 == who && matches(row.1, kind))
     }
 
     fn check(&self) {
         let mut wrong = String::new();
-        for (kind, example) in &self.unexplained {
+        for (kind, example) in &self.0 {
             writeln!(wrong, "{kind}\n    {example}").unwrap();
-        }
-        for (at, row) in DIFFERENCES.iter().enumerate().filter(|(at, _)| !self.seen.contains(at)) {
-            writeln!(wrong, "row {at} was not seen: {:?} {}", row.0, row.1).unwrap();
         }
         assert!(wrong.is_empty(), "differences and table do not agree:\n{wrong}");
     }
@@ -111,6 +102,9 @@ impl Differences {
 
 /// Whether every part of a pattern, which are parted by `…`, is in the text in that order.
 fn matches(pattern: &str, text: &str) -> bool {
+    if let Some(whole) = pattern.strip_prefix('=') {
+        return whole == text;
+    }
     let mut rest = text;
     pattern.split('…').all(|part| match rest.find(part) {
         Some(at) => {
@@ -149,7 +143,7 @@ fn other_codecs_read_the_same() {
     let mut draw = |strategy: &dyn Fn(&mut TestRunner) -> Vec<u8>, count| {
         (0..count).map(|_| strategy(&mut runner)).collect::<Vec<_>>()
     };
-    let sound = draw(&|runner| hostile::sound().new_tree(runner).unwrap().current(), MUTATED / 6);
+    let sound = draw(&|runner| hostile::sound().new_tree(runner).unwrap().current(), MUTATED / 3);
     let mutated = draw(&|runner| hostile::mutated().new_tree(runner).unwrap().current(), MUTATED);
     for message in captured.iter().chain(&sound).chain(&mutated) {
         for codec in sessions() {

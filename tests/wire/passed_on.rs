@@ -57,6 +57,9 @@ fn what_was_read_is_written_as_it_was() {
         let mut announcements = 0;
         for octets in updates(hex) {
             let update = update(&codec, &octets);
+            if has_loopback_next_hop(&update) {
+                continue;
+            }
             assert!(update.faults.is_empty() && update.withdrawn.is_empty(), "{speaker}: {update:?}");
             let mut written = vec![];
             match (&update.announced[..], update.end_of_rib) {
@@ -69,7 +72,26 @@ fn what_was_read_is_written_as_it_was() {
             }
             assert_eq!(canonical(&written), canonical(&octets), "{speaker}");
         }
-        assert!(announcements >= 5, "{speaker}: {announcements} announcements");
+        assert!(announcements >= 4, "{speaker}: {announcements} announcements");
+    }
+}
+
+const LOOPBACK: [&str; 3] = ["fd00:244:9::/48", "fd00:244:1::/48", "fd00:244:2::1/128"];
+
+/// OpenBGPD announces IPv6 prefixes through `::1` where the session runs over IPv4. That is
+/// no address of a peer, so they are treated as withdrawn.
+fn has_loopback_next_hop(update: &Update) -> bool {
+    matches!(&update.faults[..], [fault] if fault.what == "MP_REACH_NLRI: ::1 is no next hop")
+}
+
+#[test]
+fn a_loopback_next_hop_is_treated_as_withdrawn() {
+    for (speaker, four_octet_as, hex) in CAPTURES {
+        let all = updates(hex).map(|octets| update(&codec(four_octet_as), &octets));
+        let withdrawn: Vec<String> =
+            all.filter(has_loopback_next_hop).flat_map(|u| u.withdrawn).map(|p| p.to_string()).collect();
+        let expected: &[&str] = if speaker == "OpenBGPD" { &LOOPBACK } else { &[] };
+        assert_eq!(withdrawn, expected, "{speaker}");
     }
 }
 
@@ -124,7 +146,8 @@ fn each_speaker_tells_what_the_feeder_announced() {
             let found = announced.iter().find(|(announced, _)| announced == prefix);
             &found.unwrap_or_else(|| panic!("{speaker}: no {prefix} in {announced:?}")).1
         };
-        for prefix in ["10.244.1.0/24", "10.244.2.128/25", "fd00:244:1::/48", "fd00:244:2::1/128"] {
+        let rich = ["10.244.1.0/24", "10.244.2.128/25", "fd00:244:1::/48", "fd00:244:2::1/128"];
+        for prefix in rich.into_iter().filter(|prefix| speaker != "OpenBGPD" || !LOOPBACK.contains(prefix)) {
             let path = of(prefix);
             assert_eq!(path.as_path.to_string(), "64512 4200000000 65010", "{speaker} {prefix}");
             assert_eq!(path.communities.len(), 3, "{speaker} {prefix}");

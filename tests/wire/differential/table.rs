@@ -13,8 +13,18 @@ pub enum Who {
 
 use Who::{Netgauze, Rustbgpd, Us};
 
-/// Who complains, a pattern of the complaint (its parts stand in that order), and who is right and why.
+/// Who complains, a pattern of the complaint (its parts stand in that order; the whole of it after `=`), and who is right and why.
 pub const DIFFERENCES: &[(Who, &str, &str)] = &[
+    (Us, "is no next hop", "RFC 4271 §6.3: no host address, which netgauze leaves to its user"),
+    (Us, "=AS 0", "RFC 7607 §2, which the others leave to the session"),
+    (Us, "hold time of", "RFC 4271 §6.2, likewise"),
+    (Us, "BGP identifier 0.0.0.0", "RFC 6286 §2.1, likewise"),
+    (
+        Rustbgpd,
+        "validation 8/",
+        "RFC 2545 §3: unnumbered peers send a link-local next hop alone, and we take it",
+    ),
+    (Rustbgpd, "D-PATH", "RFC 4271 §9: what is inside an attribute that we do not know is not ours to judge"),
     (
         Us,
         "not accepted from",
@@ -50,11 +60,6 @@ pub const DIFFERENCES: &[(Who, &str, &str)] = &[
     (Rustbgpd, "type 14 flags", "RFC 7606 §3 c: treat as withdraw, for the prefixes can be read"),
     (Rustbgpd, "type 15 flags", "likewise"),
     (Rustbgpd, "received from a four-octet-AS peer", "RFC 6793 §6: so do we; each its own words"),
-    (
-        Rustbgpd,
-        "validation 8/Some(127)",
-        "RFC 4271 §6.3 names no loopback among bad next hops; whether we can use one is decided on import",
-    ),
     (
         Rustbgpd,
         "the meaning of capabilities",
