@@ -94,8 +94,9 @@ pub struct Decision {
     pub best: usize,
     /// The rule that left it alone.
     pub rule: Rule,
-    /// Indexes of all paths as good as the best up to and including interior cost, the best among
-    /// them: those that multipath may use together.
+    /// Indexes of all paths as good as the best up to and including interior cost: those that
+    /// multipath may use together. In the order in which the rules after that prefer them, the best
+    /// first, so that multipath over fewer paths than there are does not hang on who spoke first.
     pub equal: Vec<usize>,
 }
 
@@ -129,12 +130,13 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     apply(&mut left, Rule::Med, &|l| keep_lowest_med_of_each_as(l, candidates));
     apply(&mut left, Rule::ExternalOverInternal, &|l| keep_least(l, |i| c(i).kind));
     apply(&mut left, Rule::InteriorCost, &|l| keep_least(l, |i| c(i).interior_cost));
-    let equal = left.clone();
-    apply(&mut left, Rule::RouterId, &|l| {
-        keep_least(l, |i| c(i).attributes.originator_id.unwrap_or(c(i).router_id));
-    });
-    apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, |i| c(i).attributes.cluster_list.len()));
+    let mut equal = left.clone();
+    let router_id = |i: usize| c(i).attributes.originator_id.unwrap_or(c(i).router_id);
+    let clusters = |i: usize| c(i).attributes.cluster_list.len();
+    apply(&mut left, Rule::RouterId, &|l| keep_least(l, router_id));
+    apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, clusters));
     apply(&mut left, Rule::PeerAddress, &|l| keep_least(l, |i| c(i).peer_address));
+    equal.sort_by_key(|i| (router_id(*i), clusters(*i), c(*i).peer_address));
 
     Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PeerAddress), equal })
 }

@@ -111,6 +111,10 @@ impl Speaker {
         if old.1.max_prefixes != new.1.max_prefixes {
             self.enforce_max_prefixes(id);
         }
+        if old.1.route_reflector_client != new.1.route_reflector_client {
+            // Others may now be told of a client's paths, or no longer (RFC 4456 §6).
+            self.rib.mark_dirty(|path| path.source == Source::Peer(id));
+        }
         if export_differs(old, new) {
             self.walk_again(id);
         }

@@ -8,6 +8,7 @@
 mod oracle;
 mod plan;
 mod policy;
+mod random;
 mod scripted;
 mod world;
 
