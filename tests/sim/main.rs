@@ -185,6 +185,7 @@ fn a_peer_with_too_many_prefixes_is_reset_and_the_others_are_not_touched() {
         let mut strict = plan.intent("node1");
         strict.peers.get_mut("tor").unwrap().max_prefixes = Some(0);
         world.configure("node1", strict);
+        assert_eq!(world.sent_notifications(6, 1), 1, "at once");
         world.run_for(Duration::from_secs(60));
         let attempts = world.sent_notifications(6, 1);
         assert!((2..12).contains(&attempts), "reset again and again, with growing pauses: {attempts}");

@@ -90,6 +90,8 @@ pub struct World {
     pieces: bool,
     watcher: Option<Box<dyn Watcher>>,
     trace: Option<Vec<String>>,
+    /// Every action is printed.
+    told: bool,
 }
 
 impl Event {
@@ -154,6 +156,7 @@ impl World {
             pieces: false,
             watcher: None,
             trace: None,
+            told: std::env::var_os("TRACE").is_some(),
         }
     }
 
@@ -206,6 +209,7 @@ impl World {
             self.break_stream(end);
         }
         // Its next life gives out the same numbers for other connections.
+        self.streams.retain(|_, other| other.0 != name);
         self.attempts.retain(|(n, _)| *n != name);
         self.stalled.retain(|(n, _), _| *n != name);
         self.arrival.retain(|(n, _), _| *n != name);
@@ -410,13 +414,18 @@ impl World {
                 let member = &self.members[name];
                 watcher.see(name, &action, &member.kernel, member.bridge);
             }
-            if let Some(trace) = &mut self.trace {
+            if self.trace.is_some() || self.told {
                 let text = match &action {
                     Action::Notice(notice) => notice.to_string(),
                     Action::Send { connection, octets } => format!("{connection:?} {octets:02x?}"),
                     other => format!("{other:?}"),
                 };
-                trace.push(format!("{:?} {name}: {text}", self.now));
+                let line = format!("{:?} {name}: {text}", self.now);
+                #[allow(clippy::disallowed_macros, reason = "asked for, to follow a failure")]
+                if self.told {
+                    println!("{line}");
+                }
+                self.trace.iter_mut().for_each(|trace| trace.push(line.clone()));
             }
             match action {
                 Action::Dial { connection, remote, .. } => self.dial((name, connection), remote),

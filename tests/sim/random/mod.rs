@@ -2,7 +2,7 @@
 //! once they end everything good must, within a bounded time.
 //!
 //! A seed decides everything. `SEED=n cargo test --test sim random` replays one, `SEEDS=1000` tries so
-//! many of them in a row, and a few that together show every event of [`MUST_SEE`] run always.
+//! many of them in a row, `TRACE=1` prints every action on the way, and a few that together show every event of [`MUST_SEE`] run always.
 
 mod draw;
 mod faults;
@@ -204,6 +204,9 @@ impl Trial {
             for route in self.world.routes(own.name) {
                 seen.events.extend(route.decided_by.map(|rule| format!("decided: {rule}")));
                 for path in route.paths {
+                    // A path goes at once with its session.
+                    let orphan = path.ineligible == Some("its session is down");
+                    assert!(!orphan, "{}: {} {path:?}", own.name, route.prefix);
                     seen.events.extend(path.ineligible.map(|why| format!("not used: {why}")));
                     let allowed = self.net.sessions(node).any(|(link, end)| link.ends[end].allow_own_as > 0);
                     let looped = path.attributes.as_path.contains(own.asn) && !allowed;
