@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use routelet::bgp::{Codec, Notification, Reason};
+use routelet::bgp::{Codec, Community, Notification, Reason};
 use routelet::fib::Target;
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, NO_EXPORT};
@@ -29,7 +29,7 @@ pub struct Trial {
 
 /// What can happen, by the name under which it must have happened at least once. A fault that cannot
 /// happen as things stand says so with `false`.
-pub const FAULTS: [(&str, fn(&mut Trial) -> bool); 28] = [
+pub const FAULTS: [(&str, fn(&mut Trial) -> bool); 29] = [
     ("TCP reset", reset),
     ("silent loss", lose),
     ("NOTIFICATION", notify),
@@ -49,6 +49,7 @@ pub const FAULTS: [(&str, fn(&mut Trial) -> bool); 28] = [
     ("bridge gone", bridge_down),
     ("bridge back", bridge_up),
     ("export policy", export_policy),
+    ("export policy and back", export_policy_and_back),
     ("import policy", import_policy),
     ("pod CIDR", pod_cidr),
     ("peer removed or added", peers),
@@ -283,13 +284,25 @@ fn export_policy(trial: &mut Trial) -> bool {
         if bound {
             configured.withheld = before.withheld;
         }
-        let mut seen = trial.seen.borrow_mut();
-        match (before.community, configured.community) {
-            (None, Some(_)) => seen.event("peers told apart"),
-            (Some(_), None) => seen.event("peers told alike again"),
-            _ => {}
-        }
     })
+}
+
+/// One peer is told otherwise than its like, and after a while like them again.
+fn export_policy_and_back(trial: &mut Trial) -> bool {
+    let mut before = None;
+    trial.change_end(|trial, link, end| {
+        let configured = &mut trial.net.links[link].ends[end];
+        before = Some((link, end, configured.clone()));
+        configured.community = Some(Community(64512 << 16 | 7));
+        configured.prepend += 1;
+    });
+    let pause = trial.draw.below(20_000) as u64;
+    trial.world.run_for(Duration::from_millis(pause));
+    let Some((link, end, before)) = before else { return false };
+    let node = before.node;
+    trial.net.links[link].ends[end] = before;
+    trial.configure([node]);
+    true
 }
 
 fn import_policy(trial: &mut Trial) -> bool {

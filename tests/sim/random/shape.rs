@@ -224,7 +224,8 @@ fn graph(draw: &mut Draw) -> Net {
         }
     }
     let count = net.nodes.len();
-    for _ in 0..draw.below(count) {
+    let allow_own_as = draw.of(&[0, 0, 1]);
+    for _ in 0..draw.below(2 * count) {
         let (a, b) = (draw.below(count), draw.below(count));
         let known = |link: &Link| [a, b] == link.ends.each_ref().map(|e| e.node) || [b, a] == link.ends.each_ref().map(|e| e.node);
         if a != b && !net.links.iter().any(known) {
@@ -235,7 +236,7 @@ fn graph(draw: &mut Draw) -> Net {
         for end in 0..2 {
             net.links[i].ends[end].prepend = draw.of(&[0, 0, 0, 0, 1, 3]);
             net.links[i].ends[end].med = draw.of(&[None, None, Some(5)]);
-            net.links[i].ends[end].allow_own_as = draw.of(&[0, 0, 0, 1]);
+            net.links[i].ends[end].allow_own_as = allow_own_as;
         }
         if draw.once_in(8) {
             let replace = draw.once_in(2);
