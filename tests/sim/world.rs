@@ -6,6 +6,7 @@
 //! `faults`; what every action must be like, whatever goes wrong, is for a [`Watcher`] to say.
 
 mod faults;
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -15,11 +16,10 @@ use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
 use routelet::rib::next_hop::UnderlayRoute;
-use routelet::speaker::view::{PathView, PeerView, RouteView};
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
 
-use crate::plan::{METRIC, Plan, Routes};
+use crate::plan::Plan;
 
 /// One end of a stream.
 type End = (&'static str, ConnectionId);
@@ -247,72 +247,6 @@ impl World {
         self.now = end;
     }
 
-    pub fn is_running(&self, name: &str) -> bool {
-        self.members[name].speaker.is_some()
-    }
-
-    pub fn can_reach(&self, a: &str, b: &str) -> bool {
-        self.is_running(b) && !self.isolated.contains(a) && !self.isolated.contains(b)
-    }
-
-    pub fn learned_routes(&self, name: &str) -> Routes {
-        let of_metric = self.members[name].kernel.iter().filter(|((_, metric), _)| *metric == METRIC);
-        of_metric
-            .filter_map(|((prefix, _), target)| match target {
-                Target::Via(hops) => Some((*prefix, hops.iter().map(|h| h.via).collect())),
-                Target::Unreachable => None,
-            })
-            .collect()
-    }
-
-    /// Every path that a running member has, as it shows them.
-    pub fn paths(&self, name: &str) -> Vec<PathView> {
-        self.routes(name).into_iter().flat_map(|route| route.paths).collect()
-    }
-
-    /// Every destination of a running member, as it shows them.
-    pub fn routes(&self, name: &str) -> Vec<RouteView> {
-        self.members[name].speaker.as_ref().unwrap().routes(|_| true)
-    }
-
-    /// Every peer of a running member, as it shows them.
-    pub fn peers(&self, name: &str) -> Vec<PeerView> {
-        self.members[name].speaker.as_ref().unwrap().peers(self.now)
-    }
-
-    /// How many changes a running member's kernel has refused.
-    pub fn route_failures(&self, name: &str) -> u64 {
-        let summary = self.members[name].speaker.as_ref().unwrap().summary();
-        summary.map_or(0, |summary| summary.fib_failures)
-    }
-
-    pub fn now(&self) -> Instant {
-        self.now
-    }
-
-    pub fn kernel(&self, name: &str) -> &Kernel {
-        &self.members[name].kernel
-    }
-
-    pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {
-        let kernel = self.members[name].kernel.iter();
-        kernel.filter(|(_, t)| **t == Target::Unreachable).map(|((prefix, _), _)| *prefix).collect()
-    }
-
-    pub fn trace(&self) -> &[String] {
-        self.trace.as_deref().expect("a trace is kept")
-    }
-
-    /// How many lines of the trace contain `words`.
-    pub fn seen(&self, words: &str) -> usize {
-        self.trace().iter().filter(|line| line.contains(words)).count()
-    }
-
-    /// How many NOTIFICATIONs of this code and subcode were sent.
-    pub fn sent_notifications(&self, code: u8, subcode: u8) -> usize {
-        self.seen(&format!("ff, ff, 00, 15, 03, {code:02x}, {subcode:02x}]"))
-    }
-
     pub fn names(&self) -> Vec<&'static str> {
         self.members.keys().copied().collect()
     }
@@ -387,20 +321,7 @@ impl World {
             Event::Octets { to: end, octets } => {
                 let partial = self.members.get_mut(to).unwrap().partial.entry(end.1).or_default();
                 partial.extend(octets);
-                loop {
-                    match message_length_within(MAX_EXTENDED_LENGTH, partial) {
-                        Ok(Some(length)) => {
-                            let frame: Vec<u8> = partial.drain(..length).collect();
-                            speaker.handle_frame(now, end.1, Ok(&frame));
-                        }
-                        Ok(None) => break,
-                        Err(error) => {
-                            partial.clear();
-                            speaker.handle_frame(now, end.1, Err(error));
-                            break;
-                        }
-                    }
-                }
+                hear(&mut speaker, now, end.1, partial);
             }
         }
         self.members.get_mut(to).unwrap().speaker = Some(speaker);
@@ -520,6 +441,24 @@ impl World {
         z ^= z >> 7;
         z ^= z << 17;
         z % bound
+    }
+}
+
+/// Hands a speaker the messages that have arrived in full.
+fn hear(speaker: &mut Speaker, now: Instant, connection: ConnectionId, partial: &mut Vec<u8>) {
+    loop {
+        match message_length_within(MAX_EXTENDED_LENGTH, partial) {
+            Ok(Some(length)) => {
+                let frame: Vec<u8> = partial.drain(..length).collect();
+                speaker.handle_frame(now, connection, Ok(&frame));
+            }
+            Ok(None) => return,
+            Err(error) => {
+                partial.clear();
+                speaker.handle_frame(now, connection, Err(error));
+                return;
+            }
+        }
     }
 }
 

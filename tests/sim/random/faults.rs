@@ -27,9 +27,11 @@ pub struct Trial {
     pub last: Option<(usize, usize)>,
 }
 
-/// What can happen, by the name under which it must have happened at least once. A fault that cannot
-/// happen as things stand says so with `false`.
-pub const FAULTS: [(&str, fn(&mut Trial) -> bool); 29] = [
+/// Something that can happen; `false` if it cannot as things stand.
+type Fault = fn(&mut Trial) -> bool;
+
+/// What can happen, by the name under which it must have happened at least once.
+pub const FAULTS: [(&str, Fault); 29] = [
     ("TCP reset", reset),
     ("silent loss", lose),
     ("NOTIFICATION", notify),
@@ -327,13 +329,21 @@ fn pod_cidr(trial: &mut Trial) -> bool {
         own.insert(extra);
     }
     let withheld: Vec<usize> = (0..trial.net.links.len())
-        .filter(|i| trial.net.shape == "racks" && trial.net.nodes[trial.net.links[*i].ends[1].node].name.starts_with("node"))
+        .filter(|i| {
+            trial.net.shape == "racks"
+                && trial.net.nodes[trial.net.links[*i].ends[1].node].name.starts_with("node")
+        })
         .collect();
     for link in withheld {
         let end = &mut trial.net.links[link].ends[1];
-        if end.node == node { end.withheld.remove(&extra) } else { end.withheld.insert(extra) };
+        if end.node == node {
+            end.withheld.remove(&extra)
+        } else {
+            end.withheld.insert(extra)
+        };
     }
-    let all: Vec<usize> = if trial.net.shape == "racks" { (0..trial.net.nodes.len()).collect() } else { vec![node] };
+    let all: Vec<usize> =
+        if trial.net.shape == "racks" { (0..trial.net.nodes.len()).collect() } else { vec![node] };
     trial.configure(all);
     true
 }

@@ -127,7 +127,11 @@ fn run(seed: u64) -> BTreeSet<String> {
     }
     let down = BTreeSet::new();
     let mut trial = Trial { world, net, draw: Draw::new(!seed), seen, down, last: None };
-    if trial.draw.once_in(2) { trial.world.start_together() } else { trial.world.start_all() }
+    if trial.draw.once_in(2) {
+        trial.world.start_together()
+    } else {
+        trial.world.start_all()
+    }
     trial.rest();
     for _ in 0..trial.draw.between(10, 25) {
         let (name, fault) = trial.draw.of(&FAULTS);

@@ -74,7 +74,9 @@ fn paths(world: &World, net: &Net, node: usize, tables: &Tables, found: &mut Vec
         if shown.get(key) != expected.get(key) {
             found.push(match (shown.get(key), expected.get(key)) {
                 (Some((is, marks)), Some((should, others))) if is == should => {
-                    format!("{name}: path {key:?} is (best, multipath, usable) {marks:?}, should be {others:?}")
+                    format!(
+                        "{name}: path {key:?} is (best, multipath, usable) {marks:?}, should be {others:?}"
+                    )
                 }
                 (is, should) => format!("{name}: path {key:?} is {is:?}, should be {should:?}"),
             });

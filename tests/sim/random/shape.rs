@@ -197,8 +197,7 @@ fn racks(draw: &mut Draw) -> Net {
                 link.ends[0].med = draw.of(&[None, None, None, Some(10)]);
                 link.ends[1].local_pref = draw.of(&[None, None, None, Some(200)]);
                 link.ends[1].allow_own_as = allow_own_as;
-                link.ends[1].withheld =
-                    foreign.difference(&net.nodes[node].prefixes).copied().collect();
+                link.ends[1].withheld = foreign.difference(&net.nodes[node].prefixes).copied().collect();
                 net.links.push(link);
             }
         }
@@ -227,7 +226,9 @@ fn graph(draw: &mut Draw) -> Net {
     let allow_own_as = draw.of(&[0, 0, 1]);
     for _ in 0..draw.below(2 * count) {
         let (a, b) = (draw.below(count), draw.below(count));
-        let known = |link: &Link| [a, b] == link.ends.each_ref().map(|e| e.node) || [b, a] == link.ends.each_ref().map(|e| e.node);
+        let known = |link: &Link| {
+            [a, b] == link.ends.each_ref().map(|e| e.node) || [b, a] == link.ends.each_ref().map(|e| e.node)
+        };
         if a != b && !net.links.iter().any(known) {
             net.links.push(Link::new(a, b));
         }

@@ -107,14 +107,10 @@ impl Seen {
         bridge: bool,
     ) {
         // What both sides of every session here agree on, but for LOCAL_PREF and its like.
-        let codec = Codec {
-            four_octet_as: true,
-            external: false,
-            families: Family::ALL.to_vec(),
-            extended_messages: true,
-            enhanced_refresh: true,
-            ..Codec::initial()
-        };
+        let mut codec = Codec::initial();
+        (codec.four_octet_as, codec.external) = (true, false);
+        codec.families = Family::ALL.to_vec();
+        (codec.extended_messages, codec.enhanced_refresh) = (true, true);
         match codec.decode(frame) {
             Ok(Message::Update(update)) => self.update(name, &update, kernel, bridge),
             Ok(Message::Notification(notification)) => self.notification(name, connection, &notification),

@@ -1,0 +1,79 @@
+//! What can be seen of a world from outside.
+
+use std::collections::BTreeSet;
+
+use routelet::fib::Target;
+use routelet::prefix::Prefix;
+use routelet::speaker::view::{PathView, PeerView, RouteView};
+use routelet::time::Instant;
+
+use super::{Kernel, World};
+use crate::plan::{METRIC, Routes};
+
+impl World {
+    pub fn is_running(&self, name: &str) -> bool {
+        self.members[name].speaker.is_some()
+    }
+
+    pub fn can_reach(&self, a: &str, b: &str) -> bool {
+        self.is_running(b) && !self.isolated.contains(a) && !self.isolated.contains(b)
+    }
+
+    pub fn learned_routes(&self, name: &str) -> Routes {
+        let of_metric = self.members[name].kernel.iter().filter(|((_, metric), _)| *metric == METRIC);
+        of_metric
+            .filter_map(|((prefix, _), target)| match target {
+                Target::Via(hops) => Some((*prefix, hops.iter().map(|h| h.via).collect())),
+                Target::Unreachable => None,
+            })
+            .collect()
+    }
+
+    /// Every path that a running member has, as it shows them.
+    pub fn paths(&self, name: &str) -> Vec<PathView> {
+        self.routes(name).into_iter().flat_map(|route| route.paths).collect()
+    }
+
+    /// Every destination of a running member, as it shows them.
+    pub fn routes(&self, name: &str) -> Vec<RouteView> {
+        self.members[name].speaker.as_ref().unwrap().routes(|_| true)
+    }
+
+    /// Every peer of a running member, as it shows them.
+    pub fn peers(&self, name: &str) -> Vec<PeerView> {
+        self.members[name].speaker.as_ref().unwrap().peers(self.now)
+    }
+
+    /// How many changes a running member's kernel has refused.
+    pub fn route_failures(&self, name: &str) -> u64 {
+        let summary = self.members[name].speaker.as_ref().unwrap().summary();
+        summary.map_or(0, |summary| summary.fib_failures)
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub fn kernel(&self, name: &str) -> &Kernel {
+        &self.members[name].kernel
+    }
+
+    pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {
+        let kernel = self.members[name].kernel.iter();
+        kernel.filter(|(_, t)| **t == Target::Unreachable).map(|((prefix, _), _)| *prefix).collect()
+    }
+
+    pub fn trace(&self) -> &[String] {
+        self.trace.as_deref().expect("a trace is kept")
+    }
+
+    /// How many lines of the trace contain `words`.
+    pub fn seen(&self, words: &str) -> usize {
+        self.trace().iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// How many NOTIFICATIONs of this code and subcode were sent.
+    pub fn sent_notifications(&self, code: u8, subcode: u8) -> usize {
+        self.seen(&format!("ff, ff, 00, 15, 03, {code:02x}, {subcode:02x}]"))
+    }
+}
