@@ -101,6 +101,9 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
         }
+        if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
+            self.start_session(id);
+        }
         if import_differs(old, new) {
             let peer_asn = self.peers.get(&id).map_or(0, Peer::shown_asn);
             let (import, interner) = (import(new.0, new.1, peer_asn), &mut self.interner);
@@ -109,13 +112,14 @@ impl Speaker {
             });
         }
         if old.1.max_prefixes != new.1.max_prefixes {
-            self.enforce_max_prefixes(id);
-            self.drain(id);
+            self.ask_for_what_was_discarded(id);
         }
         if old.1.route_reflector_client != new.1.route_reflector_client {
             // Others may now be told of a client's paths, or no longer (RFC 4456 §6).
             self.rib.mark_dirty(|path| path.source == Source::Peer(id));
         }
+        self.enforce_max_prefixes(id);
+        self.drain(id);
         if export_differs(old, new) {
             self.walk_again(id);
         }

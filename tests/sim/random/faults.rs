@@ -9,6 +9,7 @@ use routelet::bgp::{Codec, Community, Notification, Reason};
 use routelet::fib::Target;
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, NO_EXPORT};
+use routelet::speaker::intent::{LimitAction, MaxPrefixes};
 
 use super::draw::Draw;
 use super::net::Net;
@@ -394,8 +395,11 @@ fn multipath(trial: &mut Trial) -> bool {
 
 fn limit(trial: &mut Trial) -> bool {
     trial.change_end(|trial, link, end| {
+        let idle = trial.draw.of(&[None, Some(Duration::from_secs(10))]);
+        let reset = LimitAction::Reset { idle };
+        let action = trial.draw.of(&[LimitAction::Warn, LimitAction::Discard, reset, reset]);
         let limit = &mut trial.net.links[link].ends[end].max_prefixes;
-        *limit = if limit.is_none() { Some(1) } else { None };
+        *limit = if limit.is_none() { Some(MaxPrefixes { limit: 1, action, warn_at: 75 }) } else { None };
     })
 }
 

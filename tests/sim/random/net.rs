@@ -11,8 +11,8 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, Listen, LocalAs, NextHopRule, PeerIntent, PeerOrigin, Policy,
-    PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, FibIntent, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin,
+    Policy, PrefixRule, RemoteAs, Timers,
 };
 
 use crate::plan::METRIC;
@@ -73,7 +73,7 @@ pub struct End {
     pub local_as: Option<LocalAs>,
     pub allow_own_as: u8,
     pub hold: u64,
-    pub max_prefixes: Option<u32>,
+    pub max_prefixes: Option<MaxPrefixes>,
 }
 
 impl End {
