@@ -32,7 +32,7 @@ pub struct Trial {
 type Fault = fn(&mut Trial) -> bool;
 
 /// What can happen, by the name under which it must have happened at least once.
-pub const FAULTS: [(&str, Fault); 29] = [
+pub const FAULTS: [(&str, Fault); 31] = [
     ("TCP reset", reset),
     ("silent loss", lose),
     ("NOTIFICATION", notify),
@@ -42,6 +42,7 @@ pub const FAULTS: [(&str, Fault); 29] = [
     ("SIGKILL", kill),
     ("orderly stop", shut_down),
     ("start", start),
+    ("restart", restart),
     ("start at once after SIGKILL", bounce),
     ("kernel refuses routes", refuse),
     ("kernel takes routes again", accept),
@@ -57,6 +58,7 @@ pub const FAULTS: [(&str, Fault); 29] = [
     ("pod CIDR", pod_cidr),
     ("peer removed or added", peers),
     ("timers", timers),
+    ("graceful restart turned on or off", graceful),
     ("AS", asn),
     ("reflection", reflection),
     ("multipath", multipath),
@@ -172,13 +174,22 @@ fn shut_down(trial: &mut Trial) -> bool {
     let Some(node) = trial.running().filter(|_| trial.down.len() * 3 < trial.net.nodes.len()) else {
         return false;
     };
-    trial.world.shut_down(trial.name(node));
+    trial.world.leave(trial.name(node));
     trial.down.insert(node)
 }
 
 fn start(trial: &mut Trial) -> bool {
     let Some(node) = trial.down.pop_first() else { return false };
     trial.world.start(trial.name(node));
+    true
+}
+
+/// Stops a node in order and starts it again, before its peers have lost patience with it or after.
+fn restart(trial: &mut Trial) -> bool {
+    let Some(node) = trial.running() else { return false };
+    let most = trial.draw.of(&[2_000, 2_000, 200_000]);
+    let pause = trial.draw.below(most) as u64;
+    trial.world.restart(trial.name(node), Duration::from_millis(pause));
     true
 }
 
@@ -359,6 +370,10 @@ fn timers(trial: &mut Trial) -> bool {
     })
 }
 
+fn graceful(trial: &mut Trial) -> bool {
+    trial.change_end(|trial, link, end| trial.net.links[link].ends[end].graceful ^= true)
+}
+
 /// A router gets another AS, and so do its peers' configurations, each when somebody comes to it.
 fn asn(trial: &mut Trial) -> bool {
     if trial.net.shape != "graph" {
@@ -403,9 +418,14 @@ fn limit(trial: &mut Trial) -> bool {
     })
 }
 
-/// Somebody puts words into a speaker's mouth: a request for everything again, attributes that are
-/// malformed one way or another, or a header that is none.
+/// Somebody puts words into speakers' mouths, here and there.
 fn strange_words(trial: &mut Trial) -> bool {
+    (0..3).all(|_| strange_word(trial))
+}
+
+/// A request for everything again, attributes that are malformed one way or another, or a header that
+/// is none.
+fn strange_word(trial: &mut Trial) -> bool {
     let Some(from) = trial.stream() else { return false };
     let Some(to) = trial.world.other_end(from) else { return false };
     trial.seen.borrow_mut().provoked.insert(to.0);

@@ -31,7 +31,7 @@ const SEEDS: [u64; 26] =
 const REST_WITHIN: Duration = Duration::from_secs(400);
 
 /// What the seeds of every run must have shown between them, besides every fault.
-const MUST_SEE: [&str; 47] = [
+const MUST_SEE: [&str; 49] = [
     "session up",
     "session down",
     "session failed",
@@ -41,6 +41,8 @@ const MUST_SEE: [&str; 47] = [
     "own prefix announced",
     "several next hops",
     "stale routes swept",
+    "paths outlive their session",
+    "paths that outlived their session let go",
     // What was said.
     "hold timer expired",
     "too many prefixes",

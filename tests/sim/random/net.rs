@@ -11,8 +11,8 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin,
-    Policy, PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, FibIntent, GracefulRestart, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent,
+    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 use crate::plan::METRIC;
@@ -74,6 +74,7 @@ pub struct End {
     pub allow_own_as: u8,
     pub hold: u64,
     pub max_prefixes: Option<MaxPrefixes>,
+    pub graceful: bool,
 }
 
 impl End {
@@ -93,6 +94,7 @@ impl End {
             allow_own_as: 0,
             hold: 30,
             max_prefixes: None,
+            graceful: false,
         }
     }
 }
@@ -224,6 +226,7 @@ impl Net {
             role: None,
             role_strict: false,
             max_prefixes: end.max_prefixes,
+            graceful_restart: end.graceful.then(GracefulRestart::default),
         }
     }
 }

@@ -24,7 +24,9 @@ pub fn draw(seed: u64) -> Net {
         _ => graph,
     };
     let mut net = shape(&mut draw);
+    let graceful = draw.of(&[1, 1, 4, 100]);
     for link in &mut net.links {
+        link.ends.iter_mut().for_each(|end| end.graceful = !draw.once_in(graceful));
         // Somebody has to dial.
         let waiting = draw.below(12);
         if waiting < 2 {

@@ -77,6 +77,8 @@ impl Seen {
                 Treatment::TreatAsWithdraw => "treat-as-withdraw",
                 Treatment::AttributeDiscard => "attribute discarded",
             }),
+            Notice::Kept { .. } => self.event("paths outlive their session"),
+            Notice::LetGo { .. } => self.event("paths that outlived their session let go"),
             Notice::Swept => self.event("stale routes swept"),
             Notice::Originated(_) => self.event("own prefix announced"),
             _ => {}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use routelet::speaker::Speaker;
+use routelet::speaker::{Departure, Intent, Speaker};
 use routelet::time::Instant;
 
 use super::{End, Event, Kernel, Setup, World, routes};
@@ -42,12 +42,33 @@ impl World {
         });
     }
 
-    /// Ends a member in order: it takes leave of its peers.
-    pub fn shut_down(&mut self, name: &str) {
+    /// Ends a member as SIGTERM would, to be started again.
+    pub fn restart(&mut self, name: &str, pause: Duration) {
+        self.end(name, Departure::Restart);
+        self.run_for(pause);
+        self.start(name);
+    }
+
+    /// Ends a member for good: it takes leave of its peers.
+    pub fn leave(&mut self, name: &str) {
+        self.end(name, Departure::ForGood);
+    }
+
+    fn end(&mut self, name: &str, departure: Departure) {
         self.tell(name, |speaker, now, _| {
-            speaker.into_iter().for_each(|speaker| speaker.handle_shutdown(now));
+            speaker.into_iter().for_each(|speaker| speaker.handle_shutdown(now, departure));
         });
         self.stop(name);
+    }
+
+    /// Empties a member's kernel, as a reboot does.
+    pub fn wipe(&mut self, name: &str) {
+        self.members.get_mut(self.name(name)).unwrap().kernel.clear();
+    }
+
+    /// What a member is to do from its next start on.
+    pub fn set_intent(&mut self, name: &str, intent: Intent) {
+        self.members.get_mut(self.name(name)).unwrap().setup.intent = intent;
     }
 
     pub fn isolate(&mut self, name: &str) {

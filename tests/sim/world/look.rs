@@ -67,6 +67,22 @@ impl World {
         self.trace.as_deref().expect("a trace is kept")
     }
 
+    /// Forgets what has happened so far.
+    pub fn clear_trace(&mut self) {
+        self.trace = Some(vec![]);
+    }
+
+    /// Changes asked of any kernel.
+    pub fn route_changes(&self) -> Vec<&str> {
+        let changes = self.trace().iter().filter(|line| line.contains(": ChangeRoutes"));
+        changes.map(String::as_str).collect()
+    }
+
+    /// How many times paths of a family were kept over a fall.
+    pub fn kept(&self) -> usize {
+        self.seen(": keeping ")
+    }
+
     /// How many lines of the trace contain `words`.
     pub fn seen(&self, words: &str) -> usize {
         self.trace().iter().filter(|line| line.contains(words)).count()
