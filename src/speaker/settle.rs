@@ -37,7 +37,8 @@ impl Speaker {
         for id in std::mem::take(&mut self.busy) {
             told |= self.tell(id);
         }
-        decided || changed || told
+        // What is told may be no more than an end, of a table or of a refresh.
+        decided || changed || told || !self.actions.is_empty()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.

@@ -364,6 +364,7 @@ impl World {
                 Action::AcceptExtended { .. } | Action::Notice(_) => {}
             }
         }
+        assert_eq!(speaker.poll_action(), None, "nothing is left undone");
         let member = self.members.get_mut(name).unwrap();
         member.wake = speaker.poll_timeout().map(|(at, _)| at);
         member.speaker = Some(speaker);

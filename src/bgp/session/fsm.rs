@@ -110,11 +110,13 @@ pub enum Event {
     UpdateMsg,
     /// Event 28.
     UpdateMsgErr,
+    /// Event 29 (RFC 9687 §3.2).
+    SendHoldTimerExpires,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Event; 20] = [
+    pub const ALL: [Event; 21] = [
         Event::ManualStart,
         Event::ManualStop,
         Event::ManualStartWithPassive,
@@ -135,6 +137,7 @@ impl Event {
         Event::KeepAliveMsg,
         Event::UpdateMsg,
         Event::UpdateMsgErr,
+        Event::SendHoldTimerExpires,
     ];
 }
 
@@ -266,7 +269,11 @@ fn established(event: Event) -> (State, &'static [Effect]) {
         Event::KeepaliveTimerExpires => (State::Established, &[SendKeepalive]),
         Event::KeepAliveMsg => (State::Established, &[RestartHoldTimer]),
         Event::UpdateMsg => (State::Established, &[RestartHoldTimer, Deliver]),
-        Event::HoldTimerExpires | Event::BgpHeaderErr | Event::OpenCollisionDump | Event::UpdateMsgErr => {
+        Event::HoldTimerExpires
+        | Event::SendHoldTimerExpires
+        | Event::BgpHeaderErr
+        | Event::OpenCollisionDump
+        | Event::UpdateMsgErr => {
             (State::Idle, &[SendNotification, DropConnection, StopTimers, StartIdleHoldTimer, Down])
         }
         Event::TcpConnectionFails | Event::NotifMsgVerErr | Event::NotifMsg => {

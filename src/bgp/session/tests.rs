@@ -13,7 +13,7 @@ use crate::bgp::{Capability, Open};
 /// Timers: `.` nothing, `c` start ConnectRetry, `o` stop it and start Hold with its large value, `n` set
 /// Hold and Keepalive as negotiated, `h` restart Hold, `k` restart Keepalive, `i` stop all and start
 /// IdleHold, `z` stop all, `a` stop all and start ConnectRetry.
-const TABLE: [(Event, &str, &str, &str); 20] = [
+const TABLE: [(Event, &str, &str, &str); 21] = [
     (Event::ManualStart, "CCASOE", "d.....", "c....."),
     (Event::ManualStop, "IIIIII", ".xxnnn", ".zzzzz"),
     (Event::ManualStartWithPassive, "ACASOE", "......", "......"),
@@ -34,6 +34,7 @@ const TABLE: [(Event, &str, &str, &str); 20] = [
     (Event::KeepAliveMsg, "IIIIEE", ".xxfu.", ".iiihh"),
     (Event::UpdateMsg, "IIIIIE", ".xxffm", ".iiiih"),
     (Event::UpdateMsgErr, "IIIIII", ".xxffn", ".iiiii"),
+    (Event::SendHoldTimerExpires, "IIIIII", ".xxffn", ".iiiii"),
 ];
 
 fn letter(state: State) -> char {
@@ -192,6 +193,72 @@ fn silence_ends_a_session_and_words_keep_it() {
     session.handle_timeout(at(18.1));
     assert_eq!(outputs(&mut session), ["KEEPALIVE", "NOTIFICATION 4/0", "Close", "Down(Notification)"]);
     assert_eq!(session.last_error(), Some("hold timer expired"));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_dropped_though_it_talks() {
+    let minutes = |taking: bool| {
+        let mut session = established();
+        for second in 1..600 {
+            let now = at(f64::from(second));
+            session.handle_message(now, Message::Keepalive);
+            if taking && second % 400 == 0 {
+                session.handle_sent(now);
+            }
+            session.handle_timeout(now);
+            if session.state() != State::Established {
+                return (second / 60, outputs(&mut session));
+            }
+        }
+        (10, vec![])
+    };
+    let (dropped_after, last) = minutes(false);
+    assert_eq!(dropped_after, 8);
+    assert_eq!(last[last.len() - 3..], ["NOTIFICATION 8/0", "Close", "Down(Notification)"]);
+    assert_eq!(minutes(true).0, 10);
+}
+
+#[test]
+fn a_fall_says_whether_routes_may_outlive_it() {
+    let graceful = |ours: bool, theirs: bool| {
+        let offer = RestartOffer { restart_time: Duration::from_secs(120) };
+        let config = Config { graceful_restart: ours.then_some(offer), ..config() };
+        let mut session = Session::new(config.clone(), 1);
+        session.handle_start_passive(at(0.0));
+        session.handle_accepted(at(0.0));
+        let Message::Open(mut open) = open() else { unreachable!() };
+        if theirs {
+            let mut capabilities = config.open(RestartBits::default()).capabilities;
+            open.capabilities.append(&mut capabilities);
+            open.capabilities.retain(|c| *c != Capability::FourOctetAs(64512));
+        }
+        session.handle_message(at(0.0), Message::Open(open));
+        session.handle_message(at(0.0), Message::Keepalive);
+        assert_eq!(session.state(), State::Established);
+        outputs(&mut session);
+        session
+    };
+    let received = |ours, theirs, notification| {
+        let mut session = graceful(ours, theirs);
+        session.handle_message(at(1.0), Message::Notification(notification));
+        outputs(&mut session).pop().unwrap()
+    };
+    let plain = Notification { code: 6, subcode: 2, data: vec![] };
+    assert_eq!(received(true, true, plain.clone()), "Down(Notification)");
+    assert_eq!(received(true, true, plain.into_hard_reset()), "Down(Final)");
+    let mut session = graceful(true, true);
+    session.handle_closed(at(1.0), "reset");
+    assert_eq!(outputs(&mut session), ["Close", "Down(Silent)"]);
+    let stopped = |ours, theirs, reason| {
+        let mut session = graceful(ours, theirs);
+        session.handle_stop(at(1.0), reason, "bye");
+        outputs(&mut session)
+    };
+    let (final_, other) = (Reason::ADMINISTRATIVE_SHUTDOWN, Reason::OTHER_CONFIGURATION_CHANGE);
+    assert_eq!(stopped(true, true, final_), ["NOTIFICATION 6/9", "Close", "Down(Final)"]);
+    assert_eq!(stopped(true, true, other), ["NOTIFICATION 6/6", "Close", "Down(Notification)"]);
+    assert_eq!(stopped(true, false, final_), ["NOTIFICATION 6/2", "Close", "Down(Notification)"]);
+    assert_eq!(stopped(false, true, final_), ["NOTIFICATION 6/2", "Close", "Down(Notification)"]);
 }
 
 #[test]

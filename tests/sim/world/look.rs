@@ -58,6 +58,16 @@ impl World {
         &self.members[name].kernel
     }
 
+    /// Families whose End-of-RIB a running member lacks of a peer.
+    pub fn awaited_ends(&self) -> Vec<String> {
+        let running = self.members.iter().filter_map(|(name, m)| Some((name, m.speaker.as_ref()?)));
+        let peers = running.flat_map(|(name, s)| s.peers(self.now).into_iter().map(move |p| (name, p)));
+        let families =
+            peers.flat_map(|(name, p)| p.families.into_iter().map(move |f| (name, p.name.clone(), f)));
+        let awaited = families.filter(|(_, _, family)| !family.end_of_rib);
+        awaited.map(|(name, peer, family)| format!("{name} of {peer}: {}", family.family)).collect()
+    }
+
     pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {
         let kernel = self.members[name].kernel.iter();
         kernel.filter(|(_, t)| **t == Target::Unreachable).map(|((prefix, _), _)| *prefix).collect()
