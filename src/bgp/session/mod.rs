@@ -30,6 +30,8 @@ use crate::time::Instant;
 
 /// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
 const OPEN_HOLD: Duration = Duration::from_secs(240);
+/// The least that a peer may take none of what we send (RFC 9687 §3.1).
+const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -203,6 +205,13 @@ impl Session {
         self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
+    /// The kernel has taken some of what was to be sent.
+    pub fn handle_sent(&mut self, now: Instant) {
+        if self.state == State::Established {
+            self.restart_send_hold_timer(now);
+        }
+    }
+
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
         self.last_error = Some("another connection with the peer was preferred".to_owned());
@@ -272,6 +281,11 @@ impl Session {
                 self.rest = Rest::IdleHold;
             }
             match timer {
+                Timer::SendHold => {
+                    self.last_error = Some("send hold timer expired: the peer reads nothing".into());
+                    let payload = Payload::Notification(notification(Reason::SEND_HOLD_TIMER_EXPIRED));
+                    self.step(now, Event::SendHoldTimerExpires, payload);
+                }
                 Timer::IdleHold if self.config.passive => {
                     self.step(now, Event::IdleHoldTimerExpiresPassive, Payload::None);
                 }
@@ -438,12 +452,7 @@ impl Session {
                 let notification = notification(from.unexpected_message());
                 self.send(self.codec.encode_notification(&notification));
             }
-            Effect::Up => {
-                self.established_at = Some(now);
-                if let Some(negotiated) = self.negotiated.clone() {
-                    self.outputs.push_back(Output::Up(negotiated));
-                }
-            }
+            Effect::Up => self.come_up(now),
             Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
             Effect::Deliver => {
                 if let Payload::Output(output) = std::mem::take(payload) {
@@ -451,7 +460,7 @@ impl Session {
                 }
             }
             Effect::StopTimers => {
-                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive] {
+                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold] {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
@@ -460,6 +469,14 @@ impl Session {
                     self.failures = 0;
                 }
             }
+        }
+    }
+
+    fn come_up(&mut self, now: Instant) {
+        self.established_at = Some(now);
+        self.restart_send_hold_timer(now);
+        if let Some(negotiated) = self.negotiated.clone() {
+            self.outputs.push_back(Output::Up(negotiated));
         }
     }
 
@@ -486,6 +503,16 @@ impl Session {
         match self.negotiated.as_ref().map(|n| n.hold) {
             Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
             _ => self.timers.stop(Timer::Hold),
+        }
+    }
+
+    /// RFC 9687 §3.1: a peer that takes nothing for so long is no peer, though it may go on talking.
+    fn restart_send_hold_timer(&mut self, now: Instant) {
+        match self.negotiated.as_ref().map(|n| n.hold) {
+            Some(hold) if !hold.is_zero() => {
+                self.timers.start(Timer::SendHold, now + (hold * 2).max(SEND_HOLD_LEAST));
+            }
+            _ => self.timers.stop(Timer::SendHold),
         }
     }
 
