@@ -12,6 +12,7 @@
 //!   an FSM error, for RFC 4271 §6.4 forbids to answer a NOTIFICATION with another.
 
 use crate::bgp::Reason;
+use crate::bgp::header::MessageType;
 
 /// FSM states (RFC 4271 §8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,6 +129,19 @@ impl Event {
         Event::UpdateMsg,
         Event::UpdateMsgErr,
     ];
+}
+
+impl Event {
+    /// The type of the message whose arrival the event is; UPDATE stands for ROUTE-REFRESH too.
+    pub(super) fn message_type(self) -> Option<MessageType> {
+        match self {
+            Event::BgpOpen | Event::BgpOpenMsgErr => Some(MessageType::Open),
+            Event::UpdateMsg | Event::UpdateMsgErr => Some(MessageType::Update),
+            Event::NotifMsg | Event::NotifMsgVerErr => Some(MessageType::Notification),
+            Event::KeepAliveMsg => Some(MessageType::Keepalive),
+            _ => None,
+        }
+    }
 }
 
 /// What a transition asks of the session, in order.
