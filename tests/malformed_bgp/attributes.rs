@@ -63,13 +63,17 @@ fn origin_and_as_path() {
         (
             "AS_PATH with a confederation, from outside",
             with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
-            withdrawn!("(2) AS_PATH: a confederation segment from an external peer"),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
         ),
     ];
     check(&external(), rows);
     check(
         &internal(),
-        vec![("AS_PATH with a confederation, from inside", with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]), FINE)],
+        vec![(
+            "AS_PATH with a confederation, from inside",
+            with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
+        )],
     );
 }
 

@@ -151,9 +151,9 @@ impl AttributeBlock {
             code::MP_REACH_NLRI | code::MP_UNREACH_NLRI => {}
             code::AS_PATH => {
                 let path = AsPath::decode(raw.value, codec.as_width())?;
-                // RFC 5065 §5.3.
-                if codec.external && path.has_confederation() {
-                    return Err("a confederation segment from an external peer".into());
+                // RFC 5065 §5: an error from whoever is outside our confederation, and we are in none.
+                if path.has_confederation() {
+                    return Err("a confederation segment, and we are in no confederation".into());
                 }
                 self.attributes.as_path = path;
             }

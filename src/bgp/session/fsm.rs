@@ -20,6 +20,7 @@
 //! (DelayOpen), 14 (a SYN has no effect) and 15 (a connection nobody wants is refused by the owner).
 
 use crate::bgp::Reason;
+use crate::bgp::header::MessageType;
 
 /// FSM states (RFC 4271 §8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,6 +140,19 @@ impl Event {
         Event::UpdateMsgErr,
         Event::SendHoldTimerExpires,
     ];
+}
+
+impl Event {
+    /// The type of the message whose arrival the event is; UPDATE stands for ROUTE-REFRESH too.
+    pub(super) fn message_type(self) -> Option<MessageType> {
+        match self {
+            Event::BgpOpen | Event::BgpOpenMsgErr => Some(MessageType::Open),
+            Event::UpdateMsg | Event::UpdateMsgErr => Some(MessageType::Update),
+            Event::NotifMsg | Event::NotifMsgVerErr => Some(MessageType::Notification),
+            Event::KeepAliveMsg => Some(MessageType::Keepalive),
+            _ => None,
+        }
+    }
 }
 
 /// What a transition asks of the session, in order.
