@@ -48,6 +48,7 @@ impl Speaker {
                 self.notice(Notice::Originated(prefix));
             }
         }
+        self.advance_restart();
     }
 
     /// Whether every pod CIDR of this node is announced.

@@ -61,6 +61,20 @@ fn all_members_restart_at_once() {
 }
 
 #[test]
+fn a_member_whose_bridge_comes_late_does_not_say_before_that_it_has_told_all() {
+    each(|world, plan| {
+        world.stop("node2");
+        world.run_for(Duration::from_secs(2));
+        world.start_without_bridge("node2");
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.awaited_ends().len(), 3 * plan.member("node2").prefixes.len());
+        world.make_bridge("node2");
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.route_changes(), [""; 0]);
+    });
+}
+
+#[test]
 fn a_second_restart_during_the_first() {
     each(|world, plan| {
         world.stop("node2");

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod graceful;
+mod helping;
 mod limits;
 mod oracle;
 mod plan;

@@ -105,12 +105,25 @@ impl World {
 
     /// Starts a member's speaker over whatever its kernel holds.
     pub fn start(&mut self, name: &str) {
+        self.start_without_bridge(name);
+        self.make_bridge(name);
+    }
+
+    /// Lets a running member have its bridge.
+    pub fn make_bridge(&mut self, name: &str) {
+        let name = self.plan.member(name).name;
+        let now = self.now;
+        self.members.get_mut(name).unwrap().speaker.as_mut().unwrap().handle_bridge(now, true);
+        self.perform(name);
+    }
+
+    /// The same, but its pods cannot be reached yet.
+    pub fn start_without_bridge(&mut self, name: &str) {
         let plan = self.plan.member(name).clone();
         let seed = self.seed ^ plan.addresses.len() as u64 ^ plan.name.bytes().map(u64::from).sum::<u64>();
         let mut speaker = Speaker::new(seed);
         speaker.handle_adopted(self.now, routes(&self.members[plan.name].kernel));
         speaker.handle_underlay(self.now, Plan::underlay());
-        speaker.handle_bridge(self.now, true);
         let intent = self.intents.get(name).cloned().unwrap_or_else(|| self.plan.intent(name));
         speaker.handle_intent(self.now, intent);
         let member = self.members.get_mut(plan.name).unwrap();
