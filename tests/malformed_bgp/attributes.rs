@@ -86,6 +86,9 @@ fn the_other_well_known() {
         ("NEXT_HOP multicast", with(&[0x40, 3, 4, 224, 0, 0, 5]), {
             withdrawn!("(3) NEXT_HOP: 224.0.0.5 is no next hop")
         }),
+        ("NEXT_HOP loopback", with(&[0x40, 3, 4, 127, 0, 0, 1]), {
+            withdrawn!("(3) NEXT_HOP: 127.0.0.1 is no next hop")
+        }),
         ("NEXT_HOP broadcast", with(&[0x40, 3, 4, 255, 255, 255, 255]), {
             withdrawn!("(3) NEXT_HOP: 255.255.255.255 is no next hop")
         }),
@@ -278,6 +281,11 @@ fn multiprotocol() {
                 ipv6(&[&[0xc0], &REACH[1..]].concat()),
                 "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: flags 0xc0 \
                  on an attribute that is optional non-transitive",
+            ),
+            (
+                "the loopback address as next hop",
+                ipv6(&[&REACH[..7], &[0; 15], &REACH[22..]].concat()),
+                "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: ::1 is no next hop",
             ),
             (
                 "a multicast next hop",
