@@ -101,7 +101,8 @@ impl Speaker {
     /// The first configuration is there, and with it how long peers wait for us.
     pub(super) fn begin_restart(&mut self) {
         let (Some(intent), Some((at, found))) = (&self.intent, self.restart.found) else { return };
-        let restarts = intent.peers.values().filter_map(|peer| peer.graceful_restart);
+        let of_ranges = intent.ranges.values().map(|range| &range.template);
+        let restarts = intent.peers.values().chain(of_ranges).filter_map(|peer| peer.graceful_restart);
         let Some(time) = restarts.map(|restart| restart.restart_time).max() else { return };
         self.restart.sweep_at = Some(at + time);
         self.restart.forwarding = if intent.fib.install { found } else { [true; Family::ALL.len()] };
@@ -122,7 +123,10 @@ impl Speaker {
     pub(super) fn advance_restart(&mut self) {
         if let Some(deferral) = self.restart.deferral {
             let may_connect = self.now < deferral.connect_by;
-            let awaited = self.peers.values().any(|peer| is_awaited(peer, may_connect));
+            // Who was there of a range is not known.
+            let ranges = self.intent.as_ref().is_some_and(|intent| !intent.ranges.is_empty());
+            let awaited =
+                (ranges && may_connect) || self.peers.values().any(|peer| is_awaited(peer, may_connect));
             if !awaited || self.now >= deferral.until {
                 self.end_deferral();
             } else if !may_connect {
