@@ -207,14 +207,14 @@ async fn peers_in_json_are_one_array_without_what_is_absent() {
 #[tokio::test]
 async fn routes() {
     let expected = "
-   PREFIX              NEXT HOP      PEER     AS PATH      LOCAL_PREF  MED  ORIGIN      DECIDED BY
-*  0.0.0.0/0           192.168.1.1   tor      65000        200         0    egp         only path
-*  10.244.1.0/24       192.168.1.11  (local)  -            -           -    igp         locally originated
-   10.244.2.0/24       192.168.1.12  node2    -            100         -    igp         not eligible: next hop is unreachable
-*  172.16.0.0/24       192.168.1.1   tor      65000 65001  -           50   incomplete  lowest router id
-=  172.16.0.0/24       192.168.1.1   tor-b    65000 65001  -           50   incomplete  -
-   172.16.0.0/24       192.168.1.12  node2    -            100         -    igp         -
-*s fd00:10:244:2::/64  fd00::12      node2    -            100         -    igp         only path
+    PREFIX              NEXT HOP      PEER     AS PATH      LOCAL_PREF  MED  ORIGIN      DECIDED BY
+*   0.0.0.0/0           192.168.1.1   tor      65000        200         0    egp         only path
+*   10.244.1.0/24       192.168.1.11  (local)  -            -           -    igp         locally originated
+    10.244.2.0/24       192.168.1.12  node2    -            100         -    igp         not eligible: next hop is unreachable
+*   172.16.0.0/24       192.168.1.1   tor      65000 65001  -           50   incomplete  lowest router id
+=   172.16.0.0/24       192.168.1.1   tor-b    65000 65001  -           50   incomplete  -
+    172.16.0.0/24       192.168.1.12  node2    -            100         -    igp         -
+*s  fd00:10:244:2::/64  fd00::12      node2    -            100         -    igp         only path
 ";
     golden("routes", "routes", expected).await;
 }

@@ -53,6 +53,7 @@ impl Speaker {
         self.next_peer += 1;
         range.members.insert(id);
         let mut peer = Peer::new(id, wanted.peer(remote.ip()), intent, self.seed);
+        peer.set_restart_bits(self.restart.bits());
         peer.first.session.handle_start(self.now);
         self.names.insert(format!("{name}/{}", remote.ip()), id);
         peer.range = Some(name);
@@ -80,7 +81,8 @@ impl Speaker {
             State::Idle => session.rests() || matches!(session.poll_timeout(), Some((_, Timer::IdleHold))),
             _ => peer.first.connection.is_some(),
         };
-        if waits || peer.second.is_some() {
+        // One whose paths have outlived its session is expected back.
+        if waits || peer.second.is_some() || !peer.kept.is_empty() {
             return;
         }
         if let Some(range) = self.ranges.get_mut(range) {

@@ -108,6 +108,7 @@ impl Speaker {
             && at <= self.now
         {
             self.let_go_stale(id, family);
+            self.forget_if_gone(id);
         }
     }
 

@@ -46,6 +46,7 @@ impl Speaker {
             }
         }
         self.not_originated = most - self.originated.len();
+        self.advance_restart();
     }
 
     /// Whether every pod CIDR of this node is announced.

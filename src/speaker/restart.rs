@@ -8,8 +8,8 @@
 //! Choosing paths waits until the peers have told what they have: a choice among half of the paths
 //! would move routes that are right, and be told to others. It does not wait for peers that promise no
 //! End-of-RIB, nor for those that have restarted themselves and wait for us; and no longer than our
-//! restart time, when the peers' patience ends too. Our own prefixes need no choice and are announced
-//! at once. Our End-of-RIB follows the choice.
+//! restart time, when the peers' patience ends too. Our own prefixes need no choice: they are announced
+//! as soon as they can be delivered. Our End-of-RIB follows the choice and the last of these.
 //!
 //! Routes that nobody has confirmed are swept when every peer has told all it has, however late that
 //! is, or when time is up.
@@ -48,6 +48,8 @@ pub(super) struct Restart {
     found: Option<(Instant, [bool; Family::ALL.len()])>,
     /// Choosing paths waits.
     deferral: Option<Deferral>,
+    /// Our End-of-RIB waits until all our own prefixes are announced, but not past this.
+    own_by: Option<Instant>,
     /// When routes found at start are let go; `None` once they are.
     sweep_at: Option<Instant>,
     /// What a peer is told that has not been told since we started.
@@ -65,7 +67,8 @@ struct Deferral {
 impl Restart {
     /// When the next of these waits ends.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deferral.map(|d| d.connect_by.min(d.until)).into_iter().chain(self.sweep_at).min()
+        let deferral = self.deferral.map(|d| d.connect_by.min(d.until));
+        deferral.into_iter().chain(self.own_by).chain(self.sweep_at).min()
     }
 
     /// Whether choosing paths waits.
@@ -98,7 +101,8 @@ impl Speaker {
     /// The first configuration is there, and with it how long peers wait for us.
     pub(super) fn begin_restart(&mut self) {
         let (Some(intent), Some((at, found))) = (&self.intent, self.restart.found) else { return };
-        let restarts = intent.peers.values().filter_map(|peer| peer.graceful_restart);
+        let of_ranges = intent.ranges.values().map(|range| &range.template);
+        let restarts = intent.peers.values().chain(of_ranges).filter_map(|peer| peer.graceful_restart);
         let Some(time) = restarts.map(|restart| restart.restart_time).max() else { return };
         self.restart.sweep_at = Some(at + time);
         self.restart.forwarding = if intent.fib.install { found } else { [true; Family::ALL.len()] };
@@ -106,20 +110,33 @@ impl Speaker {
             let until = at + time;
             let connect_by = (at + CONNECT_PATIENCE).min(until);
             self.restart.deferral = Some(Deferral { connect_by, until });
+            self.restart.own_by = Some(until);
         }
+    }
+
+    /// Whether peers may not be told yet that they have been told all.
+    pub(super) fn holds_end_of_rib(&self) -> bool {
+        self.restart.is_deferring() || self.restart.own_by.is_some()
     }
 
     /// Goes on with what has waited for peers, as far as they have told.
     pub(super) fn advance_restart(&mut self) {
         if let Some(deferral) = self.restart.deferral {
             let may_connect = self.now < deferral.connect_by;
-            let awaited = self.peers.values().any(|peer| is_awaited(peer, may_connect));
+            // Who was there of a range is not known.
+            let ranges = self.intent.as_ref().is_some_and(|intent| !intent.ranges.is_empty());
+            let awaited =
+                (ranges && may_connect) || self.peers.values().any(|peer| is_awaited(peer, may_connect));
             if !awaited || self.now >= deferral.until {
                 self.end_deferral();
             } else if !may_connect {
                 // No wait is left but the last one.
                 self.restart.deferral = Some(Deferral { connect_by: deferral.until, ..deferral });
             }
+        }
+        if self.restart.own_by.is_some_and(|by| by <= self.now || self.originates_all()) {
+            self.restart.own_by = None;
+            self.busy.extend(self.peers.keys());
         }
         let Some(sweep_at) = self.restart.sweep_at else { return };
         let told = !self.peers.is_empty() && self.peers.values().all(has_told_all);
@@ -138,8 +155,7 @@ impl Speaker {
             peer.set_restarting(false);
         }
         self.rib.mark_dirty(|_| true);
-        let established: Vec<_> = self.established_peers().map(|(id, _)| id).collect();
-        self.busy.extend(established);
+        self.busy.extend(self.peers.keys());
         self.notice(Notice::Selecting);
     }
 

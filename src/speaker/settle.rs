@@ -107,7 +107,7 @@ impl Speaker {
         let walked = self.walk(id);
         // What is dirty must have been announced, too, before we say that this is all.
         let settled = self.rib.is_settled();
-        let may_end = settled && !self.restart.is_deferring();
+        let may_end = settled && !self.holds_end_of_rib();
         let Some((peer, negotiated)) = self.established_session(id) else { return false };
         if peer.first.connection.as_ref().is_none_or(|c| c.unsent > UNSENT_MOST) {
             return false;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use routelet::prefix::Prefix;
+use routelet::speaker::intent::{PeerIntent, PeerOrigin, RangeIntent};
+
 use crate::oracle;
 use crate::plan::{Families, Plan};
 use crate::world::World;
@@ -57,6 +60,21 @@ fn all_members_restart_at_once() {
         world.run_for(SETTLED);
         assert_eq!(world.route_changes(), [""; 0]);
         oracle::check(world, plan);
+    });
+}
+
+#[test]
+fn a_member_whose_bridge_comes_late_does_not_say_before_that_it_has_told_all() {
+    each(|world, plan| {
+        world.stop("node2");
+        world.run_for(Duration::from_secs(2));
+        world.set_bridge("node2", false);
+        world.start("node2");
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.awaited_ends().len(), 3 * plan.member("node2").prefixes.len());
+        world.set_bridge("node2", true);
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.route_changes(), [""; 0]);
     });
 }
 
@@ -182,4 +200,38 @@ fn families_are_kept_each_by_itself() {
     assert_eq!(world.seen("letting go of 1 stale ipv6Unicast"), 3);
     assert_eq!(world.seen("letting go of 1 stale ipv4Unicast"), 0);
     oracle::check(&world, &plan);
+}
+
+#[test]
+fn dynamic_peers_are_expected_back_and_told_that_forwarding_was_kept() {
+    for seed in 1..=5 {
+        for restarted in ["node1", "node2"] {
+            let mut plan = Plan::with_reflector(Families::Ipv4);
+            plan.graceful_restart = Plan::graceful(Families::Ipv4).graceful_restart;
+            let mut world = World::new(&plan, seed);
+            let mut reflector = plan.intent("node1");
+            let client = reflector.peers.remove("node2").unwrap();
+            reflector.peers.remove("node3");
+            let range: Prefix = "192.168.1.12/31".parse().unwrap();
+            let template =
+                PeerIntent { origin: PeerOrigin::Dynamic, address: range.address(), passive: true, ..client };
+            reflector.ranges.insert("nodes".to_owned(), RangeIntent { range, limit: 2, template });
+            world.set_intent("node1", reflector);
+            world.start_all();
+            world.run_for(SETTLED);
+            oracle::check(&world, &plan);
+            world.clear_trace();
+            world.stop(restarted);
+            world.run_for(Duration::from_secs(3));
+            assert!(world.kept() > 0);
+            world.start(restarted);
+            world.run_for(SETTLED);
+            assert_eq!(world.route_changes(), [""; 0], "{restarted} was killed");
+            oracle::check(&world, &plan);
+            world.stop("node2");
+            world.run_for(Duration::from_secs(150));
+            assert_eq!(world.seen("letting go"), 2, "of the reflector and of the ToR");
+            oracle::check(&world, &plan);
+        }
+    }
 }

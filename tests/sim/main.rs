@@ -7,6 +7,7 @@
 
 mod dynamic;
 mod graceful;
+mod helping;
 mod limits;
 mod oracle;
 mod plan;

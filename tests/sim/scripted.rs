@@ -17,7 +17,7 @@ use crate::plan::{Families, Plan};
 /// node1 of the reference cluster with the ToR, AS 65000, played by the test.
 pub struct Rig {
     pub speaker: Speaker,
-    connection: ConnectionId,
+    pub connection: ConnectionId,
     pub now: Instant,
     /// What the test's side speaks once the session is up.
     pub codec: Codec,
