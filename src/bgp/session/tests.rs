@@ -91,6 +91,7 @@ fn config() -> Config {
         connect_retry: Duration::from_secs(5),
         passive: false,
         host_name: "node1".into(),
+        extended_next_hop: false,
         role: None,
         role_strict: false,
     }
