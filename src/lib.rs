@@ -26,6 +26,7 @@
 //! | room | what | may import |
 //! |---|---|---|
 //! | [`bgp`] | the wire, and one session's FSM | – |
+//! | [`bfd`] | is the path to a peer alive? | – |
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
 //! | [`speaker`] | one whole node: sessions, tables, FIB | `bgp`, `rib`, `fib` |
@@ -72,6 +73,7 @@
 //! | 2918, 7313 | route refresh; enhanced | yes |
 //! | 9234 | roles, and routes for customers only | yes |
 //! | 9003 | shutdown communication | yes |
+//! | 4486 | subcodes of Cease; too many prefixes | yes |
 //! | 8654 | extended messages | yes |
 //! | 8212 | default deny towards external peers | yes |
 //! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; policy matches and sets plain and large ones |
@@ -84,6 +86,7 @@
 //! | 4724, 8538 | graceful restart | End-of-RIB only; the peer's capability is shown |
 
 // The core: pure. No tokio, no socket, no clock, no file.
+pub mod bfd;
 pub mod bgp;
 pub mod fib;
 pub mod prefix;

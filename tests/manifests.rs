@@ -44,7 +44,7 @@ spec:
     - {match: {communities: {any: ["65000:13", no-export, "65000:1:2"]}, asPath: {maxLength: 1}}, action: reject}
     - {match: {nextHop: [192.168.1.0/24]}, set: {localPreference: 200}}
     accept: [{prefix: 0.0.0.0/0, le: 32}]
-    maxPrefixes: {limit: 10000, action: reset}
+    maxPrefixes: {limit: 10000, action: reset, warnAt: 80, idleTime: 10m}
     acceptBlackhole: true
     allowOwnAs: 1
     allowAsSet: true

@@ -71,6 +71,8 @@ impl From<PeerFamilyView> for proto::PeerFamily {
             accepted: view.accepted,
             advertised: view.advertised,
             end_of_rib: view.end_of_rib,
+            limit: view.limit,
+            discarded: view.discarded,
         }
     }
 }

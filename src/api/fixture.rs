@@ -87,22 +87,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         router_id: Some([192, 168, 1, 12].into()),
         hold_time: Some(Duration::from_secs(90)),
         extended_next_hop: false,
-        families: vec![
-            PeerFamilyView {
-                family: Family::Ipv4Unicast,
-                received: 2,
-                accepted: 1,
-                advertised: 1,
-                end_of_rib: true,
-            },
-            PeerFamilyView {
-                family: Family::Ipv6Unicast,
-                received: 1,
-                accepted: 1,
-                advertised: 0,
-                end_of_rib: false,
-            },
-        ],
+        families: families(),
         capabilities: vec!["multiprotocol ipv4Unicast".to_owned(), "route refresh".to_owned()],
         counters: PeerCounters {
             messages_in: 310,
@@ -144,6 +129,29 @@ pub(crate) fn peers() -> Vec<PeerView> {
         ..node2.clone()
     };
     vec![node2, node3, tor]
+}
+
+fn families() -> Vec<PeerFamilyView> {
+    vec![
+        PeerFamilyView {
+            family: Family::Ipv4Unicast,
+            received: 2,
+            accepted: 1,
+            advertised: 1,
+            end_of_rib: true,
+            limit: Some(10_000),
+            discarded: 12,
+        },
+        PeerFamilyView {
+            family: Family::Ipv6Unicast,
+            received: 1,
+            accepted: 1,
+            advertised: 0,
+            end_of_rib: false,
+            limit: None,
+            discarded: 0,
+        },
+    ]
 }
 
 pub(crate) fn routes() -> Vec<RouteView> {

@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use super::Reason;
 use super::header::{self, MAX_MESSAGE_LENGTH, MessageType};
+use super::{Reason, nlri};
+use crate::prefix::Family;
 
 /// The longest shutdown communication in octets (RFC 9003 §2).
 const MAX_COMMUNICATION: usize = 255;
@@ -30,6 +31,15 @@ impl Notification {
         // At most 255 octets are left, so the length fits its octet.
         let data = std::iter::once(text.len() as u8).chain(text.bytes()).collect();
         Notification { code: reason.code, subcode: reason.subcode, data }
+    }
+
+    /// A Cease for too many prefixes of a family, with the limit (RFC 4486 §4).
+    pub fn maximum_prefixes(family: Family, limit: u32) -> Notification {
+        /// Unicast.
+        const SAFI: u8 = 1;
+        let data = [&nlri::afi(family).to_be_bytes()[..], &[SAFI], &limit.to_be_bytes()].concat();
+        let Reason { code, subcode } = Reason::MAXIMUM_PREFIXES;
+        Notification { code, subcode, data }
     }
 
     /// Code and subcode, which know their names.
@@ -140,6 +150,12 @@ mod tests {
             Notification::with_communication(Reason::ADMINISTRATIVE_RESET, "back at 4").to_string(),
             "Cease: Administrative Reset \"back at 4\""
         );
+    }
+
+    #[test]
+    fn too_many_prefixes_names_family_and_limit() {
+        let sent = Notification::maximum_prefixes(Family::Ipv6Unicast, 0x0102_0304);
+        assert_eq!((sent.code, sent.subcode, &sent.data[..]), (6, 1, &[0, 2, 1, 1, 2, 3, 4][..]));
     }
 
     #[test]

@@ -114,8 +114,17 @@ fn autonomous_system(peer: &Peer) -> String {
     }
 }
 
+fn limit(family: &PeerFamily) -> String {
+    match (family.limit, family.discarded) {
+        (None, 0) => String::new(),
+        (None, discarded) => format!("none now; {discarded} discarded"),
+        (Some(limit), 0) => limit.to_string(),
+        (Some(limit), discarded) => format!("{limit}; {discarded} discarded"),
+    }
+}
+
 fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> {
-    let mut table = Table::new(out, &["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB"]);
+    let mut table = Table::new(out, &["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB", "LIMIT"]);
     for family in families {
         table.row([
             Family::word_of(family.family),
@@ -123,6 +132,7 @@ fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> 
             &family.accepted.to_string(),
             &family.advertised.to_string(),
             if family.end_of_rib { "received" } else { "awaited" },
+            &limit(family),
         ])?;
     }
     Ok(table.finish()?)

@@ -107,9 +107,9 @@ Faults         2 malformed attributes
 Flaps          0
 Last error     -
 
-FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB
-ipv4Unicast  2         1         1           received
-ipv6Unicast  1         1         0           awaited
+FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB  LIMIT
+ipv4Unicast  2         1         1           received    10000; 12 discarded
+ipv6Unicast  1         1         0           awaited     -
 ";
     golden("peer", "peers node2", expected).await;
 }
@@ -142,14 +142,17 @@ async fn one_peer_in_json_is_one_object() {
       "received": 2,
       "accepted": 1,
       "advertised": 1,
-      "endOfRib": true
+      "endOfRib": true,
+      "limit": 10000,
+      "discarded": 12
     },
     {
       "family": "ipv6Unicast",
       "received": 1,
       "accepted": 1,
       "advertised": 0,
-      "endOfRib": false
+      "endOfRib": false,
+      "discarded": 0
     }
   ],
   "capabilities": [

@@ -210,6 +210,7 @@ fn log(notice: &Notice) {
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }
         | Notice::Malformed { .. }
+        | Notice::PrefixLimit { .. }
         | Notice::NotEncodable { .. } => warn!("{notice}"),
     }
 }

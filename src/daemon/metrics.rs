@@ -137,6 +137,18 @@ impl Exposition {
             "Prefixes of a session by kind: received (before policy), accepted (of these), advertised.",
             counts,
         );
+        let limits = families().filter_map(|(peer, family)| {
+            let name = family.family.to_string();
+            Some(sample([("peer", peer), ("family", name.as_str())], family.limit?.into()))
+        });
+        let help = "The most prefixes of a session that may be accepted; absent without a limit.";
+        self.gauge("routelet_bgp_prefix_limit", help, limits);
+        let discarded = families().map(|(peer, family)| {
+            let name = family.family.to_string();
+            sample([("peer", peer), ("family", name.as_str())], family.discarded)
+        });
+        let help = "Announcements of prefixes discarded because there were too many.";
+        self.counter("routelet_bgp_prefixes_discarded_total", help, discarded);
         let ends = families().map(|(peer, family)| {
             let name = family.family.to_string();
             sample([("peer", peer), ("family", name.as_str())], family.end_of_rib.into())
@@ -325,6 +337,8 @@ mod tests {
             (r#"routelet_bgp_prefixes{peer="node2",family="ipv4Unicast",kind="received"}"#, 2.0),
             (r#"routelet_bgp_prefixes{peer="node2",family="ipv4Unicast",kind="accepted"}"#, 1.0),
             (r#"routelet_bgp_prefixes{peer="node2",family="ipv6Unicast",kind="advertised"}"#, 0.0),
+            (r#"routelet_bgp_prefix_limit{peer="node2",family="ipv4Unicast"}"#, 10_000.0),
+            (r#"routelet_bgp_prefixes_discarded_total{peer="node2",family="ipv4Unicast"}"#, 12.0),
             (r#"routelet_bgp_end_of_rib_received{peer="node2",family="ipv4Unicast"}"#, 1.0),
             (r#"routelet_rib_destinations{family="ipv4Unicast"}"#, 4.0),
             (r#"routelet_fib_routes{state="installed"}"#, 3.0),

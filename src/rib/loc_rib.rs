@@ -273,6 +273,12 @@ impl LocRib {
         }
     }
 
+    /// Whether a source has a path for the prefix that import policy let pass.
+    pub fn has_accepted(&self, prefix: Prefix, source: Source) -> bool {
+        let paths = self.destination(prefix).map_or(&[][..], Destination::paths);
+        paths.iter().any(|path| path.source == source && path.rejected.is_none())
+    }
+
     /// How many paths a source has in a family.
     pub fn count(&self, source: Source, family: Family) -> Count {
         self.counts.get(&(source, family)).copied().unwrap_or_default()

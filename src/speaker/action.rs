@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::intent::Password;
+use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bgp::update::AttributeFault;
 use crate::fib::Change;
-use crate::prefix::Prefix;
+use crate::prefix::{Family, Prefix};
 
 /// One TCP connection or the attempt to make one. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +100,17 @@ pub enum Notice {
         /// The first prefix concerned.
         prefix: Prefix,
     },
+    /// A peer has nearly as many prefixes of a family as it may have, or more.
+    PrefixLimit {
+        /// The peer's name.
+        peer: String,
+        /// The family.
+        family: Family,
+        /// How many of its prefixes are accepted.
+        accepted: u64,
+        /// The limit.
+        limit: MaxPrefixes,
+    },
     /// One of our pod CIDRs can be delivered here and is announced from now on.
     Originated(Prefix),
     /// Routes found at start that no peer confirmed are let go.
@@ -119,6 +130,14 @@ impl fmt::Display for Notice {
             }
             Notice::NotEncodable { peer, prefix } => {
                 write!(f, "attributes of {prefix} do not fit into a message to {peer}; withdrawn from it")
+            }
+            Notice::PrefixLimit { peer, family, accepted, limit } => {
+                let MaxPrefixes { limit, action, .. } = limit;
+                let instead = match action {
+                    LimitAction::Discard if *accepted >= u64::from(*limit) => "; others are discarded",
+                    _ => "",
+                };
+                write!(f, "{peer} has {accepted} accepted prefixes of {family}, of at most {limit}{instead}")
             }
             Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),

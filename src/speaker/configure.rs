@@ -101,6 +101,9 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
         }
+        if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
+            self.start_session(id);
+        }
         if import_differs(old, new) {
             let peer_asn = self.peers.get(&id).map_or(0, Peer::shown_asn);
             let (import, interner) = (import(new.0, new.1, peer_asn), &mut self.interner);
@@ -109,8 +112,10 @@ impl Speaker {
             });
         }
         if old.1.max_prefixes != new.1.max_prefixes {
-            self.enforce_max_prefixes(id);
+            self.ask_for_what_was_discarded(id);
         }
+        self.enforce_max_prefixes(id);
+        self.drain(id);
         if export_differs(old, new) {
             self.walk_again(id);
         }

@@ -113,8 +113,34 @@ pub struct PeerIntent {
     pub role: Option<Role>,
     /// Insist that the peer has a role too.
     pub role_strict: bool,
-    /// Reset the session when more prefixes of one family than this are accepted.
-    pub max_prefixes: Option<u32>,
+    /// How many prefixes the peer may have accepted of each family.
+    pub max_prefixes: Option<MaxPrefixes>,
+}
+
+/// A bound on the accepted prefixes of a peer, for each family by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPrefixes {
+    /// The most there may be.
+    pub limit: u32,
+    /// What is done about more.
+    pub action: LimitAction,
+    /// Percentage of `limit` above which a warning is given: 1 to 100.
+    pub warn_at: u8,
+}
+
+/// What is done about a peer with too many prefixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitAction {
+    /// The session is reset (RFC 4486 §4) and stays in Idle: for so long, or until the configuration of
+    /// the peer changes.
+    Reset {
+        /// How long.
+        idle: Option<Duration>,
+    },
+    /// Prefixes beyond the limit are not taken; what is known may change.
+    Discard,
+    /// A warning is given, and nothing else done.
+    Warn,
 }
 
 impl PeerIntent {

@@ -14,6 +14,7 @@
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `updates` | an UPDATE applied to the table |
+//! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `audience` | peers that are told the same |
@@ -27,6 +28,7 @@ pub mod intent;
 mod lifecycle;
 mod local;
 mod peer;
+mod prefix_limit;
 mod refresh;
 mod sessions;
 mod settle;

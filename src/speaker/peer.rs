@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::action::{ConnectionId, Transport};
 use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
+use super::prefix_limit::Limits;
 use crate::bgp::session::{Config, Counters, State, Timer};
 use crate::bgp::{Open, Session};
 use crate::prefix::{Family, Prefix};
@@ -51,6 +52,8 @@ pub(super) struct Peer {
     pub(super) faults: u64,
     /// Attribute codes whose malformation has been reported already.
     pub(super) faults_reported: BTreeSet<u8>,
+    /// How it stands with the limit on its prefixes.
+    pub(super) limits: Limits,
     pub(super) flaps: u64,
     pub(super) last_error: Option<String>,
     /// When its sessions are next due, as the speaker has noted it.
@@ -115,6 +118,7 @@ impl Peer {
             past: Counters::default(),
             faults: 0,
             faults_reported: BTreeSet::new(),
+            limits: Limits::default(),
             flaps: 0,
             last_error: None,
             wake: None,
@@ -234,6 +238,7 @@ impl Peer {
         self.refreshing.clear();
         self.refresh_asked.clear();
         self.stale.clear();
+        self.limits.forget_session();
     }
 }
 

@@ -119,6 +119,8 @@ impl Speaker {
             accepted: count.accepted,
             advertised: peer.out.len(family),
             end_of_rib: peer.end_of_rib_seen.contains(&family),
+            limit: peer.intent.max_prefixes.map(|most| most.limit),
+            discarded: peer.limits.discarded(family),
         }
     }
 

@@ -1,10 +1,11 @@
 //! What an UPDATE does to the table (RFC 4271 §9): withdrawals, import, End-of-RIB, faults counted and
-//! reported, and the limit on prefixes.
+//! reported. The limit on prefixes is [`super::prefix_limit`]'s.
 
 use super::intent::{Intent, PeerIntent};
+use super::prefix_limit::has_room;
 use super::{Notice, Speaker, refresh};
+use crate::bgp::Update;
 use crate::bgp::update::Announcement;
-use crate::bgp::{Reason, Update};
 use crate::rib::import::Import;
 use crate::rib::{PeerId, Source};
 
@@ -19,12 +20,19 @@ impl Speaker {
         for prefix in &update.withdrawn {
             self.rib.withdraw(*prefix, source);
         }
-        if let (Some(peer), Some(intent)) = (self.peers.get(&id), &self.intent) {
+        if let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) {
             let import = import(intent, &peer.intent, peer.shown_asn());
             for Announcement { attributes, prefixes } in update.announced {
                 let mut arrival = import.arrival(source, self.interner.intern(attributes));
                 for prefix in prefixes {
-                    self.rib.insert(prefix, arrival.path(prefix, &mut self.interner));
+                    let path = arrival.path(prefix, &mut self.interner);
+                    if has_room(&self.rib, peer.intent.max_prefixes, prefix, &path) {
+                        self.rib.insert(prefix, path);
+                    } else {
+                        // What was known and not accepted is known no more: the peer has replaced it.
+                        self.rib.withdraw(prefix, source);
+                        peer.limits.count_discarded(prefix.family());
+                    }
                 }
             }
         }
@@ -47,19 +55,6 @@ impl Speaker {
                 let peer = self.peer_name(id);
                 self.notice(Notice::Malformed { peer, fault: fault.clone() });
             }
-        }
-    }
-
-    pub(super) fn enforce_max_prefixes(&mut self, id: PeerId) {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(limit) = peer.intent.max_prefixes else { return };
-        let families = peer.intent.families.iter();
-        let exceeded =
-            families.copied().find(|f| self.rib.count(Source::Peer(id), *f).accepted > u64::from(limit));
-        if let Some(family) = exceeded {
-            let why = format!("more than {limit} prefixes of {family} accepted");
-            peer.first.session.handle_reset(now, Reason::MAXIMUM_PREFIXES, &why);
         }
     }
 }

@@ -58,6 +58,10 @@ pub struct PeerFamilyView {
     pub advertised: u64,
     /// Whether the peer's End-of-RIB has arrived.
     pub end_of_rib: bool,
+    /// The most prefixes that may be accepted, where there is a limit.
+    pub limit: Option<u32>,
+    /// Announcements discarded because of it since the daemon started.
+    pub discarded: u64,
 }
 
 /// Message counters of one peer.

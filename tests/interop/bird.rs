@@ -22,7 +22,8 @@ impl Speaker for Bird {
 
     fn config(&self, _: &Path, setup: &Setup) -> String {
         let ip = setup.family.name();
-        let mut text = String::from("log stderr all;\nrouter id 10.9.0.2;\nprotocol device { }\n");
+        let mut text =
+            String::from("log stderr all;\nrouter id 10.9.0.2;\nprotocol device { }\n") + &setup.extra.top;
         writeln!(text, "protocol direct {{ ipv4; ipv6; }}\nprotocol static own {{ {ip};").unwrap();
         for route in &setup.routes {
             writeln!(text, "  route {route} blackhole;").unwrap();
@@ -50,7 +51,15 @@ impl Speaker for Bird {
             for (_, option) in options.iter().filter(|(wanted, _)| *wanted) {
                 writeln!(text, "  {option}").unwrap();
             }
-            writeln!(text, "  {ip} {{ import all; export filter marked; }};\n}}").unwrap();
+            for line in &setup.extra.peer {
+                writeln!(text, "  {line}").unwrap();
+            }
+            writeln!(
+                text,
+                "  {ip} {{ import all; export filter marked; {} }};\n}}",
+                setup.extra.family.join(" ")
+            )
+            .unwrap();
         }
         text
     }

@@ -45,7 +45,7 @@ impl Speaker for Frr {
         let ip = setup.family.name();
         let mut text =
             String::from("log stdout\nroute-map TAG permit 10\n set metric 50\n set community 65001:7\n");
-        writeln!(text, " set local-preference 150\nexit").unwrap();
+        writeln!(text, " set local-preference 150\nexit\n{}", setup.extra.top).unwrap();
         writeln!(text, "router bgp {}\n bgp router-id 10.9.0.2\n no bgp default ipv4-unicast", setup.asn)
             .unwrap();
         writeln!(text, " no bgp ebgp-requires-policy\n no bgp network import-check").unwrap();
@@ -69,6 +69,7 @@ impl Speaker for Frr {
             if setup.two_octet {
                 line("dont-capability-negotiate");
             }
+            setup.extra.peer.iter().for_each(|extra| line(extra));
         }
         writeln!(text, " address-family {ip} unicast").unwrap();
         for route in &setup.routes {
@@ -78,6 +79,9 @@ impl Speaker for Frr {
             writeln!(text, "  neighbor {peer} activate").unwrap();
             if setup.reflector {
                 writeln!(text, "  neighbor {peer} route-reflector-client").unwrap();
+            }
+            for extra in &setup.extra.family {
+                writeln!(text, "  neighbor {peer} {extra}").unwrap();
             }
         }
         writeln!(text, " exit-address-family\nexit").unwrap();

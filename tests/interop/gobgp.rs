@@ -27,6 +27,7 @@ impl Speaker for GoBgp {
 
     fn config(&self, _: &Path, setup: &Setup) -> String {
         let mut text = format!("[global.config]\nas = {}\nrouter-id = \"10.9.0.2\"\n", setup.asn);
+        text += &setup.extra.top;
         for peer in setup.peers() {
             writeln!(text, "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{peer}\"").unwrap();
             writeln!(text, "peer-as = {}", setup.expected_asn()).unwrap();
@@ -49,8 +50,14 @@ impl Speaker for GoBgp {
                 writeln!(text, "[neighbors.route-reflector.config]\nroute-reflector-client = true").unwrap();
                 writeln!(text, "route-reflector-cluster-id = \"10.9.0.2\"").unwrap();
             }
+            for line in &setup.extra.peer {
+                writeln!(text, "{line}").unwrap();
+            }
             writeln!(text, "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]").unwrap();
             writeln!(text, "afi-safi-name = \"{}-unicast\"", setup.family.name()).unwrap();
+            for line in &setup.extra.family {
+                writeln!(text, "{line}").unwrap();
+            }
         }
         text
     }

@@ -1,5 +1,8 @@
 //! The daemon against the BGP speakers of Debian: FRR, BIRD 2, GoBGP and OpenBGPD, each over IPv4 and
-//! over IPv6. One table of scenarios, in [`scenarios`], is played against each. Needs root.
+//! over IPv6. One table of scenarios, in [`table`], is played against each. Needs root.
+//!
+//! `SCENARIO=MD5` plays the rows whose name has that in it, `SPEAKER=FRR` one speaker alone. It has no
+//! harness: the table of what passed, and of what is excluded for which reason, is printed by every run.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(
@@ -8,30 +11,26 @@
     reason = "real processes are polled; the table is printed"
 )]
 
+// How it is played.
+mod joined;
+mod play;
+mod rig;
+mod table;
+
+// The speakers.
 mod bird;
 mod frr;
 mod gobgp;
 mod openbgpd;
-mod rig;
-mod scenarios;
 mod speaker;
 
-#[test]
-fn frr() {
-    scenarios::play(&frr::Frr);
-}
+// The rows.
+mod as_numbers;
+mod reflection;
+mod refresh;
+mod routes;
+mod session;
 
-#[test]
-fn bird() {
-    scenarios::play(&bird::Bird);
-}
-
-#[test]
-fn gobgp() {
-    scenarios::play(&gobgp::GoBgp);
-}
-
-#[test]
-fn openbgpd() {
-    scenarios::play(&openbgpd::OpenBgpd);
+fn main() -> std::process::ExitCode {
+    play::play(&[&frr::Frr, &bird::Bird, &gobgp::GoBgp, &openbgpd::OpenBgpd])
 }

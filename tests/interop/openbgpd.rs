@@ -26,6 +26,7 @@ impl Speaker for OpenBgpd {
         let mut text = format!("AS {}\nrouter-id 10.9.0.2\n", setup.asn);
         writeln!(text, "socket \"{}\"", directory.join("bgpd.sock").display()).unwrap();
         writeln!(text, "listen on {}\nfib-update no\nconnect-retry 1", setup.family.address(2)).unwrap();
+        text += &setup.extra.top;
         writeln!(text, "prefix-set own {{").unwrap();
         for route in &setup.routes {
             writeln!(text, "  {route}").unwrap();
@@ -54,6 +55,9 @@ impl Speaker for OpenBgpd {
             ];
             for (_, option) in options.iter().filter(|(wanted, _)| *wanted) {
                 writeln!(text, "  {option}").unwrap();
+            }
+            for line in &setup.extra.peer {
+                writeln!(text, "  {line}").unwrap();
             }
             writeln!(text, "}}").unwrap();
         }

@@ -12,7 +12,7 @@ pub const THEIR_MED: u32 = 50;
 pub const THEIR_LOCAL_PREF: u32 = 150;
 
 /// The family of a session and of the routes on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     Ipv4,
     Ipv6,
@@ -63,6 +63,19 @@ pub struct Setup {
     pub reflector: bool,
     /// They do not say that they know four-octet AS numbers.
     pub two_octet: bool,
+    /// What else a row wants in their configuration, in their own language.
+    pub extra: Extra,
+}
+
+/// Lines of a configuration. Empty is none.
+#[derive(Debug, Default, Clone)]
+pub struct Extra {
+    /// At its top (GoBGP: in `[global.config]` and behind it; FRR: in front of `router bgp`).
+    pub top: String,
+    /// In each peer's block (FRR: behind `neighbor ADDRESS`).
+    pub peer: Vec<String>,
+    /// In the block of the peer's family (FRR: behind `neighbor ADDRESS`).
+    pub family: Vec<String>,
 }
 
 impl Setup {
@@ -79,6 +92,7 @@ impl Setup {
             passive: false,
             reflector: false,
             two_octet: false,
+            extra: Extra::default(),
         }
     }
 

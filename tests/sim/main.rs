@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod limits;
 mod oracle;
 mod plan;
 mod policy;
@@ -14,6 +15,7 @@ mod world;
 use std::time::Duration;
 
 use routelet::fib::Target;
+use routelet::speaker::intent::{LimitAction, MaxPrefixes};
 
 use plan::{Families, Plan};
 use world::World;
@@ -182,11 +184,15 @@ fn a_peer_with_too_many_prefixes_is_reset_and_the_others_are_not_touched() {
         world.start_all();
         world.run_for(Duration::from_secs(10));
         let mut strict = plan.intent("node1");
-        strict.peers.get_mut("tor").unwrap().max_prefixes = Some(0);
+        strict.peers.get_mut("tor").unwrap().max_prefixes = Some(MaxPrefixes {
+            limit: 0,
+            action: LimitAction::Reset { idle: Some(Duration::from_secs(5)) },
+            warn_at: 75,
+        });
         world.configure("node1", strict);
         world.run_for(Duration::from_secs(60));
         let attempts = world.sent_notifications(6, 1);
-        assert!((2..12).contains(&attempts), "reset again and again, with growing pauses: {attempts}");
+        assert!((2..=12).contains(&attempts), "reset again and again, 5 s apart at least: {attempts}");
         assert_eq!(world.seen("session with node2 went down"), 0);
         world.configure("node1", plan.intent("node1"));
         world.run_for(SETTLED);

@@ -15,19 +15,19 @@ use routelet::time::Instant;
 use crate::plan::{Families, Plan};
 
 /// node1 of the reference cluster with the ToR, AS 65000, played by the test.
-struct Rig {
-    speaker: Speaker,
+pub struct Rig {
+    pub speaker: Speaker,
     connection: ConnectionId,
-    now: Instant,
+    pub now: Instant,
     /// What the test's side speaks once the session is up.
-    codec: Codec,
-    heard: Vec<Message>,
-    notices: Vec<String>,
+    pub codec: Codec,
+    pub heard: Vec<Message>,
+    pub notices: Vec<String>,
 }
 
 impl Rig {
     /// A session that is Established, after its first End-of-RIB in both directions.
-    fn new(capabilities: &[Capability], change: impl FnOnce(&mut Intent)) -> Rig {
+    pub fn new(capabilities: &[Capability], change: impl FnOnce(&mut Intent)) -> Rig {
         let mut rig = Rig::connected(change);
         rig.codec = Codec {
             four_octet_as: true,
@@ -45,8 +45,36 @@ impl Rig {
         rig
     }
 
+    /// Lets time pass, with every timer that expires meanwhile.
+    pub fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((at, _)) = self.speaker.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at;
+            self.speaker.handle_timeout(at);
+            self.listen();
+        }
+        self.now = end;
+    }
+
+    /// Connects anew and brings the session up; `false` if the connection is refused.
+    pub fn come_again(&mut self, capabilities: &[Capability]) -> bool {
+        let address = self.speaker.peers(self.now).remove(0).address;
+        let (local, remote) =
+            (SocketAddr::new([192, 168, 1, 11].into(), 179), SocketAddr::new(address, 40_001));
+        let Some((connection, _)) = self.speaker.handle_accepted(self.now, local, remote) else {
+            return false;
+        };
+        let codec = std::mem::replace(&mut self.codec, Codec::initial());
+        self.connection = connection;
+        self.listen();
+        self.open(capabilities);
+        self.codec = codec;
+        self.say(self.codec.encode_keepalive());
+        true
+    }
+
     /// A session in OpenSent.
-    fn connected(change: impl FnOnce(&mut Intent)) -> Rig {
+    pub fn connected(change: impl FnOnce(&mut Intent)) -> Rig {
         let plan = Plan::reference(Families::Ipv4);
         let mut intent = plan.intent("node1");
         intent.peers.retain(|name, _| name == "tor");
@@ -66,7 +94,7 @@ impl Rig {
         rig
     }
 
-    fn open(&mut self, capabilities: &[Capability]) {
+    pub fn open(&mut self, capabilities: &[Capability]) {
         let always = [Capability::FourOctetAs(65000), Capability::RouteRefresh];
         let capabilities = [&always[..], capabilities].concat();
         let router_id = [192, 168, 1, 1].into();
@@ -75,7 +103,7 @@ impl Rig {
     }
 
     /// Hands the speaker a message and hears what it says to that.
-    fn say(&mut self, octets: Vec<u8>) {
+    pub fn say(&mut self, octets: Vec<u8>) {
         let mut rest = &octets[..];
         while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, rest) {
             self.speaker.handle_frame(self.now, self.connection, Ok(&rest[..length]));
@@ -84,7 +112,7 @@ impl Rig {
         self.listen();
     }
 
-    fn announce(&mut self, prefixes: &[&str], change: impl FnOnce(&mut PathAttributes)) {
+    pub fn announce(&mut self, prefixes: &[&str], change: impl FnOnce(&mut PathAttributes)) {
         let prefixes: Vec<Prefix> = prefixes.iter().map(|p| p.parse().unwrap()).collect();
         let next_hop = "192.168.1.1".parse().unwrap();
         let as_path = AsPath::sequence([65000]);
@@ -95,7 +123,7 @@ impl Rig {
         self.say(octets);
     }
 
-    fn listen(&mut self) {
+    pub fn listen(&mut self) {
         while let Some(action) = self.speaker.poll_action() {
             match action {
                 Action::Send { connection, octets } => {
@@ -119,7 +147,7 @@ impl Rig {
     }
 
     /// What has been heard since the last call, in short.
-    fn heard(&mut self) -> Vec<String> {
+    pub fn heard(&mut self) -> Vec<String> {
         let word = |message| match message {
             Message::Update(update) if update.end_of_rib.is_some() => "End-of-RIB".to_owned(),
             Message::Update(update) => {
@@ -134,13 +162,13 @@ impl Rig {
         std::mem::take(&mut self.heard).into_iter().map(word).collect()
     }
 
-    fn path(&self, prefix: &str) -> Option<PathView> {
+    pub fn path(&self, prefix: &str) -> Option<PathView> {
         let prefix: Prefix = prefix.parse().unwrap();
         self.speaker.routes(|p| p == prefix).pop()?.paths.pop()
     }
 }
 
-fn accept_all(intent: &mut Intent) {
+pub fn accept_all(intent: &mut Intent) {
     let any = PrefixRule::within("0.0.0.0/0".parse().unwrap());
     intent.peers.get_mut("tor").unwrap().import = Policy::accepting([any]);
 }

@@ -237,7 +237,13 @@ impl World {
 
     /// How many NOTIFICATIONs of this code and subcode were sent.
     pub fn sent_notifications(&self, code: u8, subcode: u8) -> usize {
-        self.seen(&format!("ff, ff, 00, 15, 03, {code:02x}, {subcode:02x}]"))
+        let body = format!("03, {code:02x}, {subcode:02x}");
+        let is_one = |line: &&String| {
+            // A marker, two octets of length, type 3, the codes, and perhaps data.
+            let after_marker = line.split("ff, ff, 00, ").nth(1);
+            after_marker.is_some_and(|rest| rest.get(4..).is_some_and(|rest| rest.starts_with(&body)))
+        };
+        self.trace().iter().filter(is_one).count()
     }
 
     fn names(&self) -> Vec<&'static str> {

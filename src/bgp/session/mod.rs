@@ -62,6 +62,18 @@ pub enum Output {
     EndOfRefresh(Family),
 }
 
+/// How long a session that its owner has reset stays in Idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rest {
+    /// For the idle hold time, as after any failure.
+    #[default]
+    IdleHold,
+    /// This long, and no less.
+    For(Duration),
+    /// Until the owner starts it again.
+    UntilStarted,
+}
+
 /// Messages counted by direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -85,6 +97,7 @@ pub struct Session {
     negotiated: Option<Negotiated>,
     established_at: Option<Instant>,
     failures: u32,
+    rest: Rest,
     counters: Counters,
     last_error: Option<String>,
     outputs: VecDeque<Output>,
@@ -101,6 +114,7 @@ impl Session {
             negotiated: None,
             established_at: None,
             failures: 0,
+            rest: Rest::IdleHold,
             counters: Counters::default(),
             last_error: None,
             outputs: VecDeque::new(),
@@ -109,6 +123,8 @@ impl Session {
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
     pub fn handle_start(&mut self, now: Instant) {
+        self.rest = Rest::IdleHold;
+        self.timers.stop(Timer::IdleHold);
         let event = if self.config.passive { Event::ManualStartWithPassive } else { Event::ManualStart };
         self.step(now, event, Payload::None);
     }
@@ -123,6 +139,7 @@ impl Session {
     /// connection is up. An Administrative Shutdown or Reset tells the peer why (RFC 9003).
     pub fn handle_stop(&mut self, now: Instant, reason: Reason, why: &str) {
         self.last_error = Some(why.to_owned());
+        self.timers.stop(Timer::IdleHold);
         let notification = match reason {
             Reason::ADMINISTRATIVE_SHUTDOWN | Reason::ADMINISTRATIVE_RESET => {
                 Notification::with_communication(reason, why)
@@ -132,11 +149,12 @@ impl Session {
         self.step(now, Event::ManualStop, Payload::Notification(notification));
     }
 
-    /// Ends an Established session because of what the owner found (too many prefixes, say), with a
-    /// NOTIFICATION of this reason. The session starts again after its idle hold time.
-    pub fn handle_reset(&mut self, now: Instant, reason: Reason, why: &str) {
+    /// Ends an Established session because of what the owner found (too many prefixes, say), with this
+    /// NOTIFICATION. The session starts again after its `rest`.
+    pub fn handle_reset(&mut self, now: Instant, notification: Notification, rest: Rest, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::UpdateMsgErr, Payload::Notification(notification(reason)));
+        self.rest = rest;
+        self.step(now, Event::UpdateMsgErr, Payload::Notification(notification));
     }
 
     /// Our connection attempt succeeded.
@@ -220,6 +238,9 @@ impl Session {
                 return;
             }
             self.timers.stop(timer);
+            if timer == Timer::IdleHold {
+                self.rest = Rest::IdleHold;
+            }
             match timer {
                 Timer::IdleHold if self.config.passive => {
                     self.step(now, Event::IdleHoldTimerExpiresPassive, Payload::None);
@@ -305,6 +326,12 @@ impl Session {
     /// When the session became Established, while it is.
     pub fn established_at(&self) -> Option<Instant> {
         self.established_at
+    }
+
+    /// Whether the session is in Idle because its owner has put it there for longer than the idle hold
+    /// time. [`Session::handle_start`] ends that.
+    pub fn rests(&self) -> bool {
+        self.state == State::Idle && self.rest != Rest::IdleHold
     }
 
     /// Messages counted since the session object was made.
@@ -414,7 +441,11 @@ impl Session {
     fn start_idle_hold_timer(&mut self, now: Instant) {
         let pause = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16)).min(IDLE_HOLD_MOST);
         self.failures += 1;
-        let pause = self.timers.jittered(pause);
+        let pause = match self.rest {
+            Rest::IdleHold => self.timers.jittered(pause),
+            Rest::For(time) => time,
+            Rest::UntilStarted => return,
+        };
         self.timers.start(Timer::IdleHold, now + pause);
     }
 

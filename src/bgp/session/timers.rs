@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, Jitter};
 
 /// The timers of a session. All are one-shot; an expiry is an FSM event.
 ///
 /// | timer | runs in | length |
 /// |---|---|---|
 /// | IdleHold | Idle, after a failure | 250 ms, doubled by each failure in a row up to 60 s, with jitter |
+/// | IdleHold | Idle, after a reset by the owner | as the owner says |
 /// | ConnectRetry | Connect, Active | as configured, with jitter |
 /// | Hold | OpenSent | four minutes |
 /// | Hold | OpenConfirm, Established | as negotiated; off when zero |
@@ -33,13 +34,13 @@ impl Timer {
 #[derive(Debug)]
 pub(super) struct Timers {
     deadlines: [Option<Instant>; 4],
-    jitter: u64,
+    jitter: Jitter,
 }
 
 impl Timers {
     /// No timer runs. Equal seeds give equal jitter.
     pub(super) fn new(seed: u64) -> Timers {
-        Timers { deadlines: [None; 4], jitter: seed }
+        Timers { deadlines: [None; 4], jitter: Jitter::new(seed) }
     }
 
     pub(super) fn start(&mut self, timer: Timer, at: Instant) {
@@ -57,13 +58,7 @@ impl Timers {
 
     /// `full` times a factor from 0.75 to 1.0 (RFC 4271 §10).
     pub(super) fn jittered(&mut self, full: Duration) -> Duration {
-        // SplitMix64: tiny, seedable, and good enough to spread timers.
-        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.jitter;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let fraction = ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 24) as f64;
-        full.mul_f64(0.75 + 0.25 * fraction)
+        self.jitter.scaled(full, 0.75, 1.0)
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::{Findings, Local};
 use crate::bgp::Role;
-use crate::cluster::objects::bgp_peer::{BgpPeerSpec, MaxPrefixesAction, SecretKey, TimersSpec};
+use crate::cluster::objects::bgp_peer::{BgpPeerSpec, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::Family;
@@ -110,7 +110,7 @@ impl Subject<'_> {
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
             role: spec.role.map(Role::from),
             role_strict: spec.role_strict.unwrap_or(false),
-            max_prefixes: self.max_prefixes(findings),
+            max_prefixes: import.and_then(|import| import.max_prefixes.as_ref()).map(policy::max_prefixes),
         })
     }
 
@@ -214,17 +214,6 @@ impl Subject<'_> {
             findings.error(self.object(), FIELD, text);
         }
         password
-    }
-
-    fn max_prefixes(&self, findings: &mut Findings) -> Option<u32> {
-        let limit = self.spec.import.as_ref()?.max_prefixes.as_ref()?;
-        let instead = match limit.action {
-            None | Some(MaxPrefixesAction::Reset) => return Some(limit.limit.get()),
-            Some(MaxPrefixesAction::Discard) => "discard is not supported yet; the session is reset instead",
-            Some(MaxPrefixesAction::Warn) => "warn is not supported yet; there is no limit",
-        };
-        findings.warning(self.object(), "spec.import.maxPrefixes.action", instead);
-        (limit.action == Some(MaxPrefixesAction::Discard)).then_some(limit.limit.get())
     }
 
     fn warn_of_unsupported(&self, findings: &mut Findings) {

@@ -90,7 +90,9 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     if !matches!(peer.next_hop, NextHopRule::Standard | NextHopRule::Own) {
         writeln!(text, "  next hop {:?}", peer.next_hop).unwrap();
     }
-    let limit = peer.max_prefixes.map_or(String::new(), |limit| format!(", at most {limit}"));
+    let limit = peer.max_prefixes.map_or(String::new(), |most| {
+        format!(", at most {} ({:?}, warned at {}%)", most.limit, most.action, most.warn_at)
+    });
     writeln!(text, "  import {}{limit}", rules(&peer.import)).unwrap();
     let communities: String = peer.export_communities.iter().map(|c| format!(" +{c:#x}")).collect();
     writeln!(text, "  export {}{communities}", rules(&peer.export)).unwrap();

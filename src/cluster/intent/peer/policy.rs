@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::cluster::objects::bgp_peer::{
     AcceptRule, AsPathSpec, BgpPeerSpec, CommunitiesSpec, ExportSpec, ImportSpec, LocalAsSpec, MatchSpec,
-    NextHopText, RuleAction, RuleSpec, SetSpec,
+    MaxPrefixes as MaxPrefixesSpec, MaxPrefixesAction, NextHopText, RuleAction, RuleSpec, SetSpec,
 };
 use crate::cluster::objects::values::{AnyCommunityText, Asn};
 use crate::rib::policy::{Action, AnyCommunity, AsPathMatch, CommunityMatch, Match, Rule, Set};
-use crate::speaker::intent::{AsPathRules, LocalAs, NextHopRule, Policy, PrefixRule};
+use crate::speaker::intent::{
+    AsPathRules, LimitAction, LocalAs, MaxPrefixes, NextHopRule, Policy, PrefixRule,
+};
+
+/// Percentage of a limit at which a warning is given, as FRR has it.
+const WARN_AT: u8 = 75;
 
 pub(super) fn import(spec: &ImportSpec) -> Policy {
     policy(spec.rules.as_deref(), spec.accept.as_deref())
@@ -16,6 +21,17 @@ pub(super) fn import(spec: &ImportSpec) -> Policy {
 
 pub(super) fn export(spec: &ExportSpec) -> Policy {
     policy(spec.rules.as_deref(), spec.accept.as_deref())
+}
+
+pub(super) fn max_prefixes(spec: &MaxPrefixesSpec) -> MaxPrefixes {
+    let action = match spec.action {
+        None | Some(MaxPrefixesAction::Reset) => {
+            LimitAction::Reset { idle: spec.idle_time.map(|idle| idle.0) }
+        }
+        Some(MaxPrefixesAction::Discard) => LimitAction::Discard,
+        Some(MaxPrefixesAction::Warn) => LimitAction::Warn,
+    };
+    MaxPrefixes { limit: spec.limit.get(), action, warn_at: spec.warn_at.unwrap_or(WARN_AT) }
 }
 
 pub(super) fn next_hop(spec: &BgpPeerSpec) -> NextHopRule {

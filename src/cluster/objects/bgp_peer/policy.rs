@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::values::{AnyCommunityText, Asn, Cidr, CommunityText, ValueError, text};
 
 /// Import policy.
@@ -177,7 +178,7 @@ pub struct AcceptRule {
     pub le: Option<u8>,
 }
 
-/// A bound on accepted prefixes of one family.
+/// A bound on the accepted prefixes of each family.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MaxPrefixes {
@@ -186,6 +187,14 @@ pub struct MaxPrefixes {
     /// What happens beyond. Default `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<MaxPrefixesAction>,
+    /// Percentage of `limit` above which a warning is logged, once until the number falls again: 1 to
+    /// 100. Default 75.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warn_at: Option<u8>,
+    /// How long a session that was reset stays down before it is tried again: 1s to 24h. Without it the
+    /// session stays down until this object changes, as with FRR, BIRD's `disable` and OpenBGPD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_time: Option<Span>,
 }
 
 /// What happens when a peer announces too much.
@@ -194,7 +203,8 @@ pub struct MaxPrefixes {
 pub enum MaxPrefixesAction {
     /// The session is reset (Cease, RFC 4486).
     Reset,
-    /// What exceeds the limit is discarded.
+    /// Further prefixes are discarded, while those that are known may change. They are asked for again
+    /// once the limit is raised.
     Discard,
     /// A warning is logged.
     Warn,

@@ -1,17 +1,37 @@
 //! What is wrong with a policy by itself, beyond what its types can say.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use super::super::policy::{
-    AcceptRule, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, RuleAction, RuleSpec, SetSpec,
+    AcceptRule, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, MaxPrefixes, MaxPrefixesAction,
+    RuleAction, RuleSpec, SetSpec,
 };
 use crate::cluster::objects::Problems;
+use crate::cluster::objects::duration::Span;
 use crate::prefix::{Address, Family};
 
 impl ImportSpec {
     pub(super) fn check(&self, problems: &mut Problems) {
         check_prefixes(self.accept.as_deref(), "spec.import.accept", problems);
         check_rules(self.rules.as_deref(), "spec.import.rules", problems);
+        if let Some(limit) = &self.max_prefixes {
+            limit.check("spec.import.maxPrefixes", problems);
+        }
+    }
+}
+
+impl MaxPrefixes {
+    fn check(&self, field: &str, problems: &mut Problems) {
+        if self.warn_at.is_some_and(|percent| !(1..=100).contains(&percent)) {
+            problems.add(format!("{field}.warnAt"), "is a percentage: from 1 to 100");
+        }
+        let Some(Span(idle)) = self.idle_time else { return };
+        if !matches!(self.action, None | Some(MaxPrefixesAction::Reset)) {
+            problems.add(format!("{field}.idleTime"), "goes with action reset, which alone ends the session");
+        } else if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&idle) {
+            problems.add(format!("{field}.idleTime"), "must be from 1s to 24h");
+        }
     }
 }
 
