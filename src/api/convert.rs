@@ -72,6 +72,7 @@ impl From<PeerView> for proto::Peer {
             counters: Some(view.counters.into()),
             last_error: view.last_error,
             flaps: view.flaps,
+            extended_next_hop: view.extended_next_hop,
         }
     }
 }

@@ -93,6 +93,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         established_for: Some(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 59)),
         router_id: Some([192, 168, 1, 12].into()),
         hold_time: Some(Duration::from_secs(90)),
+        extended_next_hop: false,
         families: families(),
         capabilities: vec!["multiprotocol ipv4Unicast".to_owned(), "route refresh".to_owned()],
         counters: PeerCounters {

@@ -176,7 +176,8 @@ async fn one_peer_in_json_is_one_object() {
     "updatesOut": 3,
     "faults": 2
   },
-  "flaps": 0
+  "flaps": 0,
+  "extendedNextHop": false
 }
 "#;
     golden("peer-json", "peers node2 -o json", expected).await;

@@ -168,8 +168,9 @@ fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
 }
 
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
-    let peer =
-        |p: &PeerIntent| (p.export_communities.clone(), p.next_hop, p.as_path, p.route_reflector_client);
+    let peer = |p: &PeerIntent| {
+        (p.export_communities.clone(), p.next_hop, p.extended_next_hop, p.as_path, p.route_reflector_client)
+    };
     old.1.export != new.1.export
         || peer(old.1) != peer(new.1)
         || old.0.addresses != new.0.addresses

@@ -46,6 +46,7 @@ pub use intent::Intent;
 use peer::Peer;
 
 use local::is_aggregate;
+use settle::next_hop;
 
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
@@ -157,7 +158,8 @@ impl Speaker {
         }
         let changed = self.next_hops.replace_underlay(underlay);
         if !changed.is_empty() {
-            self.rib.mark_dirty(|path| changed.contains(&path.attributes.next_hop));
+            let peers = &self.peers;
+            self.rib.mark_dirty(|path| changed.contains(&next_hop(peers, path)));
         }
         // Whether a next hop may stay as it is towards an external peer depends on subnets.
         let external: Vec<PeerId> = self.established_peers().filter(|(_, e)| *e).map(|(id, _)| id).collect();

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::action::{ConnectionId, Transport};
-use super::intent::{Distance, Intent, PeerIntent};
+use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
 use crate::bgp::session::{Config, Counters, State, Timer};
 use crate::bgp::{Open, Session};
@@ -46,6 +46,9 @@ pub(super) struct Peer {
     pub(super) refresh_asked: BTreeSet<Family>,
     /// What the peer has not announced again, of each family that it refreshes.
     pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    /// Index of the interface that the session runs over, where it is between link-local addresses. Kept
+    /// when the session goes: paths may outlive it.
+    pub(super) link: Option<u32>,
     /// Counters of sessions that are gone.
     pub(super) past: Counters,
     pub(super) faults: u64,
@@ -114,6 +117,7 @@ impl Peer {
             refreshing: BTreeSet::new(),
             refresh_asked: BTreeSet::new(),
             stale: BTreeMap::new(),
+            link: None,
             past: Counters::default(),
             faults: 0,
             faults_reported: BTreeSet::new(),
@@ -211,6 +215,15 @@ impl Peer {
         self.past = add(self.past, session.counters());
     }
 
+    /// Notes the link that a session which has just come up runs over.
+    pub(super) fn note_link(&mut self) {
+        let local = self.first.connection.as_ref().and_then(|connection| connection.local);
+        self.link = match local {
+            Some(SocketAddr::V6(local)) if local.ip().is_unicast_link_local() => Some(local.scope_id()),
+            _ => None,
+        };
+    }
+
     /// Forgets what belonged to the session that was up.
     pub(super) fn forget_session_state(&mut self) {
         self.out = AdjRibOut::default();
@@ -250,6 +263,11 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
+        extended_next_hop: match peer.extended_next_hop {
+            ExtendedNextHop::WhereNeeded => peer.address.is_ipv6(),
+            ExtendedNextHop::Always => true,
+            ExtendedNextHop::Never => false,
+        },
         role: peer.role,
         role_strict: peer.role_strict,
     }

@@ -14,7 +14,7 @@ use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    Damping, Distance, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
+    Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -118,6 +118,11 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
+            extended_next_hop: match spec.extended_next_hop {
+                None => ExtendedNextHop::WhereNeeded,
+                Some(true) => ExtendedNextHop::Always,
+                Some(false) => ExtendedNextHop::Never,
+            },
             as_path: policy::as_path(spec),
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
             role: spec.role.map(Role::from),
@@ -186,7 +191,11 @@ impl Subject<'_> {
     fn families(&self, address: IpAddr) -> BTreeSet<Family> {
         match &self.spec.families {
             Some(families) => families.iter().copied().map(Family::from).collect(),
-            None => self.local.node.addresses.iter().copied().chain([address]).map(Family::of).collect(),
+            None => {
+                let addresses = self.local.node.addresses.iter().copied().chain([address]);
+                let extended = self.spec.extended_next_hop == Some(true);
+                addresses.map(Family::of).chain(extended.then_some(Family::Ipv4Unicast)).collect()
+            }
         }
     }
 

@@ -70,7 +70,8 @@ pub struct BgpPeerSpec {
     /// Bidirectional forwarding detection (RFC 5880).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
-    /// Families to offer. Default: that of the session and those the node has an address of.
+    /// Families to offer. Default: that of the session and those the node has an address of; IPv4 with
+    /// `extendedNextHop`, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub families: Option<Vec<FamilyName>>,
     /// What is accepted from the peer. Default nothing (RFC 8212).
@@ -89,6 +90,11 @@ pub struct BgpPeerSpec {
     /// an external peer, as received for an internal one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopText>,
+    /// Take and give IPv6 next hops for IPv4 prefixes (RFC 8950). With `true`, we give our IPv6
+    /// address on every IPv6 session. Default: where the session is IPv6 and we have no IPv4 address
+    /// to give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended_next_hop: Option<bool>,
     /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,6 +46,10 @@ impl BgpPeerSpec {
             if families.is_empty() {
                 problems.add("spec.families", "must not be empty; leave it out for the default");
             }
+            let ipv4 = families.iter().any(|family| Family::from(*family) == Family::Ipv4Unicast);
+            if self.extended_next_hop == Some(true) && !ipv4 {
+                problems.add("spec.extendedNextHop", "is for IPv4 prefixes, and families has no ipv4Unicast");
+            }
             for (i, family) in families.iter().enumerate() {
                 if families[..i].contains(family) {
                     problems.add(format!("spec.families[{i}]"), "is listed twice");
