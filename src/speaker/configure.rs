@@ -155,8 +155,12 @@ impl Speaker {
 
 /// Whether the difference can only be had with a new connection.
 fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
-    (old.address, &old.interface, old.port, old.source, &old.password, old.distance)
-        != (new.address, &new.interface, new.port, new.source, &new.password, new.distance)
+    let of = |peer: &PeerIntent| {
+        let ends =
+            (peer.address, peer.interface.clone(), peer.port, peer.source, peer.source_interface.clone());
+        (ends, peer.password.clone(), peer.distance)
+    };
+    of(old) != of(new)
 }
 
 fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {

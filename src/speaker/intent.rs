@@ -103,6 +103,8 @@ pub struct PeerIntent {
     pub asn: RemoteAs,
     /// Local address of the session; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one of sessions that we open.
+    pub source_interface: Option<String>,
     /// Families to offer.
     pub families: BTreeSet<Family>,
     /// Session timers.

@@ -247,7 +247,13 @@ pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
         // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
         Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
     };
-    Transport { source: peer.source, password: peer.password.clone(), ttl, min_ttl }
+    Transport {
+        source: peer.source,
+        source_interface: peer.source_interface.clone(),
+        password: peer.password.clone(),
+        ttl,
+        min_ttl,
+    }
 }
 
 /// The part of the configuration that a session lives by: if it changes, the session must go.

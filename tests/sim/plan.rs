@@ -151,6 +151,7 @@ impl Plan {
             port: 179,
             asn: RemoteAs::Exactly(if other.is_tor() { TOR_AS } else { NODE_AS }),
             source: None,
+            source_interface: None,
             families: own.addresses.iter().map(|a| Family::of(*a)).collect(),
             timers: Timers::default(),
             password: None,

@@ -68,6 +68,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         asn: RemoteAs::Exactly(theirs.asn),
         // The other side knows us by this address, and would refuse us under another.
         source: Some(source),
+        source_interface: None,
         families: BTreeSet::new(),
         timers: Timers::default(),
         password: None,

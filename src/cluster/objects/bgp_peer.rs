@@ -58,7 +58,8 @@ pub struct BgpPeerSpec {
     /// Local address of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_address: Option<IpAddr>,
-    /// Interface whose address is the local one.
+    /// Interface whose address is the local one of sessions that we open: `lo`, say, for one that
+    /// outlives a link. The first of the peer's family that is not link-local, unless the peer's is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_interface: Option<InterfaceName>,
     /// Generalized TTL security (RFC 5082).

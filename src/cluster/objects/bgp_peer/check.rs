@@ -97,6 +97,10 @@ impl BgpPeerSpec {
         if self.port.is_some() {
             problems.add("spec.port", "peers of a range are never connected to, so that no port is needed");
         }
+        if self.source_interface.is_some() {
+            let text = "peers of a range are never connected to; sourceAddress says where they connect to";
+            problems.add("spec.sourceInterface", text);
+        }
         if self.passive == Some(false) {
             problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
         }
