@@ -12,7 +12,7 @@ use routelet::speaker::intent::{
     RangeIntent, RemoteAs,
 };
 use routelet::speaker::view::PeerView;
-use routelet::speaker::{Action, ConnectionId, Speaker, Transport};
+use routelet::speaker::{Action, ConnectionId, Departure, Speaker, Transport};
 use routelet::time::Instant;
 
 use crate::plan::{Families, Plan};
@@ -318,7 +318,7 @@ fn a_dynamic_peer_with_too_many_prefixes_stays_away_as_long_as_it_must() {
 fn a_daemon_that_stops_takes_leave_of_its_dynamic_peers() {
     let mut rig = Rig::new(&[("rack", "10.0.0.0/8", 9)]);
     let connection = rig.establish("10.0.0.1");
-    rig.speaker.handle_shutdown(rig.now);
+    rig.speaker.handle_shutdown(rig.now, Departure::ForGood);
     rig.listen();
     let farewell = "Cease: Administrative Shutdown \"routelet is stopping\"";
     assert_eq!(rig.heard(connection), [farewell, "closed"]);

@@ -7,6 +7,7 @@
 
 mod collision;
 mod dynamic;
+mod graceful;
 mod limits;
 mod oracle;
 mod plan;
