@@ -83,7 +83,8 @@
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked |
 //! | 2385 | TCP MD5 | yes |
 //! | 5082 | GTSM | yes |
-//! | 4724, 8538 | graceful restart | End-of-RIB only; the peer's capability is shown |
+//! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
+//! | 9687 | send hold timer | yes |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bfd;

@@ -11,7 +11,8 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RestartView,
+    RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -73,6 +74,18 @@ impl From<PeerView> for proto::Peer {
             last_error: view.last_error,
             flaps: view.flaps,
             extended_next_hop: view.extended_next_hop,
+            graceful_restart: view.graceful_restart.map(Into::into),
+        }
+    }
+}
+
+impl From<RestartView> for proto::GracefulRestart {
+    fn from(view: RestartView) -> Self {
+        proto::GracefulRestart {
+            restarting: view.restarting,
+            notification: view.notification,
+            // A restart time is 12 bits on the wire (RFC 4724 §3).
+            restart_time_seconds: u32::try_from(view.restart_time.as_secs()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -87,6 +100,9 @@ impl From<PeerFamilyView> for proto::PeerFamily {
             end_of_rib: view.end_of_rib,
             limit: view.limit,
             discarded: view.discarded,
+            forwarding: view.forwarding,
+            stale: view.stale,
+            stale_seconds: view.stale_for.map(|duration| duration.as_secs()),
         }
     }
 }
@@ -129,6 +145,7 @@ impl From<PathView> for proto::Path {
             peer: view.peer,
             best: view.best,
             multipath: view.multipath,
+            stale: view.stale,
             ineligible: view.ineligible.map(str::to_owned),
             next_hop: attributes.next_hop.to_string(),
             link_local_next_hop: text(attributes.link_local_next_hop),

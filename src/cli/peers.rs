@@ -93,6 +93,7 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     if peer.extended_next_hop {
         table.row(["IPv4 next hops", "may be IPv6 (RFC 8950)"])?;
     }
+    table.row(["Graceful restart", &graceful_restart(peer)])?;
     table.row(["Capabilities", &peer.capabilities.join(", ")])?;
     table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;
     table.row(["Updates", &format!("{} in, {} out", counters.updates_in, counters.updates_out)])?;
@@ -116,6 +117,30 @@ fn autonomous_system(peer: &Peer) -> String {
     }
 }
 
+/// What the peer offers, with the bits that RFC 4724 and RFC 8538 call R and N.
+fn graceful_restart(peer: &Peer) -> String {
+    let Some(restart) = &peer.graceful_restart else { return String::new() };
+    let back = if restart.restarting { "it has restarted (R); " } else { "" };
+    let notification = if restart.notification { ", also after a NOTIFICATION (N)" } else { "" };
+    format!("{back}within {}{notification}", human::duration(restart.restart_time_seconds.into()))
+}
+
+fn stale(family: &PeerFamily) -> String {
+    match (family.stale, family.stale_seconds) {
+        (0, _) => String::new(),
+        (stale, None) => stale.to_string(),
+        (stale, Some(seconds)) => format!("{stale}; kept for {}", human::duration(seconds)),
+    }
+}
+
+fn forwarding(family: &PeerFamily) -> &'static str {
+    match family.forwarding {
+        None => "",
+        Some(true) => "kept (F)",
+        Some(false) => "not kept",
+    }
+}
+
 fn limit(family: &PeerFamily) -> String {
     match (family.limit, family.discarded) {
         (None, 0) => String::new(),
@@ -126,7 +151,9 @@ fn limit(family: &PeerFamily) -> String {
 }
 
 fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> {
-    let mut table = Table::new(out, &["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB", "LIMIT"]);
+    let header =
+        ["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB", "LIMIT", "FORWARDING", "STALE"];
+    let mut table = Table::new(out, &header);
     for family in families {
         table.row([
             Family::word_of(family.family),
@@ -135,6 +162,8 @@ fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> 
             &family.advertised.to_string(),
             if family.end_of_rib { "received" } else { "awaited" },
             &limit(family),
+            forwarding(family),
+            &stale(family),
         ])?;
     }
     Ok(table.finish()?)

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::Clock;
@@ -46,6 +47,8 @@ struct Open {
     most: Arc<AtomicUsize>,
     /// To be aborted while it is still connecting.
     attempt: Option<AbortHandle>,
+    /// Gone with this: tells the task that it has not for ever to send what is queued.
+    _until_closed: oneshot::Sender<()>,
 }
 
 impl Connections {
@@ -58,6 +61,7 @@ impl Connections {
     pub fn dial(&mut self, connection: ConnectionId, remote: SocketAddr, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
         let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let (_until_closed, closing) = oneshot::channel();
         let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         let attempt = self.tasks.spawn(async move {
@@ -66,7 +70,7 @@ impl Connections {
                     Ok(local) => {
                         let connected = Input::Connected { connection, local };
                         if inputs.send(connected).await.is_ok() {
-                            carry(connection, stream, queue, (inputs, clock), &limit).await;
+                            carry(connection, stream, (queue, closing), (inputs, clock), &limit).await;
                         }
                         return;
                     }
@@ -77,24 +81,25 @@ impl Connections {
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(input).await;
         });
-        self.open.insert(connection, Open { outgoing, most, attempt: Some(attempt) });
+        self.open.insert(connection, Open { outgoing, most, attempt: Some(attempt), _until_closed });
     }
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, connection: ConnectionId, stream: TcpStream, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
         let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let (_until_closed, closing) = oneshot::channel();
         let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         self.tasks.spawn(async move {
             match socket::set_ttl(&stream, &options) {
-                Ok(()) => carry(connection, stream, queue, (inputs, clock), &limit).await,
+                Ok(()) => carry(connection, stream, (queue, closing), (inputs, clock), &limit).await,
                 Err(error) => {
                     let _ = inputs.send(closed(connection, error.to_string())).await;
                 }
             }
         });
-        self.open.insert(connection, Open { outgoing, most, attempt: None });
+        self.open.insert(connection, Open { outgoing, most, attempt: None, _until_closed });
     }
 
     /// An attempt has become a connection: from now on it is closed gently.
@@ -158,7 +163,7 @@ fn closed(connection: ConnectionId, why: String) -> Input {
 async fn carry(
     connection: ConnectionId,
     stream: TcpStream,
-    queue: UnboundedReceiver<Vec<u8>>,
+    (queue, closing): (UnboundedReceiver<Vec<u8>>, oneshot::Receiver<()>),
     (inputs, clock): (Sender<Input>, Clock),
     most: &AtomicUsize,
 ) {
@@ -172,10 +177,19 @@ async fn carry(
             }
             Err(error) => Some(error.to_string()),
         },
+        // A peer that reads nothing (RFC 9687) would keep what is queued for ever.
+        () = linger(closing) => None,
     };
     if let Some(why) = why {
         let _ = inputs.send(closed(connection, why)).await;
     }
+}
+
+/// Waits until a connection has been closed, and then for as long as it may take to end.
+async fn linger(closing: oneshot::Receiver<()>) {
+    // An error says that the sender is gone, which is what is waited for.
+    let _ = closing.await;
+    tokio::time::sleep(LINGER * 2).await;
 }
 
 /// Hands whole messages to the driver until the stream ends, and says why it did.

@@ -7,7 +7,7 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::speaker::view::{PeerView, RangeView, Summary};
+use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -166,6 +166,27 @@ impl Exposition {
             "routelet_bgp_end_of_rib_received",
             "Whether the peer has sent all it has (End-of-RIB, RFC 4724): 1, else 0.",
             ends,
+        );
+        let of_family = |value: fn(&PeerFamilyView) -> Option<u64>| {
+            families().filter_map(move |(peer, family)| {
+                let name = family.family.to_string();
+                Some(sample([("peer", peer), ("family", name.as_str())], value(family)?))
+            })
+        };
+        self.gauge(
+            "routelet_bgp_stale_paths",
+            "Paths that the peer is yet to announce again, after a restart or in a refresh.",
+            of_family(|family| Some(family.stale)),
+        );
+        self.gauge(
+            "routelet_bgp_stale_paths_kept_seconds",
+            "How long stale paths are kept yet that have outlived their session.",
+            of_family(|family| family.stale_for.map(|time| time.as_secs())),
+        );
+        self.gauge(
+            "routelet_bgp_forwarding_kept",
+            "Whether the peer says that it has kept forwarding over its restart (F bit): 1, else 0.",
+            of_family(|family| family.forwarding.map(u64::from)),
         );
     }
 
@@ -352,6 +373,9 @@ mod tests {
             (r#"routelet_bgp_prefix_limit{peer="node2",family="ipv4Unicast"}"#, 10_000.0),
             (r#"routelet_bgp_prefixes_discarded_total{peer="node2",family="ipv4Unicast"}"#, 12.0),
             (r#"routelet_bgp_end_of_rib_received{peer="node2",family="ipv4Unicast"}"#, 1.0),
+            (r#"routelet_bgp_stale_paths{peer="node2",family="ipv4Unicast"}"#, 1.0),
+            (r#"routelet_bgp_stale_paths_kept_seconds{peer="node2",family="ipv4Unicast"}"#, 100.0),
+            (r#"routelet_bgp_forwarding_kept{peer="node2",family="ipv4Unicast"}"#, 1.0),
             (r#"routelet_rib_destinations{family="ipv4Unicast"}"#, 4.0),
             (r#"routelet_fib_routes{state="installed"}"#, 3.0),
             (r#"routelet_fib_routes{state="pending"}"#, 1.0),

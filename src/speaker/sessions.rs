@@ -83,6 +83,7 @@ impl Speaker {
             if let Some(connection) = &mut slot.connection {
                 connection.unsent = connection.unsent.saturating_sub(octets);
             }
+            slot.session.handle_sent(now);
         });
         self.busy.extend(self.connections.get(&connection));
     }

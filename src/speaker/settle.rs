@@ -40,7 +40,8 @@ impl Speaker {
         for id in std::mem::take(&mut self.busy) {
             told |= self.tell(id);
         }
-        decided || changed || told
+        // What is told may be no more than an end, of a table or of a refresh.
+        decided || changed || told || !self.actions.is_empty()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
@@ -201,7 +202,7 @@ pub(super) struct Facts<'a> {
 
 impl Facts<'_> {
     /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
-    /// refer to the destination's paths; of the equal ones the best stands first.
+    /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
         if let [path] = paths {
@@ -211,10 +212,8 @@ impl Facts<'_> {
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
         let mut decision = decide(&candidates)?;
-        let best = decision.best;
-        decision.equal.sort_by_key(|i| *i != best);
         decision.equal.iter_mut().for_each(|i| *i = indexes[*i]);
-        decision.best = indexes[best];
+        decision.best = indexes[decision.best];
         Some(decision)
     }
 

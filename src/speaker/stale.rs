@@ -51,4 +51,9 @@ impl Peer {
             }
         }
     }
+
+    /// Whether the peer is yet to announce this prefix again.
+    pub(super) fn is_stale(&self, prefix: Prefix) -> bool {
+        self.stale.get(&prefix.family()).is_some_and(|stale| stale.contains(&prefix))
+    }
 }

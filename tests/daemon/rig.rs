@@ -150,7 +150,7 @@ impl Cluster {
                 "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: key{name}}}\nstringData: {{password: {password}}}\n\
                  ---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: from{name}}}\n\
                  spec:\n  nodeSelector: {{matchLabels: {{name: node{name}}}}}\n  address: {}\n  asn: internal\n  \
-                 timers: {{connectRetry: 1s}}\n  passwordSecretRef: {{name: key{name}, key: password}}\n  \
+                 timers: {{connectRetry: 1s}}\n  gracefulRestart: {{enabled: false}}\n  passwordSecretRef: {{name: key{name}, key: password}}\n  \
                  import: {{accept: [{}]}}\n  export: {{accept: [{}]}}\n",
                 other.addresses[0],
                 prefixes(&other.pod_cidrs),
@@ -347,7 +347,12 @@ impl Cluster {
         };
         if tokio::time::timeout(DEADLINE, wait).await.is_err() {
             let learned = self.learned(node).await;
-            panic!("node{} never: {what}; it has {learned:?}; its log:\n{}", node + 1, self.log(node));
+            let other = self.log(1 - node);
+            panic!(
+                "node{} never: {what}; it has {learned:?}; its log:\n{}\nthe other's:\n{other}",
+                node + 1,
+                self.log(node)
+            );
         }
     }
 

@@ -15,6 +15,7 @@ fn each(scenario: impl Fn(&mut World, &Plan)) {
         oracle::check(world, plan);
         world.clear_trace();
         scenario(world, plan);
+        assert_eq!(world.awaited_ends(), [""; 0]);
     });
 }
 

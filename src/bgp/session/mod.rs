@@ -24,12 +24,15 @@ pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
 use timers::Timers;
 
+use super::header::MessageType;
 use super::{Codec, Message, MessageError, Notification, Reason, Update};
 use crate::prefix::Family;
 use crate::time::Instant;
 
 /// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
 const OPEN_HOLD: Duration = Duration::from_secs(240);
+/// The least that a peer may take none of what we send (RFC 9687 §3.1).
+const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -119,16 +122,16 @@ impl Session {
         }
     }
 
+    /// Sets what the next OPEN says of our forwarding.
+    pub fn set_restart_bits(&mut self, bits: RestartBits) {
+        self.restart_bits = bits;
+    }
+
     /// Takes over the pauses of a configuration that differs in nothing else
     /// ([`Config::differs_in_pauses_alone`]). They hold from the next pause on.
     pub fn set_pauses(&mut self, config: &Config) {
         self.config.connect_retry = config.connect_retry;
         self.config.damping = config.damping;
-    }
-
-    /// Sets what the next OPEN says of our forwarding.
-    pub fn set_restart_bits(&mut self, bits: RestartBits) {
-        self.restart_bits = bits;
     }
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
@@ -203,6 +206,13 @@ impl Session {
         self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
+    /// The kernel has taken some of what was to be sent.
+    pub fn handle_sent(&mut self, now: Instant) {
+        if self.state == State::Established {
+            self.restart_send_hold_timer(now);
+        }
+    }
+
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
         self.last_error = Some("another connection with the peer was preferred".to_owned());
@@ -272,6 +282,11 @@ impl Session {
                 self.rest = Rest::IdleHold;
             }
             match timer {
+                Timer::SendHold => {
+                    self.last_error = Some("send hold timer expired: the peer reads nothing".into());
+                    let payload = Payload::Notification(notification(Reason::SEND_HOLD_TIMER_EXPIRED));
+                    self.step(now, Event::SendHoldTimerExpires, payload);
+                }
                 Timer::IdleHold if self.config.passive => {
                     self.step(now, Event::IdleHoldTimerExpiresPassive, Payload::None);
                 }
@@ -385,7 +400,10 @@ impl Session {
         self.state = to;
         let mut payload = payload;
         for effect in effects {
-            self.carry_out(now, from, *effect, &mut payload);
+            match effect {
+                Effect::SendFsmError => self.send_fsm_error(from, event, &payload),
+                _ => self.carry_out(now, from, *effect, &mut payload),
+            }
         }
     }
 
@@ -433,17 +451,9 @@ impl Session {
                     self.send(octets);
                 }
             }
-            Effect::SendFsmError => {
-                self.last_error = Some(format!("unexpected message in {}", from.name()));
-                let notification = notification(from.unexpected_message());
-                self.send(self.codec.encode_notification(&notification));
-            }
-            Effect::Up => {
-                self.established_at = Some(now);
-                if let Some(negotiated) = self.negotiated.clone() {
-                    self.outputs.push_back(Output::Up(negotiated));
-                }
-            }
+            // It depends on more than the payload: see `step`.
+            Effect::SendFsmError => {}
+            Effect::Up => self.come_up(now),
             Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
             Effect::Deliver => {
                 if let Payload::Output(output) = std::mem::take(payload) {
@@ -451,7 +461,7 @@ impl Session {
                 }
             }
             Effect::StopTimers => {
-                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive] {
+                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold] {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
@@ -461,6 +471,29 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn come_up(&mut self, now: Instant) {
+        self.established_at = Some(now);
+        self.restart_send_hold_timer(now);
+        if let Some(negotiated) = self.negotiated.clone() {
+            self.outputs.push_back(Output::Up(negotiated));
+        }
+    }
+
+    /// RFC 6608 §4: the data is the type of the message that has no place in this state.
+    fn send_fsm_error(&mut self, state: State, event: Event, payload: &Payload) {
+        let kind = match (event, payload) {
+            // An UPDATE comes with what it says; a ROUTE-REFRESH, which shares its event, with what it
+            // asks for or with nothing.
+            (Event::UpdateMsg, Payload::Output(Output::Update(_))) => Some(MessageType::Update),
+            (Event::UpdateMsg, _) => Some(MessageType::RouteRefresh),
+            _ => event.message_type(),
+        };
+        self.last_error = Some(format!("unexpected message in {}", state.name()));
+        let mut notification = notification(state.unexpected_message());
+        notification.data.extend(kind.map(|kind| kind as u8));
+        self.send(self.codec.encode_notification(&notification));
     }
 
     fn send(&mut self, octets: Vec<u8>) {
@@ -486,6 +519,16 @@ impl Session {
         match self.negotiated.as_ref().map(|n| n.hold) {
             Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
             _ => self.timers.stop(Timer::Hold),
+        }
+    }
+
+    /// RFC 9687 §3.1: a peer that takes nothing for so long is no peer, though it may go on talking.
+    fn restart_send_hold_timer(&mut self, now: Instant) {
+        match self.negotiated.as_ref().map(|n| n.hold) {
+            Some(hold) if !hold.is_zero() => {
+                self.timers.start(Timer::SendHold, now + (hold * 2).max(SEND_HOLD_LEAST));
+            }
+            _ => self.timers.stop(Timer::SendHold),
         }
     }
 
