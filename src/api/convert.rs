@@ -73,6 +73,7 @@ impl From<PeerView> for proto::Peer {
             counters: Some(view.counters.into()),
             last_error: view.last_error,
             flaps: view.flaps,
+            extended_next_hop: view.extended_next_hop,
             graceful_restart: view.graceful_restart.map(Into::into),
         }
     }

@@ -94,6 +94,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         established_for: Some(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 59)),
         router_id: Some([192, 168, 1, 12].into()),
         hold_time: Some(Duration::from_secs(90)),
+        extended_next_hop: false,
         families: families(),
         graceful_restart: Some(RestartView {
             restarting: false,

@@ -90,6 +90,9 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["State", &state])?;
     table.row(["Router id", &human::optional(peer.router_id.as_ref())])?;
     table.row(["Hold time", &hold_time])?;
+    if peer.extended_next_hop {
+        table.row(["IPv4 next hops", "may be IPv6 (RFC 8950)"])?;
+    }
     table.row(["Graceful restart", &graceful_restart(peer)])?;
     table.row(["Capabilities", &peer.capabilities.join(", ")])?;
     table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;

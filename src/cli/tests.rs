@@ -182,6 +182,7 @@ async fn one_peer_in_json_is_one_object() {
     "faults": 2
   },
   "flaps": 0,
+  "extendedNextHop": false,
   "gracefulRestart": {
     "restarting": false,
     "notification": true,

@@ -149,6 +149,7 @@ impl Connections {
 fn options(transport: &Transport) -> Options {
     Options {
         source: transport.source,
+        source_interface: transport.source_interface.clone(),
         md5_key: transport.password.as_ref().map(|p| p.expose().to_vec()),
         ttl: transport.ttl,
         min_ttl: transport.min_ttl,

@@ -55,6 +55,8 @@ pub enum Action {
 pub struct Transport {
     /// Local address; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one, as it is when the connection is made.
+    pub source_interface: Option<String>,
     /// TCP MD5 key (RFC 2385).
     pub password: Option<Password>,
     /// TTL of outgoing packets; the kernel's default where absent.

@@ -181,8 +181,12 @@ fn is_same_router(old: &PeerIntent, new: &PeerIntent) -> bool {
 
 /// Whether the difference can only be had with a new connection.
 fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
-    (old.address, &old.interface, old.port, old.source, &old.password, old.distance)
-        != (new.address, &new.interface, new.port, new.source, &new.password, new.distance)
+    let of = |peer: &PeerIntent| {
+        let ends =
+            (peer.address, peer.interface.clone(), peer.port, peer.source, peer.source_interface.clone());
+        (ends, peer.password.clone(), peer.distance)
+    };
+    of(old) != of(new)
 }
 
 fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
@@ -194,8 +198,9 @@ fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
 }
 
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
-    let peer =
-        |p: &PeerIntent| (p.export_communities.clone(), p.next_hop, p.as_path, p.route_reflector_client);
+    let peer = |p: &PeerIntent| {
+        (p.export_communities.clone(), p.next_hop, p.extended_next_hop, p.as_path, p.route_reflector_client)
+    };
     old.1.export != new.1.export
         || peer(old.1) != peer(new.1)
         // A session under another AS of ours outlives a change of the real one.

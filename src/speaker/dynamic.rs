@@ -1,8 +1,8 @@
 //! Dynamic peers: whoever connects from a range of addresses, without a configuration of his own.
 //!
 //! Such a peer is made when its connection is accepted, waits for it as a passive one does, and is gone
-//! when its session has ended for good: once it has neither a connection nor a pause in Idle to sit
-//! out. Until then it keeps its place among those that the range may have. A configured peer comes before a range, and a longer range before a shorter one.
+//! when its session has ended for good: once it has neither a connection, nor a pause in Idle to sit
+//! out, nor paths that outlive its session. Until then it keeps its place among those that the range may have. A configured peer comes before a range, and a longer range before a shorter one.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -109,7 +109,11 @@ impl Speaker {
                     let name = format!("{range}/{address}");
                     self.change_peer(&name, (old, &before.peer(address)), (new, &now.peer(address)));
                 }
-                _ => self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured"),
+                _ => {
+                    self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+                    self.let_go_all(id);
+                    self.forget_if_gone(id);
+                }
             }
         }
         self.ranges.retain(|name, range| new.ranges.contains_key(name) || !range.members.is_empty());

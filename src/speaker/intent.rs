@@ -103,6 +103,8 @@ pub struct PeerIntent {
     pub asn: RemoteAs,
     /// Local address of the session; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one of sessions that we open.
+    pub source_interface: Option<String>,
     /// Families to offer.
     pub families: BTreeSet<Family>,
     /// Session timers.
@@ -123,6 +125,8 @@ pub struct PeerIntent {
     pub route_reflector_client: bool,
     /// Which next hop the peer is told.
     pub next_hop: NextHopRule,
+    /// Whether IPv4 prefixes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: ExtendedNextHop,
     /// What AS_PATHs may contain, and what is done to those the peer is told.
     pub as_path: AsPathRules,
     /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
@@ -196,6 +200,18 @@ impl PeerIntent {
             RemoteAs::Internal => false,
         }
     }
+}
+
+/// Whether IPv4 prefixes may have IPv6 next hops (RFC 8950).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExtendedNextHop {
+    /// Offered on IPv6 sessions, and used where we have no IPv4 address to give.
+    #[default]
+    WhereNeeded,
+    /// Offered; used on IPv6 sessions whenever we are the next hop.
+    Always,
+    /// Not offered.
+    Never,
 }
 
 /// Where a session comes from.

@@ -17,6 +17,7 @@ impl Speaker {
         peer.forget_session_state();
         peer.agreed = Some(negotiated.clone());
         peer.faults_reported.clear();
+        peer.note_link();
         for family in &negotiated.codec.families {
             peer.walks.insert(*family, None);
             peer.end_of_rib_due.insert(*family);

@@ -53,6 +53,7 @@ use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
 
 use local::is_aggregate;
+use settle::next_hop;
 
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
@@ -166,7 +167,8 @@ impl Speaker {
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
         let changed = self.next_hops.replace_underlay(underlay);
         if !changed.is_empty() {
-            self.rib.mark_dirty(|path| changed.contains(&path.attributes.next_hop));
+            let peers = &self.peers;
+            self.rib.mark_dirty(|path| changed.contains(&next_hop(peers, path)));
         }
         for id in moved {
             self.walk_again(id);

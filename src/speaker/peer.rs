@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::action::{ConnectionId, Transport};
 use super::graceful::Kept;
-use super::intent::{Distance, Intent, PeerIntent};
+use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
 use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
 use crate::bgp::{Open, Session};
@@ -52,6 +52,9 @@ pub(super) struct Peer {
     /// What the peer has not announced again, of each family that it refreshes or that has outlived
     /// its session.
     pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    /// Index of the interface that the session runs over, where it is between link-local addresses. Kept
+    /// when the session goes: paths may outlive it.
+    pub(super) link: Option<u32>,
     /// Families whose paths have outlived their session.
     pub(super) kept: BTreeMap<Family, Kept>,
     /// What the session agreed on that is up, or was last: that of all paths of the peer.
@@ -128,6 +131,7 @@ impl Peer {
             refreshing: BTreeSet::new(),
             refresh_asked: BTreeSet::new(),
             stale: BTreeMap::new(),
+            link: None,
             kept: BTreeMap::new(),
             agreed: None,
             restart_bits: RestartBits::default(),
@@ -265,6 +269,15 @@ impl Peer {
         self.past = add(self.past, session.counters());
     }
 
+    /// Notes the link that a session which has just come up runs over.
+    pub(super) fn note_link(&mut self) {
+        let local = self.first.connection.as_ref().and_then(|connection| connection.local);
+        self.link = match local {
+            Some(SocketAddr::V6(local)) if local.ip().is_unicast_link_local() => Some(local.scope_id()),
+            _ => None,
+        };
+    }
+
     /// Forgets what belonged to the session that was up.
     pub(super) fn forget_session_state(&mut self) {
         self.out = AdjRibOut::default();
@@ -287,7 +300,13 @@ pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
         // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
         Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
     };
-    Transport { source: peer.source, password: peer.password.clone(), ttl, min_ttl }
+    Transport {
+        source: peer.source,
+        source_interface: peer.source_interface.clone(),
+        password: peer.password.clone(),
+        ttl,
+        min_ttl,
+    }
 }
 
 /// The part of the configuration that a session lives by: if it changes, the session must go.
@@ -303,6 +322,11 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
+        extended_next_hop: match peer.extended_next_hop {
+            ExtendedNextHop::WhereNeeded => peer.address.is_ipv6(),
+            ExtendedNextHop::Always => true,
+            ExtendedNextHop::Never => false,
+        },
         role: peer.role,
         role_strict: peer.role_strict,
         graceful_restart: peer.graceful_restart.map(|g| RestartOffer { restart_time: g.restart_time }),

@@ -4,6 +4,9 @@
 //! Nothing here depends on what changed: for a dirty prefix the wanted state is computed afresh, and
 //! FIB and Adj-RIB-Out find out for themselves whether that is news.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::audience::Audience;
 use super::intent::Intent;
 use super::peer::Peer;
@@ -12,7 +15,7 @@ use crate::fib::{NextHop, Target};
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
 use crate::rib::loc_rib::{Destination, Place};
-use crate::rib::next_hop::NextHops;
+use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
 use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
@@ -49,7 +52,7 @@ impl Speaker {
         places.retain(|place| self.may_decide(*place));
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
-            let next_hop = path.attributes.next_hop;
+            let next_hop = next_hop(&self.peers, path);
             if resolved.replace(next_hop) != Some(next_hop) {
                 self.next_hops.resolve(next_hop);
             }
@@ -172,10 +175,28 @@ impl Speaker {
     }
 }
 
+/// Where packets that take a path are handed to. A link-local next hop is on the link that the session
+/// with the peer runs over; where that session is between link-local addresses, the one beside a global
+/// next hop comes first (RFC 2545 §3 has it for forwarding).
+pub(super) fn next_hop(peers: &BTreeMap<PeerId, Peer>, path: &Path) -> OnLink {
+    let attributes = &path.attributes;
+    let (next_hop, beside) = (attributes.next_hop, attributes.link_local_next_hop);
+    if beside.is_none() && !is_link_local(next_hop) {
+        return next_hop.into();
+    }
+    let Source::Peer(id) = path.source else { return next_hop.into() };
+    let link = peers.get(&id).and_then(|peer| peer.link);
+    match (next_hop, beside) {
+        (IpAddr::V6(address), _) if address.is_unicast_link_local() => OnLink::link_local(address, link),
+        (_, Some(address)) if link.is_some() => OnLink::link_local(address, link),
+        _ => next_hop.into(),
+    }
+}
+
 /// What deciding and exporting look at besides the table, borrowed together.
 pub(super) struct Facts<'a> {
     pub(super) intent: &'a Intent,
-    pub(super) peers: &'a std::collections::BTreeMap<PeerId, Peer>,
+    pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
 }
 
@@ -208,7 +229,7 @@ impl Facts<'_> {
         let mut hops: Vec<NextHop> = vec![];
         let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
         for path in learned.filter(|path| path.source != Source::Local) {
-            let Some(resolution) = self.next_hops.resolved(path.attributes.next_hop) else { continue };
+            let Some(resolution) = self.next_hops.resolved(next_hop(self.peers, path)) else { continue };
             let hop = NextHop { via: resolution.via, interface: resolution.interface };
             if !hops.contains(&hop) && hops.len() < most {
                 hops.push(hop);
@@ -233,7 +254,7 @@ impl Facts<'_> {
                 peer_address: None,
             });
         };
-        let resolution = self.next_hops.resolved(attributes.next_hop);
+        let resolution = self.next_hops.resolved(next_hop(self.peers, path));
         let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
         let peer = self.peers.get(&id).ok_or("its peer is gone")?;
         let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;

@@ -9,7 +9,7 @@ use super::view::{
 };
 use super::{Speaker, intent::RemoteAs};
 use crate::bgp::Capability;
-use crate::bgp::capability::GracefulRestart;
+use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
 use crate::bgp::session::Negotiated;
 use crate::fib::Standing;
 use crate::prefix::{Family, Prefix};
@@ -104,6 +104,7 @@ impl Speaker {
             established_for: session.established_at().map(|at| now - at),
             router_id: negotiated.map(|n| n.router_id),
             hold_time: negotiated.map(|n| n.hold),
+            extended_next_hop: negotiated.is_some_and(|n| n.codec.extended_next_hop),
             families: families.into_iter().map(|family| self.family_view(peer, family, now)).collect(),
             graceful_restart: restart.map(|restart| RestartView {
                 restarting: restart.restarting,
@@ -177,6 +178,8 @@ fn words(capability: &Capability) -> String {
         Capability::MultiprotocolOther { afi, safi } => format!("multiprotocol AFI {afi} SAFI {safi}"),
         Capability::RouteRefresh => "route refresh".to_owned(),
         Capability::FourOctetAs(asn) => format!("four-octet AS {asn}"),
+        Capability::ExtendedNextHop(families) => extended_next_hop(families),
+        Capability::AddPath(families) => add_path(families),
         Capability::ExtendedMessage => "extended message".to_owned(),
         Capability::Role(role) => format!("role {role}"),
         Capability::GracefulRestart(restart) => graceful_restart(restart),
@@ -201,13 +204,38 @@ fn graceful_restart(restart: &GracefulRestart) -> String {
     format!("graceful restart within {} s{notification}", restart.restart_time)
 }
 
+fn extended_next_hop(families: &[NextHopFamily]) -> String {
+    let one = |family: &NextHopFamily| match *family {
+        NextHopFamily::IPV4_OVER_IPV6 => "ipv4Unicast over IPv6".to_owned(),
+        NextHopFamily { afi, safi, next_hop_afi } => format!("AFI {afi} SAFI {safi} over AFI {next_hop_afi}"),
+    };
+    let names: Vec<String> = families.iter().map(one).collect();
+    format!("extended next hop ({})", names.join(", "))
+}
+
+fn add_path(families: &[AddPathFamily]) -> String {
+    let one = |family: &AddPathFamily| {
+        let directions = match family.directions {
+            AddPath { receive: true, send: true } => "receive and send",
+            AddPath { receive: true, send: false } => "receive",
+            AddPath { receive: false, .. } => "send",
+        };
+        match family_of(family.afi, family.safi) {
+            Some(family) => format!("{family} {directions}"),
+            None => format!("AFI {} SAFI {} {directions}", family.afi, family.safi),
+        }
+    };
+    let names: Vec<String> = families.iter().map(one).collect();
+    format!("Add-Path ({})", names.join(", "))
+}
+
 /// Names of capabilities that are shown and not acted on (IANA, Capability Codes).
 fn name(code: u8) -> Option<&'static str> {
     Some(match code {
-        5 => "extended next hop",
+        5 => "extended next hop (malformed)",
         9 => "role",
         64 => "graceful restart",
-        69 => "Add-Path",
+        69 => "Add-Path (malformed)",
         71 => "long-lived graceful restart",
         73 => "FQDN",
         75 => "software version",

@@ -31,6 +31,8 @@ pub struct PeerView {
     pub router_id: Option<Ipv4Addr>,
     /// Negotiated hold time.
     pub hold_time: Option<Duration>,
+    /// IPv4 prefixes may have IPv6 next hops on this session (RFC 8950).
+    pub extended_next_hop: bool,
     /// What each negotiated family carries.
     pub families: Vec<PeerFamilyView>,
     /// What the peer offers for graceful restart, where both sides speak it.

@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, GracefulRestart, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy,
-    PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, NextHopRule, PeerIntent,
+    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -158,6 +158,7 @@ impl Plan {
             port: 179,
             asn: RemoteAs::Exactly(if other.is_tor() { TOR_AS } else { NODE_AS }),
             source: None,
+            source_interface: None,
             families: own.addresses.iter().map(|a| Family::of(*a)).collect(),
             timers: Timers::default(),
             password: None,
@@ -168,6 +169,7 @@ impl Plan {
             export_communities: vec![],
             route_reflector_client: reflected && is_reflector,
             next_hop: NextHopRule::Standard,
+            extended_next_hop: ExtendedNextHop::default(),
             as_path: AsPathRules::default(),
             accept_blackhole: false,
             role: None,

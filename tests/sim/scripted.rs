@@ -33,6 +33,7 @@ impl Rig {
             four_octet_as: true,
             external: true,
             families: vec![Family::Ipv4Unicast],
+            extended_next_hop: false,
             extended_messages: capabilities.contains(&Capability::ExtendedMessage),
             enhanced_refresh: capabilities.contains(&Capability::EnhancedRouteRefresh),
         };

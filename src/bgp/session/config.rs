@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::restart::{RestartBits, RestartOffer};
-use crate::bgp::capability::GracefulRestart;
+use crate::bgp::capability::{GracefulRestart, NextHopFamily};
 use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
 
@@ -85,6 +85,8 @@ pub struct Config {
     pub passive: bool,
     /// Our name, to be shown by the peer; none is sent where empty.
     pub host_name: String,
+    /// Offer to take and send IPv4 prefixes with IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// What we are to the peer (RFC 9234); external sessions only.
     pub role: Option<Role>,
     /// Insist that the peer has a role too (RFC 9234 §4.2, strict mode).
@@ -143,6 +145,9 @@ impl Config {
         // complete.
         let offer = self.graceful_restart.map(|offer| offer.capability(&self.families, restart));
         capabilities.push(Capability::GracefulRestart(offer.unwrap_or_default()));
+        if self.extended_next_hop && self.families.contains(&Family::Ipv4Unicast) {
+            capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_OVER_IPV6]));
+        }
         capabilities.push(Capability::ExtendedMessage);
         capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.extend(self.role.map(Capability::Role));
@@ -198,6 +203,7 @@ impl Config {
                 four_octet_as: open.four_octet_as(),
                 external,
                 families,
+                extended_next_hop: self.agrees_on_extended_next_hop(open),
                 extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
                 enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRouteRefresh),
             },
@@ -208,6 +214,17 @@ impl Config {
             route_refresh: open.route_refresh(),
             capabilities: open.capabilities.clone(),
         })
+    }
+
+    /// RFC 8950 §4: both have named the combination of families.
+    fn agrees_on_extended_next_hop(&self, open: &Open) -> bool {
+        let named = |capability: &Capability| match capability {
+            Capability::ExtendedNextHop(families) => families.contains(&NextHopFamily::IPV4_OVER_IPV6),
+            _ => false,
+        };
+        self.extended_next_hop
+            && self.families.contains(&Family::Ipv4Unicast)
+            && open.capabilities.iter().any(named)
     }
 
     /// RFC 9234 §4.2: the peer's role is our counterpart, or it has none and need not. A role of ours
@@ -258,6 +275,7 @@ mod tests {
             damping: Damping::default(),
             passive: false,
             host_name: "node1".into(),
+            extended_next_hop: false,
             role: None,
             role_strict: false,
             graceful_restart: None,
@@ -301,6 +319,26 @@ mod tests {
         let both = Open { capabilities: config().open(RestartBits::default()).capabilities, ..open() };
         let agreed = config().negotiate(&both).unwrap();
         assert!(agreed.codec.extended_messages && agreed.codec.enhanced_refresh && agreed.route_refresh);
+    }
+
+    #[test]
+    fn ipv6_next_hops_for_ipv4_take_two_who_say_so() {
+        let agreed = |ours, theirs: &[NextHopFamily]| {
+            let config = Config { extended_next_hop: ours, ..config() };
+            let capabilities = vec![Capability::ExtendedNextHop(theirs.to_vec())];
+            config.negotiate(&Open { capabilities, ..open() }).unwrap().codec.extended_next_hop
+        };
+        let other = NextHopFamily { safi: 128, ..NextHopFamily::IPV4_OVER_IPV6 };
+        assert!(agreed(true, &[other, NextHopFamily::IPV4_OVER_IPV6]));
+        assert!(!agreed(true, &[other]), "for VPN routes alone");
+        assert!(!agreed(false, &[NextHopFamily::IPV4_OVER_IPV6]));
+        let offers = |families: &[Family]| {
+            let config =
+                Config { extended_next_hop: true, families: families.iter().copied().collect(), ..config() };
+            let is_offer = |capability: &Capability| matches!(capability, Capability::ExtendedNextHop(_));
+            config.open(RestartBits::default()).capabilities.iter().any(is_offer)
+        };
+        assert!(offers(&Family::ALL) && !offers(&[Family::Ipv6Unicast]));
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn config() -> Config {
         damping: Damping::default(),
         passive: false,
         host_name: "node1".into(),
+        extended_next_hop: false,
         role: None,
         role_strict: false,
         graceful_restart: None,

@@ -14,7 +14,7 @@ use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    Damping, Distance, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
+    Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -104,6 +104,7 @@ impl Subject<'_> {
             port: spec.port.map_or(179, |port| port.get()),
             asn,
             source: spec.source_address,
+            source_interface: spec.source_interface.as_ref().map(|name| name.as_str().to_owned()),
             families: self.families(address),
             timers: timers(spec.timers.as_ref()),
             password: spec.password_secret_ref.as_ref().and_then(|key| self.password(key, objects, findings)),
@@ -118,6 +119,11 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
+            extended_next_hop: match spec.extended_next_hop {
+                None => ExtendedNextHop::WhereNeeded,
+                Some(true) => ExtendedNextHop::Always,
+                Some(false) => ExtendedNextHop::Never,
+            },
             as_path: policy::as_path(spec),
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
             role: spec.role.map(Role::from),
@@ -187,7 +193,11 @@ impl Subject<'_> {
     fn families(&self, address: IpAddr) -> BTreeSet<Family> {
         match &self.spec.families {
             Some(families) => families.iter().copied().map(Family::from).collect(),
-            None => self.local.node.addresses.iter().copied().chain([address]).map(Family::of).collect(),
+            None => {
+                let addresses = self.local.node.addresses.iter().copied().chain([address]);
+                let extended = self.spec.extended_next_hop == Some(true);
+                addresses.map(Family::of).chain(extended.then_some(Family::Ipv4Unicast)).collect()
+            }
         }
     }
 
@@ -226,12 +236,9 @@ impl Subject<'_> {
     }
 
     fn warn_of_unsupported(&self, findings: &mut Findings) {
-        let asked = [
-            ("spec.bfd", self.spec.bfd.is_some()),
-            ("spec.sourceInterface", self.spec.source_interface.is_some()),
-        ];
-        for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-            findings.warning(self.object(), field, "not supported yet; the session goes without");
+        if self.spec.bfd.is_some() {
+            let text = "not supported yet; the session goes without";
+            findings.warning(self.object(), "spec.bfd", text);
         }
     }
 }

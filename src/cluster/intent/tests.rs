@@ -63,7 +63,8 @@ fn show(compiled: &Compiled) -> String {
 }
 
 fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
-    let source = peer.source.map_or("*".into(), |source| source.to_string());
+    let source = peer.source.map(|source| source.to_string());
+    let source = source.or(peer.source_interface.clone()).unwrap_or("*".into());
     let interface = peer.interface.as_ref().map_or(String::new(), |name| format!("%{name}"));
     let flags = [
         (peer.passive, "passive"),

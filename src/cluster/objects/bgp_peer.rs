@@ -59,7 +59,8 @@ pub struct BgpPeerSpec {
     /// Local address of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_address: Option<IpAddr>,
-    /// Interface whose address is the local one.
+    /// Interface whose address is the local one of sessions that we open: `lo`, say, for one that
+    /// outlives a link. The first of the peer's family that is not link-local, unless the peer's is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_interface: Option<InterfaceName>,
     /// Generalized TTL security (RFC 5082).
@@ -71,7 +72,8 @@ pub struct BgpPeerSpec {
     /// Bidirectional forwarding detection (RFC 5880).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
-    /// Families to offer. Default: that of the session and those the node has an address of.
+    /// Families to offer. Default: that of the session and those the node has an address of; IPv4 with
+    /// `extendedNextHop`, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub families: Option<Vec<FamilyName>>,
     /// What is accepted from the peer. Default nothing (RFC 8212).
@@ -90,6 +92,11 @@ pub struct BgpPeerSpec {
     /// an external peer, as received for an internal one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopText>,
+    /// Take and give IPv6 next hops for IPv4 prefixes (RFC 8950). With `true`, we give our IPv6
+    /// address on every IPv6 session. Default: where the session is IPv6 and we have no IPv4 address
+    /// to give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended_next_hop: Option<bool>,
     /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,8 +11,8 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, GracefulRestart, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent,
-    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, LocalAs, MaxPrefixes,
+    NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 use crate::plan::METRIC;
@@ -204,6 +204,8 @@ impl Net {
             port: 179,
             asn: RemoteAs::Exactly(self.shown_as(other)),
             source: None,
+            source_interface: None,
+            extended_next_hop: ExtendedNextHop::default(),
             families: addresses.iter().map(|address| Family::of(*address)).collect(),
             timers: Timers {
                 hold: Duration::from_secs(end.hold),

@@ -49,6 +49,10 @@ impl BgpPeerSpec {
             if families.is_empty() {
                 problems.add("spec.families", "must not be empty; leave it out for the default");
             }
+            let ipv4 = families.iter().any(|family| Family::from(*family) == Family::Ipv4Unicast);
+            if self.extended_next_hop == Some(true) && !ipv4 {
+                problems.add("spec.extendedNextHop", "is for IPv4 prefixes, and families has no ipv4Unicast");
+            }
             for (i, family) in families.iter().enumerate() {
                 if families[..i].contains(family) {
                     problems.add(format!("spec.families[{i}]"), "is listed twice");
@@ -95,6 +99,10 @@ impl BgpPeerSpec {
     fn check_range(&self, range: Prefix, problems: &mut Problems) {
         if self.port.is_some() {
             problems.add("spec.port", "peers of a range are never connected to, so that no port is needed");
+        }
+        if self.source_interface.is_some() {
+            let text = "peers of a range are never connected to; sourceAddress says where they connect to";
+            problems.add("spec.sourceInterface", text);
         }
         if self.passive == Some(false) {
             problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
