@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId};
 
 /// LOCAL_PREF of a path that brings none along (RFC 4271 §9.1.1 leaves it to the configuration;
 /// every speaker uses 100).
@@ -39,6 +39,8 @@ pub struct Candidate<'a> {
     pub router_id: Ipv4Addr,
     /// The peer's address; `None` for a local path, which is preferred.
     pub peer_address: Option<IpAddr>,
+    /// Which of the peer's paths it is (RFC 7911).
+    pub path_id: PathId,
 }
 
 /// The rules, in the order they are applied.
@@ -66,6 +68,8 @@ pub enum Rule {
     ClusterListLength,
     /// Lowest peer address (§9.1.2.2 g).
     PeerAddress,
+    /// Lowest path identifier, between two paths from one peer (RFC 7911 leaves it open).
+    PathId,
 }
 
 impl Rule {
@@ -83,6 +87,7 @@ impl Rule {
             Rule::RouterId => "lowest router ID",
             Rule::ClusterListLength => "shortest CLUSTER_LIST",
             Rule::PeerAddress => "lowest peer address",
+            Rule::PathId => "lowest path identifier",
         }
     }
 }
@@ -101,8 +106,7 @@ pub struct Decision {
 
 /// Chooses among `candidates`; `None` if there are none.
 ///
-/// The outcome does not depend on the order of the candidates, save between two that no rule can
-/// tell apart (two paths from one peer), where the earlier wins.
+/// The outcome does not depend on the order of the candidates.
 pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     let mut left: Vec<usize> = (0..candidates.len()).collect();
     let mut decided_by = match left.len() {
@@ -135,8 +139,9 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     });
     apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, |i| c(i).attributes.cluster_list.len()));
     apply(&mut left, Rule::PeerAddress, &|l| keep_least(l, |i| c(i).peer_address));
+    apply(&mut left, Rule::PathId, &|l| keep_least(l, |i| c(i).path_id));
 
-    Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PeerAddress), equal })
+    Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PathId), equal })
 }
 
 /// Keeps those of `left` whose key is least.
@@ -176,6 +181,7 @@ mod tests {
             interior_cost: 10,
             router_id: Ipv4Addr::new(10, 0, 0, 9),
             peer_address: Some("10.0.0.9".parse().unwrap()),
+            path_id: PathId(2),
         }
     }
 
@@ -238,6 +244,7 @@ mod tests {
             (Rule::PeerAddress, c(&base), {
                 Candidate { peer_address: Some("10.0.0.10".parse().unwrap()), ..c(&base) }
             }),
+            (Rule::PathId, Candidate { path_id: PathId(1), ..c(&base) }, c(&base)),
         ];
         for (rule, winner, loser) in table {
             let (best, by, equal) = decide_permuted(&[winner, loser]);

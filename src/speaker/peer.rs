@@ -17,9 +17,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::action::{ConnectionId, Transport};
 use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
+use crate::bgp::capability::AddPath;
 use crate::bgp::session::{Config, Counters, State, Timer};
-use crate::bgp::{Open, Session};
-use crate::prefix::{Family, Prefix};
+use crate::bgp::{Open, PathNlri, Session};
+use crate::prefix::Family;
 use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 use crate::time::Instant;
@@ -43,7 +44,7 @@ pub(super) struct Peer {
     /// Families the peer has asked for again before their first End-of-RIB.
     pub(super) refresh_asked: BTreeSet<Family>,
     /// What the peer has not announced again, of each family that it refreshes.
-    pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    pub(super) stale: BTreeMap<Family, BTreeSet<PathNlri>>,
     /// Index of the interface that the session runs over, where it is between link-local addresses. Kept
     /// when the session goes: paths may outlive it.
     pub(super) link: Option<u32>,
@@ -254,6 +255,7 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         connect_retry: peer.timers.connect_retry,
         passive: peer.passive,
         host_name: local.node_name.clone(),
+        add_path: AddPath { receive: peer.add_path.receive, send: peer.add_path.send.is_some() },
         extended_next_hop: match peer.extended_next_hop {
             ExtendedNextHop::WhereNeeded => peer.address.is_ipv6(),
             ExtendedNextHop::Always => true,

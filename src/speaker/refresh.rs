@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::bgp::{Capability, Session, Update};
+use crate::bgp::{Capability, PathId, PathNlri, Session, Update};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{PeerId, Source};
 
@@ -52,30 +52,34 @@ impl Speaker {
             return;
         }
         let all = self.rib.ordered(family, |_| true).into_iter();
-        let of_peer = all.filter(|(_, d)| d.paths().iter().any(|p| p.source == source));
-        peer.stale.insert(family, of_peer.map(|(prefix, _)| prefix).collect());
+        let of_peer = all.flat_map(|(prefix, destination)| {
+            let paths = destination.paths().iter().filter(|p| p.source == source);
+            paths.map(move |path| PathNlri { prefix, id: path.path_id })
+        });
+        peer.stale.insert(family, of_peer.collect());
     }
 
     /// The peer has announced all of a family again: what it left out is gone.
     pub(super) fn handle_end_of_refresh(&mut self, id: PeerId, family: Family) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        for prefix in peer.stale.remove(&family).unwrap_or_default() {
-            self.rib.withdraw(prefix, Source::Peer(id));
+        for path in peer.stale.remove(&family).unwrap_or_default() {
+            self.rib.withdraw(path.prefix, Source::Peer(id), path.id);
         }
     }
 }
 
 /// Takes note of what an UPDATE confirms while its peer refreshes a family.
 pub(super) fn confirm(peer: &mut Peer, update: &Update) {
-    let confirm_in = |stale: &mut BTreeSet<Prefix>, prefixes: &[Prefix]| {
-        for prefix in prefixes {
-            stale.remove(prefix);
+    let confirm_in = |stale: &mut BTreeSet<PathNlri>, prefixes: &[Prefix], paths: &[PathNlri]| {
+        let prefixes = prefixes.iter().map(|prefix| PathNlri { prefix: *prefix, id: PathId::NONE });
+        for path in prefixes.chain(paths.iter().copied()) {
+            stale.remove(&path);
         }
     };
     for stale in peer.stale.values_mut() {
-        confirm_in(stale, &update.withdrawn);
+        confirm_in(stale, &update.withdrawn, &update.withdrawn_paths);
         for announcement in &update.announced {
-            confirm_in(stale, &announcement.prefixes);
+            confirm_in(stale, &announcement.prefixes, &announcement.paths);
         }
     }
 }

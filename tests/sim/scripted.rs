@@ -34,6 +34,7 @@ impl Rig {
             external: true,
             families: vec![Family::Ipv4Unicast],
             extended_next_hop: false,
+            add_path: Default::default(),
             extended_messages: capabilities.contains(&Capability::ExtendedMessage),
             enhanced_refresh: capabilities.contains(&Capability::EnhancedRouteRefresh),
         };

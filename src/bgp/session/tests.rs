@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bgp::capability::AddPath;
 use crate::bgp::{Capability, Open};
 
 /// One letter per cell: the next state, and in the second table what a peer or owner notices.
@@ -92,6 +93,7 @@ fn config() -> Config {
         passive: false,
         host_name: "node1".into(),
         extended_next_hop: false,
+        add_path: AddPath::default(),
         role: None,
         role_strict: false,
     }

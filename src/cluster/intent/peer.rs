@@ -7,11 +7,13 @@ use std::net::IpAddr;
 
 use super::{Findings, Local};
 use crate::bgp::Role;
-use crate::cluster::objects::bgp_peer::{BgpPeerSpec, SecretKey, TimersSpec};
-use crate::cluster::objects::values::PeerAsn;
+use crate::cluster::objects::bgp_peer::{AddPathSpec, BgpPeerSpec, SecretKey, TimersSpec};
+use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::Family;
-use crate::speaker::intent::{Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RemoteAs, Timers};
+use crate::speaker::intent::{
+    AddPathIntent, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RemoteAs, SendPaths, Timers,
+};
 
 /// The sessions of all `BgpPeer`s that select this node.
 pub(super) fn sessions(
@@ -101,6 +103,7 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
+            add_path: add_path(spec.add_path.as_ref()),
             extended_next_hop: match spec.extended_next_hop {
                 None => ExtendedNextHop::WhereNeeded,
                 Some(true) => ExtendedNextHop::Always,
@@ -225,6 +228,15 @@ impl Subject<'_> {
             findings.warning(self.object(), field, "not supported yet; the session goes without");
         }
     }
+}
+
+/// Neither direction unless asked for.
+fn add_path(spec: Option<&AddPathSpec>) -> AddPathIntent {
+    let send = spec.and_then(|spec| spec.send).map(|send| match send {
+        PathCount::All => SendPaths::All,
+        PathCount::Best(count) => SendPaths::Best(count),
+    });
+    AddPathIntent { receive: spec.and_then(|spec| spec.receive).unwrap_or(false), send }
 }
 
 /// Timers with their defaults: 90 s, a third of the hold time, 5 s.
