@@ -10,7 +10,8 @@ use crate::rig::Lab;
 use crate::speaker::{Extra, Family, Setup, Speaker, words};
 use crate::table::{Row, each};
 
-const NO_EXTENDED_NEXT_HOP: &str = "has no setting for it: its grammar knows no extended next hop";
+const NO_EXTENDED_NEXT_HOP: &str =
+    "`announce extended nexthop yes` is a syntax error to its 7.7, and its manual knows nothing like it";
 
 pub const ROWS: &[Row] = &[
     each("Add-Path: they send, we receive", they_send),
@@ -19,10 +20,7 @@ pub const ROWS: &[Row] = &[
         name: "IPv4 prefixes with IPv6 next hops both ways",
         play: extended_next_hop,
         families: &[Family::Ipv6],
-        except: &[
-            ("GoBGP", "offers the capability for unnumbered peers alone, and installs no routes"),
-            ("OpenBGPD", NO_EXTENDED_NEXT_HOP),
-        ],
+        except: &[("OpenBGPD", NO_EXTENDED_NEXT_HOP)],
     },
 ];
 
@@ -143,6 +141,11 @@ fn extended_next_hop(speaker: &dyn Speaker, family: Family) {
                 setup.asn, setup.our_asn
             );
         }
+        "GoBGP" => {
+            let ipv4 =
+                "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"";
+            setup.extra.family = vec![ipv4.to_owned()];
+        }
         _ => {
             setup.extra.top = format!("protocol static own4 {{ ipv4; route {theirs} blackhole; }}\n");
             setup.extra.peer =
@@ -155,6 +158,10 @@ fn extended_next_hop(speaker: &dyn Speaker, family: Family) {
     let more = "extendedNextHop: true\n  families: [ipv4Unicast, ipv6Unicast]";
     lab.start_us(&[ours(family), ours4.to_owned()], more);
     lab.start_them();
+    if speaker.name() == "GoBGP" {
+        let next_hop = family.address(2);
+        lab.them.run(&words(&["gobgp", "global", "rib", "add", theirs, "nexthop", &next_hop, "-a", "ipv4"]));
+    }
     await_joined(&lab);
     check(&lab, "agreed", &lab.session()["extendedNextHop"], &true.into());
     lab.eventually("their IPv4 route", || lab.path(theirs).is_some());
@@ -168,6 +175,7 @@ fn extended_next_hop(speaker: &dyn Speaker, family: Family) {
         let control = format!("{directory}/bird.ctl");
         match speaker.name() {
             "FRR" => lab.them.run(&words(&["vtysh", "--vty_socket", directory, "-c", &show])),
+            "GoBGP" => lab.them.run(&words(&["gobgp", "global", "rib", ours4, "-a", "ipv4"])),
             _ => lab.them.run(&words(&["birdc", "-s", &control, "show", "route", ours4, "all"])),
         }
     };

@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use routelet::bgp::PathId;
-use routelet::prefix::Prefix;
+use routelet::bgp::capability::{AddPath, AddPathFamily};
+use routelet::bgp::{Capability, PathId, PathNlri};
+use routelet::prefix::{Family, Prefix};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{AddPathIntent, SendPaths};
 
 use crate::plan::{Families, Member, Plan};
+use crate::scripted::{Rig, accept_all};
 use crate::world::World;
 
 const MOMENT: Duration = Duration::from_secs(1);
@@ -148,4 +150,74 @@ fn what_a_client_has_said_itself_is_not_told_to_it() {
         let paths: Vec<IpAddr> = world.paths(name).iter().filter(|p| p.peer.is_some()).map(path).collect();
         assert!(!paths.contains(&[192, 168, 1, own].into()), "{name} has {paths:?}");
     }
+}
+
+/// A ToR that gives and takes several paths.
+fn scripted(change: impl FnOnce(&mut Intent)) -> Rig {
+    let both = AddPath { receive: true, send: true };
+    let ipv4 = AddPathFamily::unicast(Family::Ipv4Unicast, both);
+    Rig::new(&[Capability::AddPath(vec![ipv4]), Capability::EnhancedRouteRefresh], |intent| {
+        accept_all(intent);
+        let add_path = AddPathIntent { receive: true, send: Some(SendPaths::All) };
+        intent.peers.get_mut("tor").unwrap().add_path = add_path;
+        change(intent);
+    })
+}
+
+fn paths(ids: &[u32]) -> Vec<PathNlri> {
+    let prefix = "172.16.0.0/24".parse().unwrap();
+    ids.iter().map(|id| PathNlri { prefix, id: PathId(*id) }).collect()
+}
+
+fn known(rig: &Rig) -> Vec<u32> {
+    let routes = rig.speaker.routes(|prefix| prefix == "172.16.0.0/24".parse().unwrap());
+    let mut ids: Vec<u32> =
+        routes.iter().flat_map(|route| &route.paths).filter_map(|path| Some(path.path_id?.0)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn each_path_is_replaced_refreshed_and_withdrawn_by_its_identifier() {
+    let mut rig = scripted(|_| ());
+    rig.announce_nlri(&paths(&[0, 1, 7]), |_| ());
+    rig.announce_nlri(&paths(&[7]), |attributes| attributes.med = Some(5));
+    assert_eq!(known(&rig), [0, 1, 7]);
+    let best = rig.speaker.routes(|_| true).into_iter().find(|r| r.paths.len() == 3).unwrap();
+    assert_eq!(best.decided_by, Some("lowest path identifier"));
+    assert_eq!(best.paths[0].path_id, Some(PathId(0)));
+    assert_eq!(best.paths[2].attributes.med, Some(5));
+
+    let family = Family::Ipv4Unicast;
+    rig.say(rig.codec.encode_begin_of_refresh(family));
+    rig.announce_nlri(&paths(&[1, 7]), |_| ());
+    assert_eq!(known(&rig), [0, 1, 7], "stale, and there until the end");
+    rig.say(rig.codec.encode_end_of_refresh(family));
+    assert_eq!(known(&rig), [1, 7]);
+
+    let mut octets = vec![];
+    rig.codec.encode_withdrawals(&paths(&[1, 2]), &mut octets);
+    rig.say(octets);
+    assert_eq!(known(&rig), [7]);
+    let counts = rig.speaker.peers(rig.now).pop().unwrap().families;
+    assert_eq!((counts[0].received, counts[0].accepted), (1, 1));
+}
+
+#[test]
+fn our_own_prefix_is_told_by_a_name_and_told_again_when_asked() {
+    let mut rig = scripted(|_| ());
+    let told = |rig: &mut Rig| {
+        let heard = std::mem::take(&mut rig.heard).into_iter();
+        let updates = heard.filter_map(|message| match message {
+            routelet::bgp::Message::Update(update) => Some(update),
+            _ => None,
+        });
+        updates.flat_map(|update| update.announced).flat_map(|announced| announced.paths).collect::<Vec<_>>()
+    };
+    let own = [PathNlri { prefix: "10.244.1.0/24".parse().unwrap(), id: PathId(1) }];
+    assert_eq!(told(&mut rig), own);
+    rig.say(rig.codec.encode_route_refresh(Family::Ipv4Unicast));
+    assert_eq!(told(&mut rig), own);
+    let counts = rig.speaker.peers(rig.now).pop().unwrap().families;
+    assert_eq!(counts[0].advertised, 1);
 }

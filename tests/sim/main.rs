@@ -7,6 +7,7 @@
 
 mod add_path;
 mod limits;
+mod link_local;
 mod oracle;
 mod plan;
 mod policy;
