@@ -131,7 +131,8 @@ impl Speaker {
 
     fn bears_identifier(&self, family: Family, source: Source) -> bool {
         let Source::Peer(id) = source else { return false };
-        self.peers.get(&id).is_some_and(|peer| add_path_of(peer, family).receive)
+        let agreed = self.peers.get(&id).and_then(|peer| peer.agreed.as_ref());
+        agreed.is_some_and(|agreed| agreed.codec.add_path[family as usize].receive)
     }
 
     /// One destination; with the names that paths are told by where there are peers who hear them.
