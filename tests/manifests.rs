@@ -33,7 +33,7 @@ spec:
   address: 192.168.1.1
   asn: 65000
   port: 179
-  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s}
+  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s, idleHold: 250ms, maxIdleHold: 60s, stableAfter: 60s}
   passwordSecretRef: {name: tor-a, key: password}
   sourceAddress: 192.168.1.11
   multihop: 2

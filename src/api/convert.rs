@@ -11,7 +11,7 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -31,6 +31,19 @@ impl From<Summary> for proto::Summary {
             fib_installed: view.fib_installed,
             fib_pending: view.fib_pending,
             fib_failures: view.fib_failures,
+            ranges: view.ranges.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<RangeView> for proto::Range {
+    fn from(view: RangeView) -> Self {
+        proto::Range {
+            name: view.name,
+            range: view.range.to_string(),
+            limit: view.limit,
+            peers: view.peers,
+            refused: view.refused,
         }
     }
 }
@@ -40,6 +53,7 @@ impl From<PeerView> for proto::Peer {
         let origin = match view.origin {
             PeerOrigin::Configured => proto::PeerOrigin::Configured,
             PeerOrigin::Mesh => proto::PeerOrigin::Mesh,
+            PeerOrigin::Dynamic => proto::PeerOrigin::Dynamic,
         };
         proto::Peer {
             name: view.name,

@@ -12,7 +12,7 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RouteView, Summary,
 };
 
 /// What the source answers.
@@ -72,6 +72,13 @@ pub(crate) fn summary() -> Summary {
         fib_installed: 3,
         fib_pending: 1,
         fib_failures: 7,
+        ranges: vec![RangeView {
+            name: "rack".to_owned(),
+            range: "10.0.0.0/8".parse().unwrap(),
+            limit: 100,
+            peers: 1,
+            refused: 3,
+        }],
     }
 }
 

@@ -44,7 +44,7 @@ async fn one(client: &mut Client, name: &str) -> Result<Peer, Error> {
 }
 
 fn list(peers: &[Peer], out: &mut impl Write) -> Result<(), Error> {
-    let header = ["NAME", "ADDRESS", "AS", "STATE", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED"];
+    let header = ["NAME", "ADDRESS", "AS", "STATE", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED", "FROM"];
     let mut table = Table::new(out, &header);
     for peer in peers {
         let sum = |count: fn(&PeerFamily) -> u64| peer.families.iter().map(count).sum::<u64>().to_string();
@@ -57,6 +57,7 @@ fn list(peers: &[Peer], out: &mut impl Write) -> Result<(), Error> {
             sum(|family| family.received),
             sum(|family| family.accepted),
             sum(|family| family.advertised),
+            PeerOrigin::word_of(peer.origin).to_owned(),
         ])?;
     }
     Ok(table.finish()?)
@@ -66,6 +67,7 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     let origin = match PeerOrigin::try_from(peer.origin) {
         Ok(PeerOrigin::Configured) => "BgpPeer object",
         Ok(PeerOrigin::Mesh) => "mesh",
+        Ok(PeerOrigin::Dynamic) => "range of a BgpPeer object (dynamic)",
         _ => "unknown",
     };
     let state = match peer.established_seconds {

@@ -46,6 +46,7 @@ Router id      192.168.1.11
 Peers          2 of 3 established
 Destinations   4 ipv4Unicast, 1 ipv6Unicast
 Kernel routes  3 installed, 1 pending, 7 refusals
+Range rack     1 of 100 peers from 10.0.0.0/8, 3 refused
 ";
     golden("status", "status", expected).await;
 }
@@ -72,7 +73,16 @@ async fn status_json() {
   ],
   "fibInstalled": 3,
   "fibPending": 1,
-  "fibFailures": 7
+  "fibFailures": 7,
+  "ranges": [
+    {
+      "name": "rack",
+      "range": "10.0.0.0/8",
+      "limit": 100,
+      "peers": 1,
+      "refused": 3
+    }
+  ]
 }
 "#;
     golden("status-json", "status -o json", expected).await;
@@ -81,10 +91,10 @@ async fn status_json() {
 #[tokio::test]
 async fn peers() {
     let expected = "
-NAME   ADDRESS       AS     STATE        UPTIME  RECEIVED  ACCEPTED  ADVERTISED
-node2  192.168.1.12  64512  Established  3d4h    3         2         1
-node3  192.168.1.13  64512  Active       -       0         0         0
-tor    fe80::1       65000  Established  12s     0         0         0
+NAME   ADDRESS       AS     STATE        UPTIME  RECEIVED  ACCEPTED  ADVERTISED  FROM
+node2  192.168.1.12  64512  Established  3d4h    3         2         1           mesh
+node3  192.168.1.13  64512  Active       -       0         0         0           mesh
+tor    fe80::1       65000  Established  12s     0         0         0           configured
 ";
     golden("peers", "peers", expected).await;
 }

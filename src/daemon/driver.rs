@@ -221,6 +221,7 @@ fn log(notice: &Notice) {
         | Notice::PeerFailed { .. }
         | Notice::Malformed { .. }
         | Notice::PrefixLimit { .. }
+        | Notice::RangeFull { .. }
         | Notice::NotEncodable { .. } => warn!("{notice}"),
     }
 }

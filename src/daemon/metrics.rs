@@ -7,7 +7,7 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::speaker::view::{PeerView, Summary};
+use crate::speaker::view::{PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -59,6 +59,15 @@ impl Exposition {
         let router_id = summary.router_id.to_string();
         let labels = [("node", summary.node_name.as_str()), ("asn", &asn), ("router_id", &router_id)];
         self.gauge("routelet_bgp_speaker_info", "Who this speaker is; always 1.", [sample(labels, 1)]);
+        let ranges = |value: fn(&RangeView) -> u64| {
+            summary.ranges.iter().map(move |range| sample([("range", range.name.as_str())], value(range)))
+        };
+        let help = "Dynamic peers of a range.";
+        self.gauge("routelet_bgp_range_peers", help, ranges(|range| range.peers));
+        let help = "Dynamic peers that a range may have at once.";
+        self.gauge("routelet_bgp_range_limit", help, ranges(|range| range.limit.into()));
+        let help = "Connections refused because a range had as many peers as it may have.";
+        self.counter("routelet_bgp_range_refused_total", help, ranges(|range| range.refused));
     }
 
     fn sessions(&mut self, peers: &[PeerView]) {
@@ -324,6 +333,9 @@ mod tests {
         for (series, value) in [
             (concat!("routelet_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
             (r#"routelet_bgp_speaker_info{node="node1",asn="64512",router_id="192.168.1.11"}"#, 1.0),
+            (r#"routelet_bgp_range_peers{range="rack"}"#, 1.0),
+            (r#"routelet_bgp_range_limit{range="rack"}"#, 100.0),
+            (r#"routelet_bgp_range_refused_total{range="rack"}"#, 3.0),
             (r#"routelet_bgp_peer_info{peer="tor",address="fe80::1",asn="65000"}"#, 1.0),
             (r#"routelet_bgp_session_established{peer="node2"}"#, 1.0),
             (r#"routelet_bgp_session_established{peer="node3"}"#, 0.0),

@@ -112,6 +112,16 @@ pub enum Notice {
         /// The limit.
         limit: MaxPrefixes,
     },
+    /// A connection was refused because its range has as many peers as it may have. Said once, until a
+    /// place becomes free.
+    RangeFull {
+        /// The range's name.
+        range: String,
+        /// How many peers it may have.
+        limit: u32,
+        /// Who was refused.
+        refused: IpAddr,
+    },
     /// One of our pod CIDRs can be delivered here and is announced from now on.
     Originated(Prefix),
     /// After our restart, all peers that were waited for have told what they have.
@@ -161,6 +171,9 @@ impl fmt::Display for Notice {
                     _ => "",
                 };
                 write!(f, "{peer} has {accepted} accepted prefixes of {family}, of at most {limit}{instead}")
+            }
+            Notice::RangeFull { range, limit, refused } => {
+                write!(f, "{range} has {limit} dynamic peers, its limit: refused a connection from {refused}")
             }
             Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
             Notice::Kept { peer, family, paths, time } => {

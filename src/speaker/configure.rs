@@ -26,6 +26,7 @@ impl Speaker {
         if old == new {
             return;
         }
+        self.configure_ranges(&old, &new);
         for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
             self.remove_peer(name);
         }
@@ -83,6 +84,11 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        self.forget_peer(id);
+    }
+
+    /// Forgets a peer whose sessions have ended.
+    pub(super) fn forget_peer(&mut self, id: PeerId) {
         self.let_go_all(id);
         if let Some(peer) = self.peers.remove(&id) {
             self.forget_wake(id, peer.wake);
@@ -91,11 +97,16 @@ impl Speaker {
         self.advance_restart();
     }
 
-    fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
+    pub(super) fn change_peer(
+        &mut self,
+        name: &str,
+        old: (&Intent, &PeerIntent),
+        new: (&Intent, &PeerIntent),
+    ) {
         let Some(id) = self.names.get(name).copied() else { return };
-        let needs_new_session =
-            session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
-        if needs_new_session {
+        let config = session_config(new.0, new.1);
+        let can_go_on = config.differs_in_pauses_alone(&session_config(old.0, old.1));
+        if !can_go_on || socket_differs(old.1, new.1) {
             let why = "a configuration change needs a new session";
             if is_same_router(old.1, new.1) {
                 self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
@@ -114,6 +125,7 @@ impl Speaker {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
+            peer.first.session.set_pauses(&config);
         }
         if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);

@@ -11,7 +11,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 pub use crate::bgp::Role;
-pub use crate::bgp::session::RemoteAs;
+pub use crate::bgp::session::{Damping, RemoteAs};
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
 pub use crate::rib::export::NextHopRule;
@@ -43,6 +43,26 @@ pub struct Intent {
     pub cluster_id: Option<Ipv4Addr>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerIntent>,
+    /// Ranges of addresses from which anybody may connect who is not among `peers`, by name.
+    pub ranges: BTreeMap<String, RangeIntent>,
+}
+
+/// A range of addresses, each of which may be a peer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeIntent {
+    /// The range.
+    pub range: Prefix,
+    /// The most peers at once.
+    pub limit: u32,
+    /// What each of them is, but for its address.
+    pub template: PeerIntent,
+}
+
+impl RangeIntent {
+    /// The peer at an address of the range.
+    pub fn peer(&self, address: IpAddr) -> PeerIntent {
+        PeerIntent { address, ..self.template.clone() }
+    }
 }
 
 /// Where incoming sessions are accepted.
@@ -221,6 +241,8 @@ pub enum PeerOrigin {
     Configured,
     /// `mesh: full` or `mesh: reflectors`; the peer's name is its node's.
     Mesh,
+    /// A `BgpPeer` object with a range; the peer's name is the object's and the peer's address.
+    Dynamic,
 }
 
 /// Session timers (RFC 4271 §10).
@@ -232,6 +254,8 @@ pub struct Timers {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// Pauses after failures.
+    pub damping: Damping,
 }
 
 impl Default for Timers {
@@ -240,6 +264,7 @@ impl Default for Timers {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            damping: Damping::default(),
         }
     }
 }

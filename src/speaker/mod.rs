@@ -12,6 +12,7 @@
 //! | [`intent`] | what the node is meant to do |
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
+//! | `dynamic` | peers that come from a range of addresses |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
@@ -27,6 +28,7 @@
 mod action;
 mod audience;
 mod configure;
+mod dynamic;
 mod graceful;
 pub mod intent;
 mod lifecycle;
@@ -67,6 +69,7 @@ pub struct Speaker {
     intent: Option<Intent>,
     peers: BTreeMap<PeerId, Peer>,
     names: BTreeMap<String, PeerId>,
+    ranges: BTreeMap<String, dynamic::Range>,
     connections: BTreeMap<ConnectionId, PeerId>,
     next_connection: u64,
     next_peer: u32,
@@ -112,6 +115,7 @@ impl Speaker {
             intent: None,
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
+            ranges: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_peer: 0,

@@ -35,6 +35,8 @@ const COLLISION_OVER: Duration = Duration::from_secs(2);
 pub(super) struct Peer {
     pub(super) id: PeerId,
     pub(super) intent: PeerIntent,
+    /// The range it has come from, if it is dynamic.
+    pub(super) range: Option<String>,
     pub(super) first: Slot,
     pub(super) second: Option<Slot>,
     pub(super) out: AdjRibOut,
@@ -120,6 +122,7 @@ impl Peer {
         Peer {
             id,
             intent,
+            range: None,
             first: Slot { session, connection: None },
             second: None,
             out: AdjRibOut::default(),
@@ -254,15 +257,7 @@ impl Peer {
 
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
-        let external = self.intent.is_external(local.asn);
-        let (ttl, min_ttl) = match self.intent.distance {
-            Distance::Default if external => (Some(1), None),
-            Distance::Default => (None, None),
-            Distance::Multihop(hops) => (Some(hops), None),
-            // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
-            Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
-        };
-        Transport { source: self.intent.source, password: self.intent.password.clone(), ttl, min_ttl }
+        transport(&self.intent, local)
     }
 
     /// Counters over all sessions this peer has had.
@@ -296,6 +291,19 @@ impl Peer {
     }
 }
 
+/// What the sockets of a peer must have.
+pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
+    let external = peer.is_external(local.asn);
+    let (ttl, min_ttl) = match peer.distance {
+        Distance::Default if external => (Some(1), None),
+        Distance::Default => (None, None),
+        Distance::Multihop(hops) => (Some(hops), None),
+        // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
+        Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
+    };
+    Transport { source: peer.source, password: peer.password.clone(), ttl, min_ttl }
+}
+
 /// The part of the configuration that a session lives by: if it changes, the session must go.
 pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
     Config {
@@ -306,6 +314,7 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         hold: peer.timers.hold,
         keepalive: peer.timers.keepalive,
         connect_retry: peer.timers.connect_retry,
+        damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
         add_path: AddPath { receive: peer.add_path.receive, send: peer.add_path.send.is_some() },

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::dynamic::Admission;
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Speaker, Transport};
 use crate::bgp::session::{Negotiated, Output, State, Timer};
@@ -11,7 +12,8 @@ use crate::time::Instant;
 
 impl Speaker {
     /// A connection came in. Returns its id and what its socket must have, or `None` if nobody wants
-    /// it and the shell is to close it.
+    /// it and the shell is to close it. One that a full range refuses gets an id too, for the actions
+    /// that tell it so and close it.
     pub fn handle_accepted(
         &mut self,
         now: Instant,
@@ -19,7 +21,14 @@ impl Speaker {
         remote: SocketAddr,
     ) -> Option<(ConnectionId, Transport)> {
         self.now = now;
-        let id = self.peers.values().find(|p| p.matches(local.ip(), remote.ip()))?.id;
+        let known = self.peers.values().find(|p| p.matches(local.ip(), remote.ip())).map(|p| p.id);
+        let id = match known {
+            Some(id) => id,
+            None => match self.admit(local, remote)? {
+                Admission::Peer(id) => id,
+                Admission::Refused(connection, transport) => return Some((connection, transport)),
+            },
+        };
         // Of two connections that the peer opened, the older is the one it has forgotten.
         if let Some(older) = self.peers.get_mut(&id)?.second.take() {
             self.discard(id, older);
@@ -188,6 +197,7 @@ impl Speaker {
         }
         self.promote_or_drop_second(id);
         self.note_wake(id);
+        self.forget_if_gone(id);
     }
 
     /// Notes when a peer's sessions are next due. Only what ends in [`Speaker::drain`] moves a timer.

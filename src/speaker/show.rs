@@ -31,6 +31,7 @@ impl Speaker {
             fib_installed: count(|s| matches!(s, Standing::Installed | Standing::Stale)),
             fib_pending: count(|s| matches!(s, Standing::Pending | Standing::Failed(_))),
             fib_failures: self.fib.failures(),
+            ranges: self.range_views(intent),
         })
     }
 

@@ -148,7 +148,7 @@ pub struct Summary {
     pub asn: u32,
     /// The BGP identifier.
     pub router_id: Ipv4Addr,
-    /// Configured peers.
+    /// Peers, configured and dynamic.
     pub peers: u64,
     /// Of these, established.
     pub established: u64,
@@ -160,4 +160,21 @@ pub struct Summary {
     pub fib_pending: u64,
     /// Changes the kernel refused since the daemon started.
     pub fib_failures: u64,
+    /// Ranges that dynamic peers come from, by name.
+    pub ranges: Vec<RangeView>,
+}
+
+/// A range of addresses that peers may connect from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RangeView {
+    /// Name of the `BgpPeer`.
+    pub name: String,
+    /// The addresses.
+    pub range: Prefix,
+    /// The most peers at once.
+    pub limit: u32,
+    /// Peers there are.
+    pub peers: u64,
+    /// Connections refused for the limit since the daemon started.
+    pub refused: u64,
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod dynamic;
+mod played;
 mod rig;
 
 use rig::{Addressing, Cluster};

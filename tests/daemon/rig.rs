@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
+use routelet::api::proto::Peer;
 use routelet::fib::{Change, Target};
 use routelet::kernel::links::VethPair;
 use routelet::kernel::routes::Ownership;
@@ -106,6 +107,29 @@ impl Cluster {
 
     pub fn remove(&self, file: &str) {
         fs::remove_file(self.directory.join("manifests").join(file)).unwrap();
+    }
+
+    /// Gives a node's end of the wire another address.
+    pub async fn add_address(&self, node: usize, network: &str) {
+        let netlink = &self.nodes[node].netlink;
+        let link = netlink.link("eth0").await.unwrap().unwrap();
+        netlink.add_address(link.index, network.parse().unwrap()).await.unwrap();
+    }
+
+    pub fn namespace(&self, node: usize) -> &NetNs {
+        &self.nodes[node].namespace
+    }
+
+    /// The peers that a node's daemon shows.
+    pub async fn peers(&self, node: usize) -> Vec<Peer> {
+        let Ok(mut client) = Client::connect(&self.socket(node)).await else { return vec![] };
+        let Ok(peers) = client.peers(None).await else { return vec![] };
+        peers.collect().await.unwrap_or_default()
+    }
+
+    /// A configuration without a mesh, and what comes with it.
+    pub fn configure(&self, objects: &str) {
+        self.write("configuration.yaml", &format!("{}---\n{objects}", configuration("none")));
     }
 
     pub fn add_pod_cidr(&mut self, node: usize, prefix: &str) {
@@ -300,6 +324,11 @@ impl Cluster {
         .await;
     }
 
+    /// Packets that a node has refused because they came from too far away.
+    pub fn dropped_for_ttl(&self, node: usize) -> u64 {
+        self.nodes[node].namespace.enter(|| tcp_counters(&["TCPMinTTLDrop"])).unwrap()
+    }
+
     /// Counts changes of our routes from now on.
     pub async fn route_changes(&self, node: usize) -> RouteChanges {
         let watch = self.nodes[node].namespace.enter(|| Watch::open(OURS)).unwrap().unwrap();
@@ -310,7 +339,7 @@ impl Cluster {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
-    async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    pub async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let wait = async {
             while !condition().await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -367,14 +396,16 @@ fn configuration(mesh: &str) -> String {
 
 /// The kernel's count of segments refused for their MD5 signature, in this thread's namespace.
 fn md5_failures() -> u64 {
+    tcp_counters(&["TCPMD5Failure", "TCPMD5NotFound", "TCPMD5Unexpected"])
+}
+
+/// The sum of these counters of the kernel's TCP, in this thread's namespace.
+fn tcp_counters(wanted: &[&str]) -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let failures = names
-        .split(' ')
-        .zip(values.split(' '))
-        .filter(|(name, _)| ["TCPMD5Failure", "TCPMD5NotFound", "TCPMD5Unexpected"].contains(name));
-    failures.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    let found = names.split(' ').zip(values.split(' ')).filter(|(name, _)| wanted.contains(name));
+    found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
 fn metrics() -> std::io::Result<String> {

@@ -86,6 +86,9 @@ fn the_other_well_known() {
         ("NEXT_HOP multicast", with(&[0x40, 3, 4, 224, 0, 0, 5]), {
             withdrawn!("(3) NEXT_HOP: 224.0.0.5 is no next hop")
         }),
+        ("NEXT_HOP loopback", with(&[0x40, 3, 4, 127, 0, 0, 1]), {
+            withdrawn!("(3) NEXT_HOP: 127.0.0.1 is no next hop")
+        }),
         ("NEXT_HOP broadcast", with(&[0x40, 3, 4, 255, 255, 255, 255]), {
             withdrawn!("(3) NEXT_HOP: 255.255.255.255 is no next hop")
         }),
@@ -262,13 +265,6 @@ fn multiprotocol() {
                  (Update Message Error: Optional Attribute Error)",
             ),
             (
-                "an IPv6 next hop for IPv4 that nobody agreed on",
-                update(&[], &[&[&[0x80, 14, 23, 0, 1, 1, 16][..], &[0xfd; 16], &[0, 8, 10]].concat()], &[]),
-                "reset 3/9 [128, 14, 23, 0, 1, 1, 16, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, \
-                 253, 253, 253, 253, 253, 0, 8, 10]: MP_REACH_NLRI: next hop of 16 octets for ipv4Unicast \
-                 (Update Message Error: Optional Attribute Error)",
-            ),
-            (
                 "MP_UNREACH_NLRI of two octets",
                 update(&[], &[&[0x80, 15, 2, 0, 2]], &[]),
                 "reset 3/9 [128, 15, 2, 0, 2]: attribute 15 of 2 octets ends within its fixed fields \
@@ -287,6 +283,11 @@ fn multiprotocol() {
                  on an attribute that is optional non-transitive",
             ),
             (
+                "the loopback address as next hop",
+                ipv6(&[&REACH[..7], &[0; 15], &REACH[22..]].concat()),
+                "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: ::1 is no next hop",
+            ),
+            (
                 "a multicast next hop",
                 ipv6(&multicast),
                 "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: ff02::1 is no next hop",
@@ -302,5 +303,20 @@ fn multiprotocol() {
                 "withdraw [10.244.1.0/24]",
             ),
         ],
+    );
+}
+
+/// RFC 8950 §4, with RFC 7606 §7.11: the length of the next hop is one that the family cannot have.
+#[test]
+fn extended_next_hop() {
+    check(
+        &external(),
+        vec![(
+            "an IPv6 next hop for IPv4 that nobody agreed on",
+            update(&[], &[&[&[0x80, 14, 23, 0, 1, 1, 16][..], &[0xfd; 16], &[0, 8, 10]].concat()], &[]),
+            "reset 3/9 [128, 14, 23, 0, 1, 1, 16, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, \
+                 253, 253, 253, 253, 253, 0, 8, 10]: MP_REACH_NLRI: next hop of 16 octets for ipv4Unicast \
+                 (Update Message Error: Optional Attribute Error)",
+        )],
     );
 }

@@ -134,6 +134,7 @@ impl Plan {
             fib: FibIntent { install: true, table: 254, protocol: 114, metric: METRIC, max_paths: 16 },
             cluster_id: None,
             peers,
+            ranges: BTreeMap::new(),
         }
     }
 

@@ -100,10 +100,10 @@ fn as_path(four_octet_as: bool) -> impl Strategy<Value = AsPath> {
 
 fn next_hop(family: Family) -> BoxedStrategy<(IpAddr, Option<Ipv6Addr>)> {
     match family {
-        Family::Ipv4Unicast => {
-            (0x0100_0000..0xe000_0000_u32).prop_map(|bits| (Ipv4Addr::from(bits).into(), None)).boxed()
-        }
-        Family::Ipv6Unicast => (1..0xff00_u128 << 112, option::of(any::<u64>()))
+        Family::Ipv4Unicast => prop_oneof![0x0100_0000..0x7f00_0000_u32, 0x8000_0000..0xe000_0000_u32]
+            .prop_map(|bits| (Ipv4Addr::from(bits).into(), None))
+            .boxed(),
+        Family::Ipv6Unicast => (2..0xff00_u128 << 112, option::of(any::<u64>()))
             .prop_map(|(global, host)| {
                 let link_local = host.map(|host| Ipv6Addr::from((0xfe80 << 112) | u128::from(host)));
                 (Ipv6Addr::from(global).into(), link_local)

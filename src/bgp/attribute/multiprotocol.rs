@@ -139,10 +139,11 @@ fn error(raw: &RawAttribute, what: String) -> MessageError {
 }
 
 /// Whether an address can be a next hop as far as the address alone can tell (RFC 4271 §6.3: a valid
-/// IP host address). Whether it is reachable, or our own, is not asked here.
+/// IP host address). A loopback address is none on the wire (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): it
+/// would resolve to ourselves. Whether it is reachable, or our own, is not asked here.
 pub(in crate::bgp) fn is_host_address(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => matches!(address.octets()[0], 1..224),
-        IpAddr::V6(address) => !address.is_unspecified() && !address.is_multicast(),
+        IpAddr::V4(address) => matches!(address.octets()[0], 1..=126 | 128..=223),
+        IpAddr::V6(address) => !address.is_unspecified() && !address.is_loopback() && !address.is_multicast(),
     }
 }

@@ -31,7 +31,38 @@ impl RemoteAs {
     }
 }
 
-/// The configuration of one session. A change of any of it needs a new session.
+/// How the pauses in Idle grow that keep a failing session from oscillating (RFC 4271 §8.1.1,
+/// DampPeerOscillations and IdleHoldTime).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damping {
+    /// The pause after a first failure. Each further failure in a row doubles it.
+    pub first: Duration,
+    /// The longest pause.
+    pub most: Duration,
+    /// A session that has been Established for so long is healthy: its next failure is a first one.
+    pub stable_after: Duration,
+}
+
+impl Damping {
+    /// The pause after so many failures in a row before this one, without jitter.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        // More doublings than this would be more than the age of the universe.
+        self.first.saturating_mul(1 << failures.min(31)).min(self.most)
+    }
+}
+
+impl Default for Damping {
+    /// 250 ms, doubled up to a minute; healthy after a minute.
+    fn default() -> Damping {
+        Damping {
+            first: Duration::from_millis(250),
+            most: Duration::from_secs(60),
+            stable_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The configuration of one session. A change of it needs a new session, unless it is one of pauses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The local AS.
@@ -48,6 +79,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// Pauses after failures.
+    pub damping: Damping,
     /// Leave it to the peer to connect.
     pub passive: bool,
     /// Our name, to be shown by the peer; none is sent where empty.
@@ -99,6 +132,11 @@ impl Negotiated {
 }
 
 impl Config {
+    /// Whether a session under `other` can go on under this configuration.
+    pub fn differs_in_pauses_alone(&self, other: &Config) -> bool {
+        *self == Config { connect_retry: self.connect_retry, damping: self.damping, ..other.clone() }
+    }
+
     /// The OPEN that this configuration sends, with what is true of our forwarding at the moment.
     pub fn open(&self, restart: RestartBits) -> Open {
         let mut capabilities: Vec<Capability> =
@@ -255,6 +293,7 @@ mod tests {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            damping: Damping::default(),
             passive: false,
             host_name: "node1".into(),
             extended_next_hop: false,
@@ -283,6 +322,16 @@ mod tests {
         assert!(agreed.external() && agreed.codec.four_octet_as && !agreed.route_refresh);
         let silent = config().negotiate(&Open { hold_time: 0, ..open() }).unwrap();
         assert_eq!((silent.hold, silent.keepalive), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn pauses_grow_to_their_ceiling_and_change_without_a_new_session() {
+        let damping = Damping { most: Duration::from_secs(3), ..Damping::default() };
+        let pauses = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| damping.pause(failures).as_millis());
+        assert_eq!(pauses, [250, 500, 1000, 2000, 3000, 3000, 3000]);
+        let other = Config { damping, connect_retry: Duration::from_secs(9), ..config() };
+        assert!(other.differs_in_pauses_alone(&config()));
+        assert!(!Config { hold: Duration::ZERO, ..other }.differs_in_pauses_alone(&config()));
     }
 
     #[test]

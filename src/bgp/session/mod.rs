@@ -17,7 +17,7 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use config::{Config, Negotiated, RemoteAs};
+pub use config::{Config, Damping, Negotiated, RemoteAs};
 use fsm::{Effect, transition};
 pub use fsm::{Event, State};
 pub use restart::{Fall, RestartBits, RestartOffer};
@@ -30,12 +30,6 @@ use crate::time::Instant;
 
 /// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
 const OPEN_HOLD: Duration = Duration::from_secs(240);
-/// First pause in Idle after a failure.
-const IDLE_HOLD_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause in Idle.
-const IDLE_HOLD_MOST: Duration = Duration::from_secs(60);
-/// A session that has been up this long counts as healthy: its next failure is a first one again.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -128,6 +122,13 @@ impl Session {
     /// Sets what the next OPEN says of our forwarding.
     pub fn set_restart_bits(&mut self, bits: RestartBits) {
         self.restart_bits = bits;
+    }
+
+    /// Takes over the pauses of a configuration that differs in nothing else
+    /// ([`Config::differs_in_pauses_alone`]). They hold from the next pause on.
+    pub fn set_pauses(&mut self, config: &Config) {
+        self.config.connect_retry = config.connect_retry;
+        self.config.damping = config.damping;
     }
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
@@ -454,8 +455,8 @@ impl Session {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
-                let healthy = self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
-                if healthy {
+                let stable_after = self.config.damping.stable_after;
+                if self.established_at.take().is_some_and(|since| now - since >= stable_after) {
                     self.failures = 0;
                 }
             }
@@ -468,8 +469,8 @@ impl Session {
     }
 
     fn start_idle_hold_timer(&mut self, now: Instant) {
-        let pause = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16)).min(IDLE_HOLD_MOST);
-        self.failures += 1;
+        let pause = self.config.damping.pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
         let pause = match self.rest {
             Rest::IdleHold => self.timers.jittered(pause),
             Rest::For(time) => time,

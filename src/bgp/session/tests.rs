@@ -90,6 +90,7 @@ fn config() -> Config {
         hold: Duration::from_secs(90),
         keepalive: Duration::from_secs(30),
         connect_retry: Duration::from_secs(5),
+        damping: Damping::default(),
         passive: false,
         host_name: "node1".into(),
         extended_next_hop: false,
@@ -186,6 +187,68 @@ fn failures_in_a_row_wait_longer_and_health_forgives() {
     session.handle_closed(later, "connection reset");
     let (due, _) = session.poll_timeout().unwrap();
     assert!((due - later) <= Duration::from_millis(250));
+}
+
+#[test]
+fn pauses_have_jitter_and_a_ceiling_of_their_own() {
+    let damping = Damping {
+        first: Duration::from_secs(1),
+        most: Duration::from_secs(4),
+        stable_after: Duration::from_secs(10),
+    };
+    let pauses = |seed| {
+        let mut session = Session::new(config(), seed);
+        session.set_pauses(&Config { damping, ..config() });
+        session.handle_start(at(0.0));
+        let mut now = at(0.0);
+        let mut pauses = vec![];
+        for _ in 0..6 {
+            session.handle_connected(now);
+            session.handle_message(now, Message::Keepalive);
+            let (due, _) = session.poll_timeout().unwrap();
+            pauses.push((due - now).as_secs_f64());
+            session.handle_timeout(due);
+            now = due;
+        }
+        pauses
+    };
+    for (i, full) in [1.0, 2.0, 4.0, 4.0, 4.0, 4.0].into_iter().enumerate() {
+        let drawn: Vec<f64> = (0..100).map(|seed| pauses(seed)[i]).collect();
+        assert!(drawn.iter().all(|pause| (full * 0.75..=full).contains(pause)), "{drawn:?}");
+        assert!(drawn.iter().any(|pause| *pause < full * 0.8) && drawn.iter().any(|p| *p > full * 0.95));
+    }
+}
+
+#[test]
+fn a_session_that_went_down_early_has_not_been_forgiven() {
+    let mut session = established();
+    let fail = |session: &mut Session, from: f64, to: f64| {
+        session.handle_message(at(to), Message::Update(Update::default()));
+        session.handle_closed(at(to), "connection reset");
+        let (due, _) = session.poll_timeout().unwrap();
+        session.handle_timeout(due);
+        session.handle_connected(due);
+        session.handle_message(due, open());
+        session.handle_message(due, Message::Keepalive);
+        assert_eq!(session.state(), State::Established, "since {from}");
+        (due - at(to)).as_secs_f64()
+    };
+    let first = fail(&mut session, 0.3, 5.0);
+    let second = fail(&mut session, 5.3, 8.0);
+    assert!((0.1875..=0.25).contains(&first) && (0.375..=0.5).contains(&second), "{first} {second}");
+}
+
+#[test]
+fn attempts_to_connect_have_jitter() {
+    let pause = |seed| {
+        let mut session = Session::new(config(), seed);
+        session.handle_start(at(0.0));
+        session.handle_closed(at(0.0), "connection refused");
+        (session.poll_timeout().unwrap().0 - at(0.0)).as_secs_f64()
+    };
+    let drawn: Vec<f64> = (0..100).map(pause).collect();
+    assert!(drawn.iter().all(|pause| (3.75..=5.0).contains(pause)), "{drawn:?}");
+    assert!(drawn.iter().any(|pause| *pause < 4.0) && drawn.iter().any(|pause| *pause > 4.75));
 }
 
 #[test]

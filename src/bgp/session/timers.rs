@@ -8,7 +8,7 @@ use crate::time::{Instant, Jitter};
 ///
 /// | timer | runs in | length |
 /// |---|---|---|
-/// | IdleHold | Idle, after a failure | 250 ms, doubled by each failure in a row up to 60 s, with jitter |
+/// | IdleHold | Idle, after a failure | doubled by each failure in a row up to a ceiling ([`super::Damping`]), with jitter |
 /// | IdleHold | Idle, after a reset by the owner | as the owner says |
 /// | ConnectRetry | Connect, Active | as configured, with jitter |
 /// | Hold | OpenSent | four minutes |

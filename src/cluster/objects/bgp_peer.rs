@@ -1,7 +1,7 @@
 //! `BgpPeer`: a session with a router that is not a node, or is to be treated otherwise than the mesh.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU16};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
@@ -35,9 +35,13 @@ pub struct BgpPeerSpec {
     /// Interface of a link-local `address`; alone, the peer found there (unnumbered).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceName>,
-    /// Prefix from which any peer may connect.
+    /// Prefix from which anybody may connect who is no peer by its own address: each a peer named
+    /// `NAME/ADDRESS`, gone when its session ends. The longest range around an address holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<Cidr>,
+    /// The most peers of `range` at once; further ones are refused. Default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroU32>,
     /// The peer's TCP port. Default 179.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<NonZeroU16>,
@@ -161,9 +165,19 @@ pub struct TimersSpec {
     /// Keepalive interval, at most a third of the hold time, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<Span>,
-    /// Pause between connection attempts. Default `5s`.
+    /// Pause between connection attempts, from which up to a quarter is taken at random. Default `5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_retry: Option<Span>,
+    /// Pause after a session has failed, doubled by each failure in a row, with up to a quarter taken
+    /// from it at random (RFC 4271 §8.1.1, IdleHoldTime). Default `250ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_hold: Option<Span>,
+    /// The longest such pause. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_idle_hold: Option<Span>,
+    /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stable_after: Option<Span>,
 }
 
 /// One key of a Secret.
