@@ -1,11 +1,18 @@
 //! The table of scenarios: one line here for each file of rows.
 
 use crate::speaker::{Family, Speaker};
-use crate::{as_numbers, graceful, reflection, refresh, routes, session};
+use crate::{add_path, as_numbers, graceful, reflection, refresh, routes, session};
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
-pub const TABLE: &[&[Row]] =
-    &[session::ROWS, routes::ROWS, refresh::ROWS, as_numbers::ROWS, reflection::ROWS, graceful::ROWS];
+pub const TABLE: &[&[Row]] = &[
+    session::ROWS,
+    routes::ROWS,
+    refresh::ROWS,
+    as_numbers::ROWS,
+    reflection::ROWS,
+    graceful::ROWS,
+    add_path::ROWS,
+];
 
 /// A scenario, played against each speaker over each family.
 pub struct Row {
