@@ -18,7 +18,8 @@ pub enum NextHopRule {
     /// subnet shared with them; towards internal ones as received.
     #[default]
     Standard,
-    /// Ourselves, towards internal peers too.
+    /// Ourselves, towards internal peers too; but what is reflected stays as received, for RFC 4456
+    /// §10 warns of loops.
     Own,
     /// As received, towards external peers too. What begins here has ourselves.
     Unchanged,
@@ -139,7 +140,8 @@ impl<'a> Export<'a> {
     fn next_hop(&self, family: Family, attributes: &PathAttributes, from: Provenance) -> Option<IpAddr> {
         let keep = match (self.next_hop, from.kind) {
             (NextHopRule::Address(address), _) if Family::of(address) == family => return Some(address),
-            (NextHopRule::Own, _) | (_, Kind::Local) => false,
+            (_, Kind::Local) => false,
+            (NextHopRule::Own, kind) => !self.external && kind == Kind::Internal,
             (NextHopRule::Unchanged, _) => true,
             _ if self.external => self.underlay.shared_subnet(attributes.next_hop, self.peer_address),
             _ => true,
@@ -275,6 +277,9 @@ mod tests {
             assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
             assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         }
+        let own = |e: &mut Export<'_>| (e.client, e.next_hop) = (true, NextHopRule::Own);
+        let told = export(&received(), from(Kind::Internal), own).unwrap();
+        assert_eq!(told.next_hop.to_string(), "192.168.1.12", "two reflectors that changed it would loop");
     }
 
     #[test]
@@ -339,6 +344,7 @@ mod tests {
             (Kind::Internal, true, NextHopRule::Unchanged, "192.168.1.12"),
             (Kind::Local, true, NextHopRule::Unchanged, "192.168.1.11"),
             (Kind::External, false, NextHopRule::Own, "192.168.1.11"),
+            (Kind::Internal, true, NextHopRule::Own, "192.168.1.11"),
             (Kind::External, false, given, "192.168.1.100"),
             (Kind::Local, true, given, "192.168.1.100"),
             (Kind::External, false, other_family, "192.168.1.12"),

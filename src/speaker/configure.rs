@@ -140,6 +140,10 @@ impl Speaker {
         if old.1.max_prefixes != new.1.max_prefixes {
             self.ask_for_what_was_discarded(id);
         }
+        if old.1.route_reflector_client != new.1.route_reflector_client {
+            // Others may now be told of a client's paths, or no longer (RFC 4456 §6).
+            self.rib.mark_dirty(|path| path.source == Source::Peer(id));
+        }
         self.enforce_max_prefixes(id);
         self.drain(id);
         if export_differs(old, new) {
@@ -182,8 +186,8 @@ fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
     let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole);
     old.1.import != new.1.import
         || peer(old.1) != peer(new.1)
-        || (&old.0.protected, &old.0.addresses, old.0.cluster_id)
-            != (&new.0.protected, &new.0.addresses, new.0.cluster_id)
+        || (old.0.asn, &old.0.protected, &old.0.addresses, old.0.cluster_id)
+            != (new.0.asn, &new.0.protected, &new.0.addresses, new.0.cluster_id)
 }
 
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
@@ -191,6 +195,8 @@ fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
         |p: &PeerIntent| (p.export_communities.clone(), p.next_hop, p.as_path, p.route_reflector_client);
     old.1.export != new.1.export
         || peer(old.1) != peer(new.1)
+        // A session under another AS of ours outlives a change of the real one.
+        || old.0.asn != new.0.asn
         || old.0.addresses != new.0.addresses
         || old.0.cluster_id != new.0.cluster_id
 }

@@ -11,8 +11,11 @@ impl Speaker {
     /// The peer asks for all of a family again.
     pub(super) fn handle_route_refresh(&mut self, id: PeerId, family: Family) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.end_of_rib_due.contains(&family) && marks_refreshes(peer) {
-            // RFC 7313 §4: no refresh begins before the End-of-RIB of the first announcement.
+        let one_under_way = peer.end_of_rib_due.contains(&family) || peer.refreshing.contains(&family);
+        if one_under_way && marks_refreshes(peer) {
+            // RFC 7313 §4: no refresh begins before the End-of-RIB of the first announcement. Nor does
+            // one before the last has ended, which waits for room in the socket: the marks for a peer
+            // that asks without end and reads nothing would fill the memory.
             peer.refresh_asked.insert(family);
         } else {
             begin_refresh(peer, family);
@@ -31,7 +34,7 @@ impl Speaker {
             }
         }
         for family in std::mem::take(&mut peer.refresh_asked) {
-            if peer.end_of_rib_due.contains(&family) {
+            if peer.end_of_rib_due.contains(&family) || peer.refreshing.contains(&family) {
                 peer.refresh_asked.insert(family);
             } else {
                 begin_refresh(peer, family);

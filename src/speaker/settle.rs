@@ -181,7 +181,7 @@ pub(super) struct Facts<'a> {
 
 impl Facts<'_> {
     /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
-    /// refer to the destination's paths; of the equal ones the best stands first.
+    /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
         if let [path] = paths {
@@ -191,10 +191,8 @@ impl Facts<'_> {
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
         let mut decision = decide(&candidates)?;
-        let best = decision.best;
-        decision.equal.sort_by_key(|i| *i != best);
         decision.equal.iter_mut().for_each(|i| *i = indexes[*i]);
-        decision.best = indexes[best];
+        decision.best = indexes[decision.best];
         Some(decision)
     }
 

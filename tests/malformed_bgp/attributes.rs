@@ -63,13 +63,17 @@ fn origin_and_as_path() {
         (
             "AS_PATH with a confederation, from outside",
             with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
-            withdrawn!("(2) AS_PATH: a confederation segment from an external peer"),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
         ),
     ];
     check(&external(), rows);
     check(
         &internal(),
-        vec![("AS_PATH with a confederation, from inside", with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]), FINE)],
+        vec![(
+            "AS_PATH with a confederation, from inside",
+            with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
+        )],
     );
 }
 
@@ -97,7 +101,7 @@ fn the_other_well_known() {
             discarded!("(6) ATOMIC_AGGREGATE: 1 octets instead of 0")
         }),
         ("ATOMIC_AGGREGATE optional", with(&[0xc0, 6, 0]), {
-            discarded!("(6) ATOMIC_AGGREGATE: flags 0xc0 on an attribute that is well-known")
+            withdrawn!("(6) ATOMIC_AGGREGATE: flags 0xc0 on an attribute that is well-known")
         }),
         (
             "an unknown attribute that calls itself well-known",
@@ -125,7 +129,7 @@ fn optional() {
             discarded!("(7) AGGREGATOR: AS 0")
         }),
         ("AGGREGATOR well-known", with(&[0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1]), {
-            discarded!("(7) AGGREGATOR: flags 0x40 on an attribute that is optional transitive")
+            withdrawn!("(7) AGGREGATOR: flags 0x40 on an attribute that is optional transitive")
         }),
         ("COMMUNITIES of no octets", with(&[0xc0, 8, 0]), {
             withdrawn!("(8) COMMUNITIES: 0 octets, which is not a positive multiple of 4")

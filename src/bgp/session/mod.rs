@@ -24,6 +24,7 @@ pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
 use timers::Timers;
 
+use super::header::MessageType;
 use super::{Codec, Message, MessageError, Notification, Reason, Update};
 use crate::prefix::Family;
 use crate::time::Instant;
@@ -399,7 +400,10 @@ impl Session {
         self.state = to;
         let mut payload = payload;
         for effect in effects {
-            self.carry_out(now, from, *effect, &mut payload);
+            match effect {
+                Effect::SendFsmError => self.send_fsm_error(from, event, &payload),
+                _ => self.carry_out(now, from, *effect, &mut payload),
+            }
         }
     }
 
@@ -447,11 +451,8 @@ impl Session {
                     self.send(octets);
                 }
             }
-            Effect::SendFsmError => {
-                self.last_error = Some(format!("unexpected message in {}", from.name()));
-                let notification = notification(from.unexpected_message());
-                self.send(self.codec.encode_notification(&notification));
-            }
+            // It depends on more than the payload: see `step`.
+            Effect::SendFsmError => {}
             Effect::Up => self.come_up(now),
             Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
             Effect::Deliver => {
@@ -478,6 +479,21 @@ impl Session {
         if let Some(negotiated) = self.negotiated.clone() {
             self.outputs.push_back(Output::Up(negotiated));
         }
+    }
+
+    /// RFC 6608 §4: the data is the type of the message that has no place in this state.
+    fn send_fsm_error(&mut self, state: State, event: Event, payload: &Payload) {
+        let kind = match (event, payload) {
+            // An UPDATE comes with what it says; a ROUTE-REFRESH, which shares its event, with what it
+            // asks for or with nothing.
+            (Event::UpdateMsg, Payload::Output(Output::Update(_))) => Some(MessageType::Update),
+            (Event::UpdateMsg, _) => Some(MessageType::RouteRefresh),
+            _ => event.message_type(),
+        };
+        self.last_error = Some(format!("unexpected message in {}", state.name()));
+        let mut notification = notification(state.unexpected_message());
+        notification.data.extend(kind.map(|kind| kind as u8));
+        self.send(self.codec.encode_notification(&notification));
     }
 
     fn send(&mut self, octets: Vec<u8>) {

@@ -5,33 +5,36 @@ use std::time::Duration;
 use super::*;
 use crate::bgp::{Capability, Open};
 
-/// One letter per cell: the next state, and in the second table what a peer or owner notices.
+/// One letter per cell: the next state, what a peer or owner notices, and what becomes of the timers.
 ///
 /// Columns are the states in RFC order: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
 /// States: I C A S O E. Effects: `.` nothing, `d` dial, `o` send OPEN, `k` send KEEPALIVE, `n` send
 /// the NOTIFICATION of the event, `f` send an FSM error, `x` close in silence, `u` up, `m` deliver.
-const TABLE: [(Event, &str, &str); 21] = [
-    (Event::ManualStart, "CCASOE", "d....."),
-    (Event::ManualStop, "IIIIII", ".xxnnn"),
-    (Event::ManualStartWithPassive, "ACASOE", "......"),
-    (Event::ConnectRetryTimerExpires, "ICCIII", ".ddfff"),
-    (Event::HoldTimerExpires, "IIIIII", ".xxnnn"),
-    (Event::KeepaliveTimerExpires, "IIIIOE", ".xxfkk"),
-    (Event::IdleHoldTimerExpires, "CIIIII", "dxxfff"),
-    (Event::IdleHoldTimerExpiresPassive, "AIIIII", ".xxfff"),
-    (Event::TcpCrAcked, "ISSIII", "xoofff"),
-    (Event::TcpConnectionConfirmed, "ISSIII", "xoofff"),
-    (Event::TcpConnectionFails, "IAAAII", "...xxx"),
-    (Event::BgpOpen, "IIIOII", ".xxkff"),
-    (Event::BgpHeaderErr, "IIIIII", ".xxnnn"),
-    (Event::BgpOpenMsgErr, "IIIIII", ".xxnnf"),
-    (Event::OpenCollisionDump, "IIIIII", ".xxnnn"),
-    (Event::NotifMsgVerErr, "IIIIII", ".xxxxx"),
-    (Event::NotifMsg, "IIIIII", ".xxxxx"),
-    (Event::KeepAliveMsg, "IIIIEE", ".xxfu."),
-    (Event::UpdateMsg, "IIIIIE", ".xxffm"),
-    (Event::UpdateMsgErr, "IIIIII", ".xxffn"),
-    (Event::SendHoldTimerExpires, "IIIIII", ".xxffn"),
+/// Timers: `.` nothing, `c` start ConnectRetry, `o` stop it and start Hold with its large value, `n` set
+/// Hold and Keepalive as negotiated, `h` restart Hold, `k` restart Keepalive, `i` stop all and start
+/// IdleHold, `z` stop all, `a` stop all and start ConnectRetry.
+const TABLE: [(Event, &str, &str, &str); 21] = [
+    (Event::ManualStart, "CCASOE", "d.....", "c....."),
+    (Event::ManualStop, "IIIIII", ".xxnnn", ".zzzzz"),
+    (Event::ManualStartWithPassive, "ACASOE", "......", "......"),
+    (Event::ConnectRetryTimerExpires, "ICCIII", ".ddfff", ".cciii"),
+    (Event::HoldTimerExpires, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::KeepaliveTimerExpires, "IIIIOE", ".xxfkk", ".iiikk"),
+    (Event::IdleHoldTimerExpires, "CIIIII", "dxxfff", "ciiiii"),
+    (Event::IdleHoldTimerExpiresPassive, "AIIIII", ".xxfff", ".iiiii"),
+    (Event::TcpCrAcked, "ISSIII", "xoofff", ".ooiii"),
+    (Event::TcpConnectionConfirmed, "ISSIII", "xoofff", ".ooiii"),
+    (Event::TcpConnectionFails, "IAAAII", "...xxx", ".ccaii"),
+    (Event::BgpOpen, "IIIOII", ".xxkff", ".iinii"),
+    (Event::BgpHeaderErr, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::BgpOpenMsgErr, "IIIIII", ".xxnnf", ".iiiii"),
+    (Event::OpenCollisionDump, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::NotifMsgVerErr, "IIIIII", ".xxxxx", ".iiiii"),
+    (Event::NotifMsg, "IIIIII", ".xxxxx", ".iiiii"),
+    (Event::KeepAliveMsg, "IIIIEE", ".xxfu.", ".iiihh"),
+    (Event::UpdateMsg, "IIIIIE", ".xxffm", ".iiiih"),
+    (Event::UpdateMsgErr, "IIIIII", ".xxffn", ".iiiii"),
+    (Event::SendHoldTimerExpires, "IIIIII", ".xxffn", ".iiiii"),
 ];
 
 fn letter(state: State) -> char {
@@ -59,14 +62,50 @@ fn noticed(effects: &[Effect]) -> char {
     visible.into_iter().find(|(effect, _)| effects.contains(effect)).map_or('.', |(_, letter)| letter)
 }
 
+fn timed(effects: &[Effect]) -> char {
+    let has = |effect| effects.contains(&effect);
+    let starts_retry = has(Effect::StartConnectRetryTimer);
+    match (has(Effect::StopTimers), has(Effect::StartIdleHoldTimer)) {
+        (true, true) => 'i',
+        (true, false) if starts_retry => 'a',
+        (true, false) => 'z',
+        (false, true) => panic!("whoever waits in Idle has no other timer: {effects:?}"),
+        (false, false) if starts_retry => 'c',
+        (false, false) if has(Effect::Negotiate) && has(Effect::StopConnectRetryTimer) => 'n',
+        (false, false) if has(Effect::SendOpen) && has(Effect::StopConnectRetryTimer) => 'o',
+        (false, false) if has(Effect::RestartHoldTimer) => 'h',
+        (false, false) if has(Effect::SendKeepalive) => 'k',
+        (false, false) => '.',
+    }
+}
+
+/// RFC 4271 §8.2.2: what goes out goes out before the connection is closed, and whoever goes back to
+/// Idle has none.
+#[test]
+fn the_way_to_idle_closes_the_connection_and_says_why_first() {
+    for (state, event) in State::ALL.into_iter().flat_map(|s| Event::ALL.map(|e| (s, e))) {
+        let (next, effects) = transition(state, event);
+        let at = |effect| effects.iter().position(|e| *e == effect);
+        let closed = at(Effect::DropConnection);
+        assert!(next != State::Idle || state == State::Idle || closed.is_some(), "{state:?} {event:?}");
+        for said in [Effect::SendNotification, Effect::SendFsmError].into_iter().filter_map(at) {
+            assert!(closed.is_some_and(|closed| said < closed), "{state:?} {event:?}");
+        }
+        let repeated = effects.iter().enumerate().any(|(i, e)| effects[..i].contains(e));
+        assert!(!repeated, "{state:?} {event:?}: {effects:?}");
+    }
+}
+
 #[test]
 fn every_state_and_every_event() {
     assert_eq!(TABLE.map(|(event, ..)| event), Event::ALL);
-    for (event, states, effects) in TABLE {
+    for (event, states, effects, timers) in TABLE {
         let cells = State::ALL.map(|state| transition(state, event));
         let next: String = cells.iter().map(|(next, _)| letter(*next)).collect();
         let seen: String = cells.iter().map(|(_, effects)| noticed(effects)).collect();
         assert_eq!((next.as_str(), seen.as_str()), (states, effects), "{event:?}");
+        let timed: String = cells.iter().map(|(_, effects)| timed(effects)).collect();
+        assert_eq!(timed, timers, "{event:?}");
     }
 }
 
