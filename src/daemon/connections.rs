@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -167,20 +168,27 @@ async fn carry(
     most: &AtomicUsize,
 ) {
     let (mut reader, writer) = stream.into_split();
-    let why = tokio::select! {
-        why = read(connection, &mut reader, (&inputs, clock), most) => Some(why),
-        why = write(connection, writer, queue, &inputs) => match why {
-            Ok(()) => {
-                drain(&mut reader).await;
-                None
-            }
-            Err(error) => Some(error.to_string()),
-        },
-        // A peer that reads nothing (RFC 9687) would keep what is queued for ever.
-        () = linger(closing) => None,
+    let ended = {
+        let mut reading = pin!(read(connection, &mut reader, (&inputs, clock), most));
+        tokio::select! {
+            why = &mut reading => Err(why),
+            written = write(connection, writer, queue, &inputs) => match written {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    // A peer that has gone may have said why: what arrived before is still to be read.
+                    let _ = tokio::time::timeout(LINGER, reading).await;
+                    Err(error.to_string())
+                }
+            },
+            // A peer that reads nothing (RFC 9687) would keep what is queued for ever.
+            () = linger(closing) => return,
+        }
     };
-    if let Some(why) = why {
-        let _ = inputs.send(closed(connection, why)).await;
+    match ended {
+        Ok(()) => drain(&mut reader).await,
+        Err(why) => {
+            let _ = inputs.send(closed(connection, why)).await;
+        }
     }
 }
 
@@ -256,4 +264,37 @@ async fn drain(reader: &mut OwnedReadHalf) {
     let mut discarded = vec![0; READ_SIZE];
     let end = async { while reader.read(&mut discarded).await.is_ok_and(|n| n > 0) {} };
     let _ = tokio::time::timeout(LINGER, end).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that says why and resets the connection, with words of ours on the way, is heard.
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_last_words_of_a_peer_that_is_gone_are_read() {
+        let notification = [&[0xff; 16][..], &[0, 21, 3, 6, 2]].concat();
+        for _ in 0..50 {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let (outgoing, queue) = unbounded_channel();
+            let (inputs, mut heard) = tokio::sync::mpsc::channel(16);
+            peer.write_all(&notification).await.unwrap();
+            peer.set_zero_linger().unwrap();
+            drop(peer);
+            outgoing.send(vec![0; 1000]).unwrap();
+            outgoing.send(vec![0; 1000]).unwrap();
+            let most = AtomicUsize::new(MAX_MESSAGE_LENGTH);
+            let (_open, closing) = oneshot::channel();
+            carry(ConnectionId(1), stream, (queue, closing), (inputs, Clock::start()), &most).await;
+            let mut last_words = vec![];
+            while let Ok(input) = heard.try_recv() {
+                if let Input::Frames { octets, .. } = input {
+                    last_words = octets;
+                }
+            }
+            assert_eq!(last_words, notification);
+        }
+    }
 }

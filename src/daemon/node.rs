@@ -33,11 +33,10 @@ pub async fn prepare(
         None => path_mtu(netlink, addresses).await?,
     };
     let bridge = netlink.ensure_bridge(&network.bridge, mtu).await?;
-    for pod_cidr in &network.pod_cidrs {
-        let gateway = gateway(*pod_cidr)
-            .with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))?;
-        netlink.add_address(bridge.index, gateway).await?;
-    }
+    let gateways = network.pod_cidrs.iter().map(|pod_cidr| {
+        gateway(*pod_cidr).with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))
+    });
+    netlink.add_addresses(bridge.index, &gateways.collect::<anyhow::Result<Vec<_>>>()?).await?;
     netlink.set_up(bridge.index, true).await?;
     let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
     let path = state_dir.join(FILE_NAME);

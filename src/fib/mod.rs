@@ -7,4 +7,4 @@ pub mod route;
 pub mod table;
 
 pub use route::{Change, NextHop, Route, Target};
-pub use table::{Fib, Standing};
+pub use table::{AGGREGATE_METRIC, Fib, Standing};

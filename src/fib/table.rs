@@ -4,6 +4,9 @@
 //! One change is in flight per prefix at most, so that answers need no sequence numbers and the
 //! kernel never sees two changes to one prefix overtake each other. A desire that changes meanwhile
 //! waits for the answer. A refused change is tried again after a pause that doubles up to a limit.
+//!
+//! The node's own prefixes are announced once their aggregates stand. So those overtake whatever else
+//! waits, and what has been handed out unanswered is bounded, for nothing can overtake that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,6 +15,11 @@ use super::route::{Change, Route, Target};
 use crate::prefix::Prefix;
 use crate::time::Instant;
 
+/// Metric of the unreachable aggregates. Worse than any connected route the kernel makes (IPv6 gives
+/// them 256, router advertisements 1024): the aggregate must catch only what has no pod.
+pub const AGGREGATE_METRIC: u32 = 65_535;
+/// Changes that may be in flight before no more are handed out.
+const IN_FLIGHT_MOST: usize = 2048;
 /// First pause before a refused change is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest such pause.
@@ -20,12 +28,17 @@ const RETRY_MOST: Duration = Duration::from_secs(30);
 /// A kernel route's identity: the kernel holds one of ours per prefix and metric.
 type Key = (Prefix, u32);
 
+/// An entry's place among those to be worked off: aggregates stand first.
+fn due((prefix, metric): Key) -> (bool, Key) {
+    (metric != AGGREGATE_METRIC, (prefix, metric))
+}
+
 /// Desired against installed routes.
 #[derive(Debug, Default)]
 pub struct Fib {
     entries: BTreeMap<Key, Entry>,
-    /// Entries whose desired and installed state may differ and that wait for nothing.
-    dirty: BTreeSet<Key>,
+    /// Entries whose desired and installed state may differ and that wait for nothing, as they are due.
+    dirty: BTreeSet<(bool, Key)>,
     /// Entries that wait for another try.
     retries: BTreeSet<(Instant, Key)>,
     /// Entries with a change in flight.
@@ -79,7 +92,7 @@ impl Fib {
                 Some(asked) => entry.doubt = (*asked != held).then_some(held),
                 None if entry.installed != held => {
                     entry.installed = held;
-                    self.dirty.insert(*key);
+                    self.dirty.insert(due(*key));
                 }
                 None => {}
             }
@@ -87,7 +100,7 @@ impl Fib {
         for (key, target) in found {
             let entry = Entry { installed: Some(target), stale: keep_unknown, ..Entry::default() };
             self.entries.insert(key, entry);
-            self.dirty.insert(key);
+            self.dirty.insert(due(key));
         }
     }
 
@@ -110,14 +123,14 @@ impl Fib {
                 self.retries.remove(&(retry_at, key));
             }
         }
-        self.dirty.insert(key);
+        self.dirty.insert(due(key));
     }
 
     /// Desires no route any more under this metric, for a metric that is no longer in use.
     pub fn desire_none_under(&mut self, metric: u32) {
         for (key, entry) in self.entries.iter_mut().filter(|((_, m), _)| *m == metric) {
             entry.desired = None;
-            self.dirty.insert(*key);
+            self.dirty.insert(due(*key));
         }
     }
 
@@ -125,7 +138,7 @@ impl Fib {
     pub fn sweep(&mut self) {
         for (key, entry) in self.entries.iter_mut().filter(|(_, e)| e.stale) {
             entry.stale = false;
-            self.dirty.insert(*key);
+            self.dirty.insert(due(*key));
         }
     }
 
@@ -135,17 +148,18 @@ impl Fib {
         for (key, entry) in &mut self.entries {
             entry.installed = None;
             entry.stale = false;
-            self.dirty.insert(*key);
+            self.dirty.insert(due(*key));
         }
     }
 
     /// Takes up to `limit` changes to be made. Installs come before removals, so that a prefix that
     /// moves to another metric is never without a route. Each must be answered by
-    /// [`Fib::handle_result`].
+    /// [`Fib::handle_result`]; none are handed out while many have not been.
     pub fn poll_changes(&mut self, limit: usize) -> Vec<Change> {
         let (mut installs, mut removals) = (vec![], vec![]);
+        let limit = limit.min(IN_FLIGHT_MOST.saturating_sub(self.in_flight));
         while installs.len() + removals.len() < limit {
-            let Some(key) = self.dirty.pop_first() else { break };
+            let Some((_, key)) = self.dirty.pop_first() else { break };
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             if entry.in_flight.is_some() || entry.retry_at.is_some() || entry.stale {
                 continue;
@@ -188,7 +202,7 @@ impl Fib {
                 entry.installed = doubt.unwrap_or(asked);
                 entry.refusal = None;
                 entry.attempts = 0;
-                self.dirty.insert(key);
+                self.dirty.insert(due(key));
             }
             Err(reason) => {
                 if let Some(held) = doubt {
@@ -198,7 +212,7 @@ impl Fib {
                 self.refused += 1;
                 entry.refusal = Some(reason);
                 if entry.desired != asked {
-                    self.dirty.insert(key);
+                    self.dirty.insert(due(key));
                     return;
                 }
                 let pause = RETRY_FIRST.saturating_mul(1 << entry.attempts.min(16)).min(RETRY_MOST);
@@ -218,7 +232,7 @@ impl Fib {
             self.retries.pop_first();
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.retry_at = None;
-                self.dirty.insert(key);
+                self.dirty.insert(due(key));
             }
         }
     }
@@ -235,7 +249,7 @@ impl Fib {
 
     /// Whether kernel and desire agree everywhere and nothing is under way.
     pub fn is_in_step(&self) -> bool {
-        self.dirty.is_empty() && self.entries.values().all(|e| e.in_flight.is_none() && e.refusal.is_none())
+        self.dirty.is_empty() && self.in_flight == 0 && self.refused == 0
     }
 
     /// Every entry: prefix, metric, desired target and standing.
@@ -390,6 +404,28 @@ mod tests {
         fib.handle_result(Instant::ORIGIN, &asked[0], Err("no".to_owned()));
         fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
         assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.12"))));
+    }
+
+    #[test]
+    fn an_aggregate_overtakes_what_waits_and_little_is_in_flight() {
+        let mut fib = Fib::default();
+        for i in 0..10_000_u32 {
+            let address = std::net::Ipv4Addr::from_bits(0x0900_0000 + i);
+            fib.desire(Prefix::host(address.into()), METRIC, Some(via("192.168.1.12")));
+        }
+        let mut unanswered = vec![];
+        loop {
+            let changes = fib.poll_changes(500);
+            if changes.is_empty() {
+                break;
+            }
+            unanswered.extend(changes);
+        }
+        assert_eq!(unanswered.len(), IN_FLIGHT_MOST);
+        fib.desire(prefix(), AGGREGATE_METRIC, Some(Target::Unreachable));
+        fib.handle_result(Instant::ORIGIN, &unanswered[0], Ok(()));
+        let aggregate = Route { metric: AGGREGATE_METRIC, ..route(Target::Unreachable) };
+        assert_eq!(fib.poll_changes(500), [Change::Install(aggregate)]);
     }
 
     #[test]

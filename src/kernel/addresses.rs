@@ -32,18 +32,33 @@ impl Netlink {
         self.dump_addresses(AddressMessage::default()).await
     }
 
+    /// Adds many addresses to one link, each as [`Netlink::add_address`] does, in few round trips: whoever
+    /// watches the kernel sees them come together.
+    ///
+    /// # Errors
+    /// The first refusal. The addresses behind it may have been added.
+    pub async fn add_addresses(&self, index: u32, addresses: &[IpNetwork]) -> Result<(), Error> {
+        let request =
+            |address| (RouteNetlinkMessage::NewAddress(message(index, address)), NLM_F_CREATE | NLM_F_EXCL);
+        let verdicts = self.changes(addresses.iter().copied().map(request).collect()).await;
+        for (address, verdict) in addresses.iter().zip(verdicts) {
+            match verdict {
+                Err(refusal) if !refusal.is(nix::Error::EEXIST) => {
+                    return Err(self.link_error(format!("add address {address} to"), index, refusal).await);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Adds an address. IPv6 addresses are usable at once: no duplicate detection (`IFA_F_NODAD`).
     /// That it is there already is success.
     ///
     /// # Errors
     /// There is no such link, or the family is disabled on it.
     pub async fn add_address(&self, index: u32, address: IpNetwork) -> Result<(), Error> {
-        let message = RouteNetlinkMessage::NewAddress(message(index, address));
-        match self.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
-            Err(refusal) if refusal.is(nix::Error::EEXIST) => Ok(()),
-            Err(refusal) => Err(self.link_error(format!("add address {address} to"), index, refusal).await),
-            Ok(()) => Ok(()),
-        }
+        self.add_addresses(index, &[address]).await
     }
 
     /// Removes an address. That it is not there is success.

@@ -77,6 +77,11 @@ impl Underlay {
         a == b || self.longest_match(a) == self.longest_match(b)
     }
 
+    /// Whether an address is reached by the same route in another underlay.
+    pub fn reaches_alike(&self, other: &Underlay, address: IpAddr) -> bool {
+        self.longest_match(address) == other.longest_match(address)
+    }
+
     fn longest_match(&self, address: IpAddr) -> Option<&UnderlayRoute> {
         let host = Prefix::host(address);
         (0..=host.length())
@@ -109,15 +114,14 @@ impl NextHops {
         self.resolved.get(&next_hop).copied().flatten()
     }
 
-    /// Takes a new underlay and returns the next hops that are now reached in another way, or no
+    /// Takes a new underlay and returns the next hops that are now reached by another route, or no
     /// longer, or again.
     pub fn replace_underlay(&mut self, underlay: Underlay) -> BTreeSet<IpAddr> {
-        self.underlay = underlay;
+        let before = std::mem::replace(&mut self.underlay, underlay);
         let mut changed = BTreeSet::new();
         for (next_hop, outcome) in &mut self.resolved {
-            let now = self.underlay.resolve(*next_hop);
-            if now != *outcome {
-                *outcome = now;
+            if !before.reaches_alike(&self.underlay, *next_hop) {
+                *outcome = self.underlay.resolve(*next_hop);
                 changed.insert(*next_hop);
             }
         }

@@ -4,13 +4,15 @@
 //! socket was made with has changed. A change of import policy judges the kept paths again; a change
 //! of export policy compares the peer's Adj-RIB-Out with what it should be.
 
+use std::collections::BTreeSet;
+
 use super::intent::{Intent, PeerIntent};
-use super::local::AGGREGATE_METRIC;
 use super::peer::{Peer, session_config};
 use super::updates::import;
 use super::{Departure, Speaker};
 use crate::bgp::Reason;
-use crate::fib::{Fib, Target};
+use crate::fib::{AGGREGATE_METRIC, Fib, Target};
+use crate::prefix::Prefix;
 use crate::rib::{PeerId, Source};
 use crate::time::Instant;
 
@@ -152,8 +154,9 @@ impl Speaker {
     }
 
     fn configure_fib(&mut self, old: &Intent, new: &Intent) {
+        let kept: BTreeSet<Prefix> = new.pod_cidrs.iter().copied().collect();
         for prefix in &old.pod_cidrs {
-            if !new.pod_cidrs.contains(prefix) || !new.fib.install {
+            if !kept.contains(prefix) || !new.fib.install {
                 self.fib.desire(*prefix, AGGREGATE_METRIC, None);
             }
         }

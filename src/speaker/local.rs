@@ -5,13 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Notice, Speaker};
 use crate::bgp::PathAttributes;
-use crate::fib::{Change, Target};
+use crate::fib::{AGGREGATE_METRIC, Change, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{Path, Source};
-
-/// Metric of the unreachable aggregates. Worse than any connected route the kernel makes (IPv6 gives
-/// them 256, router advertisements 1024): the aggregate must catch only what has no pod.
-pub const AGGREGATE_METRIC: u32 = 65_535;
 
 /// Whether a change is about the aggregate of a pod CIDR.
 pub(super) fn is_aggregate(change: &Change) -> bool {
@@ -34,6 +30,7 @@ impl Speaker {
         };
         let configured: BTreeSet<Prefix> = intent.pod_cidrs.iter().copied().collect();
         let ready: Vec<Prefix> = configured.iter().copied().filter(|p| deliverable(*p)).collect();
+        let most = configured.len();
         for prefix in self.originated.clone() {
             // A pod CIDR stays announced while its aggregate is being repaired, for a flapping
             // announcement would do more harm than the moment without it.
@@ -48,12 +45,13 @@ impl Speaker {
                 self.notice(Notice::Originated(prefix));
             }
         }
+        self.not_originated = most - self.originated.len();
         self.advance_restart();
     }
 
     /// Whether every pod CIDR of this node is announced.
     pub fn originates_all(&self) -> bool {
-        self.intent.as_ref().is_some_and(|i| i.pod_cidrs.iter().all(|p| self.originated.contains(p)))
+        self.intent.is_some() && self.not_originated == 0
     }
 
     fn originate(&mut self, prefix: Prefix) {

@@ -79,6 +79,8 @@ pub struct Speaker {
     /// The bridge for local pods stands.
     bridge_ready: bool,
     originated: BTreeSet<Prefix>,
+    /// Pod CIDRs that are configured and not announced.
+    not_originated: usize,
     /// The kernel has answered about an aggregate, and a pod CIDR may be deliverable now.
     aggregates_changed: bool,
     /// How far our own restart has come.
@@ -124,6 +126,7 @@ impl Speaker {
             fib: Fib::default(),
             bridge_ready: false,
             originated: BTreeSet::new(),
+            not_originated: 0,
             aggregates_changed: false,
             restart: Restart::default(),
             wakes: BTreeSet::new(),
@@ -156,13 +159,16 @@ impl Speaker {
         if underlay == *self.next_hops.underlay() {
             return;
         }
+        // Whether a next hop may stay as it is towards an external peer depends on the subnet of either.
+        // An address that comes or goes elsewhere must not cost a walk through the whole table.
+        let moved = |peer: &Peer| !self.next_hops.underlay().reaches_alike(&underlay, peer.intent.address);
+        let external = self.established_peers().filter(|(_, external)| *external).map(|(id, _)| id);
+        let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
         let changed = self.next_hops.replace_underlay(underlay);
         if !changed.is_empty() {
             self.rib.mark_dirty(|path| changed.contains(&path.attributes.next_hop));
         }
-        // Whether a next hop may stay as it is towards an external peer depends on subnets.
-        let external: Vec<PeerId> = self.established_peers().filter(|(_, e)| *e).map(|(id, _)| id).collect();
-        for id in external {
+        for id in moved {
             self.walk_again(id);
         }
     }

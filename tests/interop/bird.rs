@@ -40,7 +40,7 @@ impl Speaker for Bird {
         for (i, peer) in setup.peers().iter().enumerate() {
             writeln!(text, "protocol bgp peer{i} {{").unwrap();
             writeln!(text, "  local {} as {};", setup.family.address(2), setup.asn).unwrap();
-            writeln!(text, "  neighbor {peer} as {};", setup.expected_asn()).unwrap();
+            writeln!(text, "  neighbor {peer} as {};", setup.our_asn).unwrap();
             writeln!(text, "  connect delay time 1; connect retry time 1; error wait time 1, 2;").unwrap();
             writeln!(text, "  hold time {};", setup.hold).unwrap();
             if let Some(password) = setup.password {

@@ -51,7 +51,7 @@ impl Speaker for Frr {
         writeln!(text, " no bgp ebgp-requires-policy\n no bgp network import-check").unwrap();
         for peer in setup.peers() {
             let mut line = |rest: &str| writeln!(text, " neighbor {peer} {rest}").unwrap();
-            line(&format!("remote-as {}", setup.expected_asn()));
+            line(&format!("remote-as {}", setup.our_asn));
             line("timers connect 1");
             line(&format!("timers {} {}", setup.hold / 3, setup.hold));
             if let Some(password) = setup.password {

@@ -30,7 +30,7 @@ impl Speaker for GoBgp {
         text += &setup.extra.top;
         for peer in setup.peers() {
             writeln!(text, "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{peer}\"").unwrap();
-            writeln!(text, "peer-as = {}", setup.expected_asn()).unwrap();
+            writeln!(text, "peer-as = {}", setup.our_asn).unwrap();
             if let Some(password) = setup.password {
                 writeln!(text, "auth-password = \"{password}\"").unwrap();
             }
@@ -121,7 +121,8 @@ impl Speaker for GoBgp {
     }
 
     fn shut_down(&self, host: &Host, setup: &Setup, text: &str) {
-        ask(host, &["neighbor", &setup.family.address(1), "disable", "--reason", text]);
+        // Its successor `disable --reason` sends a NOTIFICATION without the text.
+        ask(host, &["neighbor", &setup.family.address(1), "shutdown", "--reason", text]);
     }
 
     fn end_of_rib(&self, host: &Host, setup: &Setup) -> Option<bool> {

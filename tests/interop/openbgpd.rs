@@ -34,7 +34,7 @@ impl Speaker for OpenBgpd {
         writeln!(text, "}}\nnetwork prefix-set own set {{ localpref 150 metric 50 community 65001:7 }}")
             .unwrap();
         for peer in setup.peers() {
-            writeln!(text, "neighbor {peer} {{\n  remote-as {}", setup.expected_asn()).unwrap();
+            writeln!(text, "neighbor {peer} {{\n  remote-as {}", setup.our_asn).unwrap();
             writeln!(text, "  local-address {}", setup.family.address(2)).unwrap();
             writeln!(
                 text,

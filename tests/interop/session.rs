@@ -15,11 +15,7 @@ pub const ROWS: &[Row] = &[
     each("multihop", multihop),
     each("hold time of 3 s proposed by them", their_hold_time),
     each("hold time of 3 s proposed by us", our_hold_time),
-    except(
-        "they shut down with a text",
-        shutdown,
-        &[("OpenBGPD", "`bgpctl neighbor ADDRESS down TEXT` sent Administrative Shutdown without the text")],
-    ),
+    each("they shut down with a text", shutdown),
     each("they are passive", they_are_passive),
     each("we are passive", we_are_passive),
     each("they are killed and return", killed),

@@ -105,11 +105,6 @@ impl Setup {
         let routers: &[u8] = if self.reflector { &[1, 3] } else { &[1] };
         routers.iter().map(|router| self.family.address(*router)).collect()
     }
-
-    /// The AS that they expect of us.
-    pub fn expected_asn(&self) -> u32 {
-        if self.two_octet && self.our_asn > 65535 { 23456 } else { self.our_asn }
-    }
 }
 
 /// A route in their table. What a speaker does not show is `None` or empty.

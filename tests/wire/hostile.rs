@@ -40,13 +40,11 @@ fn plausible_update() -> impl Strategy<Value = Vec<u8>> {
 /// One sound message of any type.
 pub fn sound() -> impl Strategy<Value = Vec<u8>> {
     let announcement = (any::<bool>(), family()).prop_flat_map(|(four_octet_as, family)| {
-        (attributes(family, four_octet_as), vec(prefix(family), 1..40)).prop_map(
-            move |(attributes, prefixes)| {
-                let mut out = vec![];
-                internal(four_octet_as).encode_announcements(&attributes, &prefixes, &mut out);
-                out
-            },
-        )
+        (attributes(family), vec(prefix(family), 1..40)).prop_map(move |(attributes, prefixes)| {
+            let mut out = vec![];
+            internal(four_octet_as).encode_announcements(&attributes, &prefixes, &mut out);
+            out
+        })
     });
     let withdrawal = family().prop_flat_map(|family| vec(prefix(family), 1..40)).prop_map(|prefixes| {
         let mut out = vec![];

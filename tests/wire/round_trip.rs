@@ -11,7 +11,7 @@ use crate::{announced, decode_stream, internal, updates, withdrawn};
 
 fn announcement() -> impl Strategy<Value = (bool, PathAttributes, Vec<Prefix>)> {
     (any::<bool>(), family()).prop_flat_map(|(four_octet_as, family)| {
-        (Just(four_octet_as), attributes(family, four_octet_as), vec(prefix(family), 1..1200))
+        (Just(four_octet_as), attributes(family), vec(prefix(family), 1..1200))
     })
 }
 
