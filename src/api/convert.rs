@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::proto;
 use super::source::{Destinations, RouteFilter};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
-use crate::bgp::{Community, LargeCommunity, Origin};
+use crate::bgp::{Community, ExtendedCommunity, LargeCommunity, Origin};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
@@ -124,7 +124,11 @@ impl From<PathView> for proto::Path {
             atomic_aggregate: attributes.atomic_aggregate,
             aggregator: attributes.aggregator.map(Into::into),
             communities: attributes.communities.iter().map(|Community(c)| community(*c)).collect(),
-            extended_communities: attributes.extended_communities.iter().map(|c| hex(c)).collect(),
+            extended_communities: attributes
+                .extended_communities
+                .iter()
+                .map(|octets| ExtendedCommunity(*octets).to_string())
+                .collect(),
             large_communities: attributes.large_communities.iter().map(large_community).collect(),
             originator_id: text(attributes.originator_id),
             cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
@@ -176,7 +180,11 @@ impl From<FibRouteView> for proto::FibRoute {
 
 impl From<NextHop> for proto::NextHop {
     fn from(next_hop: NextHop) -> Self {
-        proto::NextHop { via: next_hop.via.to_string(), interface: next_hop.interface }
+        proto::NextHop {
+            via: next_hop.via.to_string(),
+            interface: next_hop.interface,
+            weight: next_hop.weight.into(),
+        }
     }
 }
 

@@ -243,7 +243,9 @@ fn every_attribute() -> PathAttributes {
 pub(crate) fn fib() -> Vec<FibRouteView> {
     let via = |hops: &[(&str, Option<u32>)]| {
         Some(Target::Via(
-            hops.iter().map(|&(via, interface)| NextHop { via: address(via), interface }).collect(),
+            hops.iter()
+                .map(|&(via, interface)| NextHop { via: address(via), interface, weight: 1 })
+                .collect(),
         ))
     };
     let route = |prefix: &str, target, state| FibRouteView {

@@ -242,7 +242,7 @@ async fn a_route_with_every_attribute_in_json() {
           "65535:65281"
         ],
         "extendedCommunities": [
-          "0002fde800000064"
+          "rt:65000:100"
         ],
         "largeCommunities": [
           "65000:1:2"
@@ -315,11 +315,13 @@ async fn fib_json() {
     let routes: serde_json::Value = serde_json::from_str(&out).unwrap();
     let expected = serde_json::json!([
         {"prefix": "10.244.1.0/24", "target": "unreachable", "nextHops": [], "metric": 20, "state": "installed"},
-        {"prefix": "10.244.2.0/24", "target": "via", "nextHops": [{"via": "192.168.1.12"}], "metric": 20,
+        {"prefix": "10.244.2.0/24", "target": "via", "metric": 20,
+         "nextHops": [{"via": "192.168.1.12", "weight": 1}],
          "state": "installed"},
         {"prefix": "10.244.3.0/24", "target": "none", "nextHops": [], "metric": 20, "state": "pending"},
         {"prefix": "172.16.0.0/24", "target": "via",
-         "nextHops": [{"via": "192.168.1.1"}, {"via": "fe80::1", "interface": 3}], "metric": 20,
+         "nextHops": [{"via": "192.168.1.1", "weight": 1}, {"via": "fe80::1", "interface": 3, "weight": 1}],
+         "metric": 20,
          "state": "failed", "error": "Network is unreachable (os error 101)"},
     ]);
     assert_eq!(routes, expected);

@@ -32,6 +32,7 @@ mod prefix_limit;
 mod refresh;
 mod sessions;
 mod settle;
+mod shares;
 mod show;
 mod updates;
 pub mod view;
