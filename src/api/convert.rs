@@ -11,7 +11,8 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
+    RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -58,6 +59,34 @@ impl From<PeerView> for proto::Peer {
             counters: Some(view.counters.into()),
             last_error: view.last_error,
             flaps: view.flaps,
+            notification_sent: view.notification_sent.map(Into::into),
+            notification_received: view.notification_received.map(Into::into),
+            last_faults: view.last_faults.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<NotificationView> for proto::Notification {
+    fn from(view: NotificationView) -> Self {
+        proto::Notification {
+            seconds_ago: view.ago.as_secs(),
+            code: view.code.into(),
+            subcode: view.subcode.into(),
+            name: view.name,
+            communication: view.communication,
+            data: hex(&view.data),
+        }
+    }
+}
+
+impl From<FaultView> for proto::Fault {
+    fn from(view: FaultView) -> Self {
+        proto::Fault {
+            seconds_ago: view.ago.as_secs(),
+            attribute: view.code.into(),
+            treatment: view.treatment.name().to_owned(),
+            what: view.what,
+            octets: hex(&view.bytes),
         }
     }
 }
@@ -83,7 +112,9 @@ impl From<PeerCounters> for proto::PeerCounters {
             messages_out: counters.messages_out,
             updates_in: counters.updates_in,
             updates_out: counters.updates_out,
-            faults: counters.faults,
+            faults: counters.faults(),
+            faults_withdrawn: counters.faults_withdrawn,
+            faults_discarded: counters.faults_discarded,
         }
     }
 }

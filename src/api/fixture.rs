@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::{RouteFilter, Source, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
+use crate::bgp::update::Treatment;
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
+    RouteView, Summary,
 };
 
 /// What the source answers.
@@ -93,10 +95,20 @@ pub(crate) fn peers() -> Vec<PeerView> {
             messages_out: 300,
             updates_in: 4,
             updates_out: 3,
-            faults: 2,
+            faults_withdrawn: 2,
+            faults_discarded: 0,
         },
         last_error: None,
         flaps: 0,
+        notification_sent: None,
+        notification_received: None,
+        last_faults: vec![FaultView {
+            ago: Duration::from_secs(61),
+            code: 8,
+            treatment: Treatment::TreatAsWithdraw,
+            what: "3 octets are no list of communities".to_owned(),
+            bytes: vec![0xc0, 8, 3, 0, 0, 1],
+        }],
     };
     let node3 = PeerView {
         name: "node3".to_owned(),
@@ -112,6 +124,16 @@ pub(crate) fn peers() -> Vec<PeerView> {
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
         flaps: 5,
+        notification_sent: None,
+        notification_received: Some(NotificationView {
+            ago: Duration::from_secs(300),
+            code: 6,
+            subcode: 2,
+            name: "Cease: Administrative Shutdown".to_owned(),
+            communication: Some("back at 4".to_owned()),
+            data: b"\x09back at 4".to_vec(),
+        }),
+        last_faults: vec![],
         ..node2.clone()
     };
     let tor = PeerView {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{Ask, Error, Format, Table, ask, human};
-use crate::api::proto::{Family, Peer, PeerFamily, PeerOrigin, SessionState};
+use crate::api::proto::{Family, Fault, Notification, Peer, PeerFamily, PeerOrigin, SessionState};
 use crate::api::{Client, Word};
 
 #[derive(Debug, clap::Args)]
@@ -94,13 +94,48 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["Faults", &format!("{} malformed attributes", counters.faults)])?;
     table.row(["Flaps", &peer.flaps.to_string()])?;
     table.row(["Last error", &human::optional(peer.last_error.as_ref())])?;
+    table.row(["Last NOTIFICATION sent", &notification(peer.notification_sent.as_ref())])?;
+    table.row(["Last NOTIFICATION received", &notification(peer.notification_received.as_ref())])?;
     table.finish()?;
+
+    faults(&peer.last_faults, out)?;
 
     if peer.families.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
     families(&peer.families, out)
+}
+
+/// `Cease: Administrative Shutdown (6/2) "back at 4", 5m ago`, and the data where they are no text.
+fn notification(notification: Option<&Notification>) -> String {
+    let Some(Notification { seconds_ago, code, subcode, name, communication, data }) = notification else {
+        return String::new();
+    };
+    let rest = match communication {
+        Some(text) => format!(" \"{text}\""),
+        None if data.is_empty() => String::new(),
+        None => format!(", data 0x{data}"),
+    };
+    format!("{name} ({code}/{subcode}){rest}, {} ago", human::duration(*seconds_ago))
+}
+
+fn faults(faults: &[Fault], out: &mut impl Write) -> Result<(), Error> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(out, &["FAULT IN ATTRIBUTE", "TREATMENT", "AGO", "WHY", "OCTETS"]);
+    for fault in faults {
+        table.row([
+            fault.attribute.to_string(),
+            fault.treatment.clone(),
+            human::duration(fault.seconds_ago),
+            fault.what.clone(),
+            format!("0x{}", fault.octets),
+        ])?;
+    }
+    Ok(table.finish()?)
 }
 
 fn autonomous_system(peer: &Peer) -> String {

@@ -92,20 +92,25 @@ tor    fe80::1       65000  Established  12s     0         0         0
 #[tokio::test]
 async fn one_peer_in_full() {
     let expected = "
-Peer           node2
-From           mesh
-Address        192.168.1.12
-Local address  192.168.1.11
-AS             64512 (internal)
-State          Established for 3d4h
-Router id      192.168.1.12
-Hold time      90s
-Capabilities   multiprotocol ipv4Unicast, route refresh
-Messages       310 in, 300 out
-Updates        4 in, 3 out
-Faults         2 malformed attributes
-Flaps          0
-Last error     -
+Peer                        node2
+From                        mesh
+Address                     192.168.1.12
+Local address               192.168.1.11
+AS                          64512 (internal)
+State                       Established for 3d4h
+Router id                   192.168.1.12
+Hold time                   90s
+Capabilities                multiprotocol ipv4Unicast, route refresh
+Messages                    310 in, 300 out
+Updates                     4 in, 3 out
+Faults                      2 malformed attributes
+Flaps                       0
+Last error                  -
+Last NOTIFICATION sent      -
+Last NOTIFICATION received  -
+
+FAULT IN ATTRIBUTE  TREATMENT          AGO   WHY                                  OCTETS
+8                   treat-as-withdraw  1m1s  3 octets are no list of communities  0xc00803000001
 
 FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB  LIMIT
 ipv4Unicast  2         1         1           received    10000; 12 discarded
@@ -118,8 +123,11 @@ ipv6Unicast  1         1         0           awaited     -
 async fn a_peer_that_is_down_shows_why_and_cannot_drive_the_terminal() {
     let served = Served::new("down", Fixture::Node1);
     let (out, _) = run("peers node3", &served.socket()).await;
-    assert!(out.contains("\nState          Active\n"), "{out}");
-    assert!(out.ends_with("\nLast error     received 6/2: \\u{1b}[31mmaintenance\\n\n"), "{out}");
+    assert!(out.contains("\nState                       Active\n"), "{out}");
+    let error = "\nLast error                  received 6/2: \\u{1b}[31mmaintenance\\n\n";
+    assert!(out.contains(error), "{out}");
+    let told = "\nLast NOTIFICATION received  Cease: Administrative Shutdown (6/2) \"back at 4\", 5m ago\n";
+    assert!(out.ends_with(told), "{out}");
 }
 
 #[tokio::test]
@@ -164,9 +172,20 @@ async fn one_peer_in_json_is_one_object() {
     "messagesOut": 300,
     "updatesIn": 4,
     "updatesOut": 3,
-    "faults": 2
+    "faults": 2,
+    "faultsWithdrawn": 2,
+    "faultsDiscarded": 0
   },
-  "flaps": 0
+  "flaps": 0,
+  "lastFaults": [
+    {
+      "secondsAgo": 61,
+      "attribute": 8,
+      "treatment": "treat-as-withdraw",
+      "what": "3 octets are no list of communities",
+      "octets": "c00803000001"
+    }
+  ]
 }
 "#;
     golden("peer-json", "peers node2 -o json", expected).await;

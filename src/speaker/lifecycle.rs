@@ -13,7 +13,6 @@ impl Speaker {
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.forget_session_state();
-        peer.faults_reported.clear();
         for family in &negotiated.codec.families {
             peer.walks.insert(*family, None);
             peer.end_of_rib_due.insert(*family);

@@ -34,6 +34,7 @@ mod sessions;
 mod settle;
 mod shares;
 mod show;
+mod trouble;
 mod updates;
 pub mod view;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::intent::PeerOrigin;
 use crate::bgp::PathAttributes;
+use crate::bgp::update::Treatment;
 use crate::fib::Target;
 use crate::prefix::{Family, Prefix};
 
@@ -41,6 +42,44 @@ pub struct PeerView {
     pub last_error: Option<String>,
     /// How often the session has gone from Established to Idle.
     pub flaps: u64,
+    /// The last NOTIFICATION sent to the peer.
+    pub notification_sent: Option<NotificationView>,
+    /// The last NOTIFICATION received from it.
+    pub notification_received: Option<NotificationView>,
+    /// Its latest malformed attributes, the newest first.
+    pub last_faults: Vec<FaultView>,
+}
+
+/// A NOTIFICATION (RFC 4271 §4.5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotificationView {
+    /// How long ago.
+    pub ago: Duration,
+    /// Error code.
+    pub code: u8,
+    /// Error subcode.
+    pub subcode: u8,
+    /// What the two are called.
+    pub name: String,
+    /// The text that came with an Administrative Shutdown or Reset (RFC 9003), safe to print.
+    pub communication: Option<String>,
+    /// Its data, cut at 64 octets.
+    pub data: Vec<u8>,
+}
+
+/// A malformed attribute and what was done about it (RFC 7606).
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultView {
+    /// How long ago.
+    pub ago: Duration,
+    /// Type code of the attribute; 0 for a fault of the message body.
+    pub code: u8,
+    /// What was done.
+    pub treatment: Treatment,
+    /// What was wrong.
+    pub what: String,
+    /// The offending attribute's bytes, header included, cut at 64.
+    pub bytes: Vec<u8>,
 }
 
 /// Prefix counts of one family on one session.
@@ -73,8 +112,17 @@ pub struct PeerCounters {
     pub updates_in: u64,
     /// UPDATEs sent.
     pub updates_out: u64,
-    /// Malformed attributes treated as RFC 7606 says.
-    pub faults: u64,
+    /// Malformed attributes whose prefixes were treated as withdrawn (RFC 7606).
+    pub faults_withdrawn: u64,
+    /// Malformed attributes that were discarded alone (RFC 7606).
+    pub faults_discarded: u64,
+}
+
+impl PeerCounters {
+    /// All malformed attributes.
+    pub fn faults(&self) -> u64 {
+        self.faults_withdrawn + self.faults_discarded
+    }
 }
 
 /// One destination with every path to it, the best first.

@@ -87,6 +87,15 @@ pub struct Counters {
     pub updates_out: u64,
 }
 
+/// A NOTIFICATION and when it was sent or received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// When.
+    pub at: Instant,
+    /// What it said.
+    pub notification: Notification,
+}
+
 /// One BGP session.
 #[derive(Debug)]
 pub struct Session {
@@ -100,6 +109,8 @@ pub struct Session {
     rest: Rest,
     counters: Counters,
     last_error: Option<String>,
+    notification_sent: Option<Exchanged>,
+    notification_received: Option<Exchanged>,
     outputs: VecDeque<Output>,
 }
 
@@ -117,6 +128,8 @@ impl Session {
             rest: Rest::IdleHold,
             counters: Counters::default(),
             last_error: None,
+            notification_sent: None,
+            notification_received: None,
             outputs: VecDeque::new(),
         }
     }
@@ -215,6 +228,7 @@ impl Session {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
                 let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
+                self.notification_received = Some(Exchanged { at: now, notification });
                 self.step(now, event, Payload::None);
             }
         }
@@ -339,6 +353,16 @@ impl Session {
         self.counters
     }
 
+    /// The last NOTIFICATION sent.
+    pub fn notification_sent(&self) -> Option<&Exchanged> {
+        self.notification_sent.as_ref()
+    }
+
+    /// The last NOTIFICATION received.
+    pub fn notification_received(&self) -> Option<&Exchanged> {
+        self.notification_received.as_ref()
+    }
+
     /// Why the session last went down, or could not come up.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
@@ -399,14 +423,13 @@ impl Session {
             Effect::RestartHoldTimer => self.restart_hold_timer(now),
             Effect::SendNotification => {
                 if let Payload::Notification(notification) = payload {
-                    let octets = self.codec.encode_notification(notification);
-                    self.send(octets);
+                    self.send_notification(now, notification);
                 }
             }
             Effect::SendFsmError => {
                 self.last_error = Some(format!("unexpected message in {}", from.name()));
                 let notification = notification(from.unexpected_message());
-                self.send(self.codec.encode_notification(&notification));
+                self.send_notification(now, &notification);
             }
             Effect::Up => {
                 self.established_at = Some(now);
@@ -431,6 +454,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn send_notification(&mut self, now: Instant, notification: &Notification) {
+        self.send(self.codec.encode_notification(notification));
+        self.notification_sent = Some(Exchanged { at: now, notification: notification.clone() });
     }
 
     fn send(&mut self, octets: Vec<u8>) {
