@@ -1,15 +1,17 @@
 //! Domain views to messages, requests to filters.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::proto;
-use super::source::{Destinations, RouteFilter};
+use super::source::{Destinations, RouteFilter, TableFilter};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::{Community, ExtendedCommunity, LargeCommunity, Origin};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
+use crate::speaker::peer_table::AdjRib;
 use crate::speaker::view::{
     FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
     RouteView, Summary,
@@ -145,7 +147,7 @@ impl From<PathView> for proto::Path {
             peer: view.peer,
             best: view.best,
             multipath: view.multipath,
-            ineligible: view.ineligible.map(str::to_owned),
+            ineligible: view.ineligible.map(Cow::into_owned),
             next_hop: attributes.next_hop.to_string(),
             link_local_next_hop: text(attributes.link_local_next_hop),
             origin: origin.into(),
@@ -226,12 +228,7 @@ impl TryFrom<proto::ListRoutesRequest> for RouteFilter {
     fn try_from(request: proto::ListRoutesRequest) -> Result<Self, String> {
         use proto::list_routes_request::Destination;
 
-        let family = match proto::Family::try_from(request.family) {
-            Ok(proto::Family::Unspecified) => None,
-            Ok(proto::Family::Ipv4Unicast) => Some(Family::Ipv4Unicast),
-            Ok(proto::Family::Ipv6Unicast) => Some(Family::Ipv6Unicast),
-            Err(_) => return Err(format!("family: {} is not known", request.family)),
-        };
+        let family = family(request.family)?;
         let destinations = match request.destination {
             None => Destinations::All,
             Some(Destination::Prefix(prefix)) => {
@@ -258,6 +255,37 @@ impl From<RouteFilter> for proto::ListRoutesRequest {
             Destinations::Covering(address) => Some(Destination::Covering(address.to_string())),
         };
         proto::ListRoutesRequest { destination, family: filter.family.map_or(0, family_number) }
+    }
+}
+
+impl TryFrom<proto::ListPeerTableRequest> for TableFilter {
+    /// What is wrong with the request, for its sender.
+    type Error = String;
+
+    fn try_from(request: proto::ListPeerTableRequest) -> Result<Self, String> {
+        let table = match proto::PeerTable::try_from(request.table) {
+            Ok(proto::PeerTable::Received) => AdjRib::Received,
+            Ok(proto::PeerTable::Rejected) => AdjRib::Rejected,
+            Ok(proto::PeerTable::Accepted) => AdjRib::Accepted,
+            Ok(proto::PeerTable::Announced) => AdjRib::Announced,
+            _ => return Err(format!("table: {} is not known", request.table)),
+        };
+        let within = |text: String| text.parse().map_err(|error| format!("within: {error}"));
+        Ok(TableFilter {
+            peer: request.peer,
+            table,
+            family: family(request.family)?,
+            within: request.within.map(within).transpose()?,
+        })
+    }
+}
+
+fn family(number: i32) -> Result<Option<Family>, String> {
+    match proto::Family::try_from(number) {
+        Ok(proto::Family::Unspecified) => Ok(None),
+        Ok(proto::Family::Ipv4Unicast) => Ok(Some(Family::Ipv4Unicast)),
+        Ok(proto::Family::Ipv6Unicast) => Ok(Some(Family::Ipv6Unicast)),
+        Err(_) => Err(format!("family: {number} is not known")),
     }
 }
 

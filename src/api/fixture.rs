@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{RouteFilter, Source, Unavailable};
+use super::{RouteFilter, Source, TableFilter, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::update::Treatment;
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
+use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{
     FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
     RouteView, Summary,
@@ -55,6 +56,16 @@ impl Source for Fixture {
         let mut routes = routes();
         routes.retain(|route| filter.wants(route.prefix));
         self.answer(routes).await
+    }
+
+    async fn peer_table(&self, asked: &TableFilter, from: Cursor) -> Result<Option<Portion>, Unavailable> {
+        let known = peers().iter().any(|peer| peer.name == asked.peer);
+        let of_peer = |path: &PathView| path.peer.as_ref() == Some(&asked.peer);
+        let mut routes = routes();
+        routes.iter_mut().for_each(|route| route.paths.retain(of_peer));
+        routes.retain(|route| asked.wants(route.prefix) && !route.paths.is_empty());
+        let _ = from;
+        self.answer(known.then_some(Portion { routes, next: None })).await
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
@@ -213,7 +224,10 @@ pub(crate) fn routes() -> Vec<RouteView> {
         route(
             "10.244.2.0/24",
             None,
-            vec![PathView { ineligible: Some("next hop is unreachable"), ..from("node2", "192.168.1.12") }],
+            vec![PathView {
+                ineligible: Some("next hop is unreachable".into()),
+                ..from("node2", "192.168.1.12")
+            }],
         ),
         route(
             "172.16.0.0/24",

@@ -2,14 +2,21 @@
 
 use std::io::Write;
 
-use super::{Ask, Error, Format, Table, ask, human};
+use super::{Ask, Error, Format, Table, ask, human, peer_table};
 use crate::api::proto::{Family, Fault, Notification, Peer, PeerFamily, PeerOrigin, SessionState};
 use crate::api::{Client, Word};
+use crate::prefix::Prefix;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Show this peer alone, with its capabilities, counters and last error
     name: Option<String>,
+    /// Show what it has announced or been told, instead
+    #[arg(value_enum, requires = "name")]
+    table: Option<peer_table::Which>,
+    /// Of that, only what lies inside this prefix
+    #[arg(long, value_name = "PREFIX", requires = "table")]
+    within: Option<Prefix>,
     #[command(flatten)]
     ask: Ask,
 }
@@ -18,6 +25,10 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let mut client = args.ask.connect().await?;
     if let Some(name) = &args.name {
         let peer = one(&mut client, name).await?;
+        if let Some(table) = args.table {
+            let mut answers = client.peer_table(name, table.into(), args.within).await?;
+            return peer_table::show(&mut answers, args.ask.output, out).await;
+        }
         return match args.ask.output {
             Format::Json => ask::json(&peer, out),
             Format::Table => detail(&peer, out),

@@ -404,3 +404,16 @@ fn a_reader_that_left_is_no_failure() {
     assert!(gone.is_closed_pipe());
     assert!(!Error::from(std::io::Error::from(std::io::ErrorKind::StorageFull)).is_closed_pipe());
 }
+
+#[tokio::test]
+async fn a_table_of_a_peer() {
+    let served = Served::new("peer-table", Fixture::Node1);
+    let (out, error) = run("peers node2 received --within 10.244.0.0/16", &served.socket()).await;
+    assert_eq!(error, None);
+    assert!(out.starts_with("   PREFIX"), "{out}");
+    assert!(out.contains("10.244.2.0/24") && !out.contains("fd00"), "{out}");
+    let (json, _) = run("peers node2 rejected -o json", &served.socket()).await;
+    assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap().is_array());
+    let (_, error) = run("peers nobody announced", &served.socket()).await;
+    assert_eq!(error.as_deref(), Some("no peer is called \"nobody\"; there are node2, node3, tor"));
+}

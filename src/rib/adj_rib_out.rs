@@ -92,6 +92,15 @@ impl AdjRibOut {
         }
     }
 
+    /// What the peer has been told of a prefix.
+    pub fn told(&self, prefix: Prefix) -> Option<&PathAttributes> {
+        match prefix {
+            Prefix::V4(net) => self.v4.of(net),
+            Prefix::V6(net) => self.v6.of(net),
+        }
+        .map(|attributes| &**attributes)
+    }
+
     /// How many prefixes of a family the peer has been told.
     pub fn len(&self, family: Family) -> u64 {
         match family {

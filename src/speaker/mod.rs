@@ -28,6 +28,7 @@ pub mod intent;
 mod lifecycle;
 mod local;
 mod peer;
+pub mod peer_table;
 mod prefix_limit;
 mod refresh;
 mod sessions;

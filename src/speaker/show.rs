@@ -147,7 +147,7 @@ impl Speaker {
                 changed: path.received.as_ref().map(|_| Box::new((*path.attributes).clone())),
                 best: best == Some(i),
                 multipath: equal.iter().take(most).any(|e| *e == i),
-                ineligible: facts.candidate(path).err(),
+                ineligible: facts.ineligible(prefix, path),
             })
             .collect();
         paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone()));

@@ -1,5 +1,6 @@
 //! What a speaker shows of itself: plain values, made on demand, for the API and for metrics.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -150,7 +151,7 @@ pub struct PathView {
     /// It is used for forwarding beside or as the best path.
     pub multipath: bool,
     /// Why it takes no part in the decision, where it does not.
-    pub ineligible: Option<&'static str>,
+    pub ineligible: Option<Cow<'static, str>>,
 }
 
 /// One route of ours and how it stands with the kernel.

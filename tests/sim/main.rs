@@ -10,6 +10,7 @@ mod oracle;
 mod plan;
 mod policy;
 mod scripted;
+mod views;
 mod world;
 
 use std::time::Duration;

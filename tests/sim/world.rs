@@ -11,7 +11,7 @@ use std::time::Duration;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
-use routelet::speaker::view::PathView;
+use routelet::speaker::view::{PathView, PeerView};
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
 
@@ -219,6 +219,18 @@ impl World {
     pub fn paths(&self, name: &str) -> Vec<PathView> {
         let speaker = self.members[self.plan.member(name).name].speaker.as_ref();
         speaker.unwrap().routes(|_| true).into_iter().flat_map(|route| route.paths).collect()
+    }
+
+    /// Every peer of a running member, as it shows them.
+    pub fn peers(&self, name: &str) -> Vec<PeerView> {
+        let speaker = self.members[self.plan.member(name).name].speaker.as_ref();
+        speaker.unwrap().peers(self.now)
+    }
+
+    /// Where packets for what a member has learned go.
+    pub fn targets(&self, name: &str) -> BTreeMap<Prefix, Target> {
+        let of_metric = self.members[name].kernel.iter().filter(|((_, metric), _)| *metric == METRIC);
+        of_metric.map(|((prefix, _), target)| (*prefix, target.clone())).collect()
     }
 
     pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {

@@ -85,15 +85,19 @@ impl CommunityMatch {
     fn matches(&self, attributes: &PathAttributes) -> bool {
         // The sets of a rule may be long and a path bears few, so the path's are looked up in the
         // rule's and not the other way round; `all` cannot be longer than what the path bears.
-        let borne = || {
-            let plain = attributes.communities.iter().copied().map(AnyCommunity::Plain);
-            let large = attributes.large_communities.iter().copied().map(AnyCommunity::Large);
-            let extended = attributes.extended_communities.iter().copied().map(ExtendedCommunity);
-            let kinds = extended.clone().filter_map(ExtendedCommunity::kind).map(AnyCommunity::Kind);
-            plain.chain(large).chain(extended.map(AnyCommunity::Extended)).chain(kinds)
-        };
-        (self.any.is_empty() || borne().any(|community| self.any.contains(&community)))
-            && (self.none.is_empty() || !borne().any(|community| self.none.contains(&community)))
-            && self.all.iter().all(|wanted| borne().any(|community| community == *wanted))
+        (self.any.is_empty() || bears(attributes, |community| self.any.contains(&community)))
+            && (self.none.is_empty() || !bears(attributes, |community| self.none.contains(&community)))
+            && self.all.iter().all(|wanted| bears(attributes, |community| community == *wanted))
     }
+}
+
+/// Whether a path bears a community that is `wanted`; an extended one is asked about by its kind too.
+fn bears(attributes: &PathAttributes, wanted: impl Fn(AnyCommunity) -> bool) -> bool {
+    attributes.communities.iter().any(|plain| wanted(AnyCommunity::Plain(*plain)))
+        || attributes.large_communities.iter().any(|large| wanted(AnyCommunity::Large(*large)))
+        || attributes.extended_communities.iter().any(|octets| {
+            let community = ExtendedCommunity(*octets);
+            wanted(AnyCommunity::Extended(community))
+                || community.kind().is_some_and(|kind| wanted(AnyCommunity::Kind(kind)))
+        })
 }

@@ -276,6 +276,28 @@ proptest! {
     }
 }
 
+proptest! {
+    /// The rule that is named as having rejected a path has: without it, and those before it that only
+    /// change, the path's fate is decided by others.
+    #[test]
+    fn the_rule_that_rejects_is_named(policy in policy(), prefix in prefix(), path in attributes()) {
+        match policy.rejected_by(prefix, &path) {
+            Some(index) => {
+                prop_assert_eq!(policy.judge(prefix, &path), None);
+                prop_assert_eq!(policy.rules[index].action, Some(Action::Reject));
+                prop_assert!(naively_matches(&policy.rules[index].matches, prefix, &path));
+                let mut before = policy.clone();
+                before.rules.truncate(index);
+                prop_assert_eq!(before.judge(prefix, &path), None, "nobody had accepted it before");
+            }
+            None => {
+                let matched = |rule: &Rule| rule.action.is_some() && naively_matches(&rule.matches, prefix, &path);
+                prop_assert_eq!(policy.judge(prefix, &path).is_some(), policy.rules.iter().any(matched));
+            }
+        }
+    }
+}
+
 #[test]
 fn an_empty_policy_denies_everything() {
     let path = PathAttributes::originated("192.0.2.1".parse().unwrap());
