@@ -87,6 +87,18 @@ pub(crate) fn summary() -> Summary {
     }
 }
 
+/// What node3 has said last.
+fn goodbye() -> NotificationView {
+    NotificationView {
+        ago: Duration::from_secs(300),
+        code: 6,
+        subcode: 2,
+        name: "Cease: Administrative Shutdown".to_owned(),
+        communication: Some("back at 4".to_owned()),
+        data: b"\x09back at 4".to_vec(),
+    }
+}
+
 pub(crate) fn peers() -> Vec<PeerView> {
     let node2 = PeerView {
         name: "node2".to_owned(),
@@ -136,14 +148,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
         flaps: 5,
         notification_sent: None,
-        notification_received: Some(NotificationView {
-            ago: Duration::from_secs(300),
-            code: 6,
-            subcode: 2,
-            name: "Cease: Administrative Shutdown".to_owned(),
-            communication: Some("back at 4".to_owned()),
-            data: b"\x09back at 4".to_vec(),
-        }),
+        notification_received: Some(goodbye()),
         last_faults: vec![],
         ..node2.clone()
     };

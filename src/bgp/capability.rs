@@ -88,7 +88,19 @@ pub struct RestartFamily {
     pub forwarding: bool,
 }
 
+impl RestartFamily {
+    /// A family we keep a table of.
+    pub fn of(family: Family, forwarding: bool) -> RestartFamily {
+        RestartFamily { afi: nlri::afi(family), safi: nlri::UNICAST, forwarding }
+    }
+}
+
 impl GracefulRestart {
+    /// What is said of a family, if anything.
+    pub fn family(&self, family: Family) -> Option<&RestartFamily> {
+        self.families.iter().find(|f| nlri::family(f.afi, f.safi) == Some(family))
+    }
+
     const RESTARTING: u8 = 0x80;
     const NOTIFICATION: u8 = 0x40;
     const FORWARDING: u8 = 0x80;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bgp::update::AttributeFault;
@@ -113,6 +114,28 @@ pub enum Notice {
     },
     /// One of our pod CIDRs can be delivered here and is announced from now on.
     Originated(Prefix),
+    /// After our restart, all peers that were waited for have told what they have.
+    Selecting,
+    /// Paths of a peer stay after its session has fallen (RFC 4724).
+    Kept {
+        /// The peer's name.
+        peer: String,
+        /// Family of the paths.
+        family: Family,
+        /// How many.
+        paths: usize,
+        /// How long the peer has to come back.
+        time: Duration,
+    },
+    /// Paths that were kept after a session had fallen, and not announced again, are let go.
+    LetGo {
+        /// The peer's name.
+        peer: String,
+        /// Family of the paths.
+        family: Family,
+        /// How many.
+        paths: usize,
+    },
     /// Routes found at start that no peer confirmed are let go.
     Swept,
 }
@@ -143,6 +166,13 @@ impl fmt::Display for Notice {
                 write!(f, "{peer} has {accepted} accepted prefixes of {family}, of at most {limit}{instead}")
             }
             Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
+            Notice::Kept { peer, family, paths, time } => {
+                write!(f, "keeping {paths} {family} paths of {peer} for {} s", time.as_secs())
+            }
+            Notice::LetGo { peer, family, paths } => {
+                write!(f, "letting go of {paths} stale {family} paths of {peer}")
+            }
+            Notice::Selecting => f.write_str("choosing paths from now on"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),
         }
     }

@@ -129,7 +129,7 @@ impl<'a> Facts<'a> {
         let local = Provenance { kind: Kind::Local, from_client: false, router_id: self.intent.router_id };
         let Source::Peer(id) = best.source else { return local };
         let Some(peer) = self.peers.get(&id) else { return local };
-        let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { return local };
+        let Some(negotiated) = &peer.agreed else { return local };
         Provenance {
             kind: if negotiated.external() { Kind::External } else { Kind::Internal },
             from_client: peer.intent.route_reflector_client,

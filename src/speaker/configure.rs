@@ -4,11 +4,11 @@
 //! socket was made with has changed. A change of import policy judges the kept paths again; a change
 //! of export policy compares the peer's Adj-RIB-Out with what it should be.
 
-use super::Speaker;
 use super::intent::{Intent, PeerIntent};
 use super::local::AGGREGATE_METRIC;
 use super::peer::{Peer, session_config};
 use super::updates::import;
+use super::{Departure, Speaker};
 use crate::bgp::Reason;
 use crate::fib::{Fib, Target};
 use crate::rib::{PeerId, Source};
@@ -39,11 +39,15 @@ impl Speaker {
         self.originate_what_is_deliverable();
     }
 
-    /// Takes leave of every peer. Kernel routes stay: a daemon that is being replaced must not stop
-    /// the packets.
-    pub fn handle_shutdown(&mut self, now: Instant) {
+    /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
+    /// back. Kernel routes stay: a daemon that is being replaced must not stop the packets.
+    pub fn handle_shutdown(&mut self, now: Instant, departure: Departure) {
         self.now = now;
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            let kept = self.peers.get(&id).is_some_and(Peer::keeps_our_routes);
+            if departure == Departure::Restart && kept {
+                self.abandon_session(id, "routelet is restarting");
+            }
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
@@ -52,6 +56,7 @@ impl Speaker {
 
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
+        self.begin_restart();
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
         }
@@ -61,13 +66,16 @@ impl Speaker {
             }
         }
         self.originate_what_is_deliverable();
+        self.advance_restart();
     }
 
     fn add_peer(&mut self, name: &str, peer: &PeerIntent) {
         let Some(intent) = &self.intent else { return };
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
-        self.peers.insert(id, Peer::new(id, peer.clone(), intent, self.seed));
+        let mut peer = Peer::new(id, peer.clone(), intent, self.seed);
+        peer.set_restart_bits(self.restart.bits());
+        self.peers.insert(id, peer);
         self.names.insert(name.to_owned(), id);
         self.start_session(id);
     }
@@ -75,11 +83,12 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        self.let_go_all(id);
         if let Some(peer) = self.peers.remove(&id) {
             self.forget_wake(id, peer.wake);
         }
         self.busy.remove(&id);
-        self.sweep_when_all_told();
+        self.advance_restart();
     }
 
     fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
@@ -88,7 +97,12 @@ impl Speaker {
             session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
         if needs_new_session {
             let why = "a configuration change needs a new session";
-            self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
+            if is_same_router(old.1, new.1) {
+                self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
+            } else {
+                self.stop_sessions(id, Reason::PEER_DECONFIGURED, why);
+                self.let_go_all(id);
+            }
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.intent = new.1.clone();
                 let session = peer.new_session(new.0, self.seed);
@@ -139,6 +153,11 @@ impl Speaker {
             self.rib.mark_dirty(|_| true);
         }
     }
+}
+
+/// Whether what the one has announced may be kept until the other does.
+fn is_same_router(old: &PeerIntent, new: &PeerIntent) -> bool {
+    (old.address, &old.interface, old.asn) == (new.address, &new.interface, new.asn)
 }
 
 /// Whether the difference can only be had with a new connection.

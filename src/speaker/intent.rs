@@ -113,6 +113,8 @@ pub struct PeerIntent {
     pub role_strict: bool,
     /// How many prefixes the peer may have accepted of each family.
     pub max_prefixes: Option<MaxPrefixes>,
+    /// Keep forwarding while either side restarts (RFC 4724, RFC 8538); not at all if `None`.
+    pub graceful_restart: Option<GracefulRestart>,
 }
 
 /// A bound on the accepted prefixes of a peer, for each family by itself.
@@ -139,6 +141,23 @@ pub enum LimitAction {
     Discard,
     /// A warning is given, and nothing else done.
     Warn,
+}
+
+/// Graceful restart with one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long the peer may wait for us to come back: whole seconds, at most 4,095.
+    pub restart_time: Duration,
+    /// The longest that paths of the peer are kept from the fall of its session to its End-of-RIB,
+    /// whatever it has asked for.
+    pub stale_time: Duration,
+}
+
+impl Default for GracefulRestart {
+    fn default() -> GracefulRestart {
+        // RFC 8538 §4.2 suggests the latter.
+        GracefulRestart { restart_time: Duration::from_secs(120), stale_time: Duration::from_secs(180) }
+    }
 }
 
 impl PeerIntent {

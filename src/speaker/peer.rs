@@ -13,18 +13,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::action::{ConnectionId, Transport};
+use super::graceful::Kept;
 use super::intent::{Distance, Intent, PeerIntent};
 use super::prefix_limit::Limits;
 use super::trouble::{Faults, Notifications};
 use super::view::NotificationView;
-use crate::bgp::session::{Config, Counters, State, Timer};
+use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
 use crate::bgp::{Open, Session};
 use crate::prefix::{Family, Prefix};
 use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 use crate::time::Instant;
+
+/// How long after a session is Established the OPEN of a connection that lost to it may arrive.
+const COLLISION_OVER: Duration = Duration::from_secs(2);
 
 /// A peer and everything that belongs to it alone.
 #[derive(Debug)]
@@ -44,8 +49,15 @@ pub(super) struct Peer {
     pub(super) refreshing: BTreeSet<Family>,
     /// Families the peer has asked for again before their first End-of-RIB.
     pub(super) refresh_asked: BTreeSet<Family>,
-    /// What the peer has not announced again, of each family that it refreshes.
+    /// What the peer has not announced again, of each family that it refreshes or that has outlived
+    /// its session.
     pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    /// Families whose paths have outlived their session.
+    pub(super) kept: BTreeMap<Family, Kept>,
+    /// What the session agreed on that is up, or was last: that of all paths of the peer.
+    pub(super) agreed: Option<Negotiated>,
+    /// What OPENs say of our forwarding.
+    restart_bits: RestartBits,
     /// Counters of sessions that are gone.
     pub(super) past: Counters,
     pub(super) faults: Faults,
@@ -96,6 +108,8 @@ pub(super) enum Collision {
     ThisLoses,
     /// The other connection is to be closed.
     OtherLoses,
+    /// The peer has restarted and knows nothing of the other connection (RFC 4724 §4.2).
+    OtherIsForgotten,
 }
 
 impl Peer {
@@ -113,6 +127,9 @@ impl Peer {
             refreshing: BTreeSet::new(),
             refresh_asked: BTreeSet::new(),
             stale: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            agreed: None,
+            restart_bits: RestartBits::default(),
             past: Counters::default(),
             faults: Faults::default(),
             past_notifications: Notifications::default(),
@@ -128,7 +145,23 @@ impl Peer {
     pub(super) fn new_session(&mut self, local: &Intent, seed: u64) -> Session {
         self.sessions += 1;
         let seed = seed.wrapping_add(u64::from(self.id.0) << 32).wrapping_add(self.sessions);
-        Session::new(session_config(local, &self.intent), seed)
+        let mut session = Session::new(session_config(local, &self.intent), seed);
+        session.set_restart_bits(self.restart_bits);
+        session
+    }
+
+    /// Whether OPENs say from now on that we have restarted.
+    pub(super) fn set_restarting(&mut self, restarting: bool) {
+        self.set_restart_bits(RestartBits { restarting, ..self.restart_bits });
+    }
+
+    /// Sets what OPENs say of our forwarding from now on.
+    pub(super) fn set_restart_bits(&mut self, bits: RestartBits) {
+        self.restart_bits = bits;
+        self.first.session.set_restart_bits(bits);
+        if let Some(second) = &mut self.second {
+            second.session.set_restart_bits(bits);
+        }
     }
 
     pub(super) fn slot(&mut self, which: Which) -> Option<&mut Slot> {
@@ -164,13 +197,13 @@ impl Peer {
         Some(&self.first.session).filter(|s| s.state() == State::Established)
     }
 
-    /// The AS that the peer shows while its session is up; 0, which nobody has, while it is not.
+    /// The AS that the peer shows, or last did; 0, which nobody has, where it never has.
     pub(super) fn shown_asn(&self) -> u32 {
-        self.established().and_then(Session::negotiated).map_or(0, |n| n.asn)
+        self.agreed.as_ref().map_or(0, |agreed| agreed.asn)
     }
 
     /// Judges an OPEN that arrived on one session against the other.
-    pub(super) fn collision(&self, which: Which, open: &Open, local: &Intent) -> Collision {
+    pub(super) fn collision(&self, now: Instant, which: Which, open: &Open, local: &Intent) -> Collision {
         let Some(second) = &self.second else { return Collision::None };
         let (this, other) = match which {
             Which::First => (&self.first, second),
@@ -180,6 +213,9 @@ impl Peer {
             return Collision::None;
         }
         match other.session.state() {
+            State::Established if self.has_restarted(now, &other.session, open, local) => {
+                Collision::OtherIsForgotten
+            }
             // RFC 4271 §6.8: a collision with an Established session closes the new connection.
             State::Established => Collision::ThisLoses,
             State::OpenSent | State::OpenConfirm => {
@@ -193,6 +229,24 @@ impl Peer {
             }
             _ => Collision::None,
         }
+    }
+
+    /// RFC 4724 §4.2: a new connection from a peer that keeps its forwarding state means that it has
+    /// restarted, though the end of the old one has not come through. Soon after that was Established,
+    /// it means a collision of which the peer has not heard yet.
+    fn has_restarted(&self, now: Instant, old: &Session, open: &Open, local: &Intent) -> bool {
+        let theirs = old.negotiated().and_then(Negotiated::graceful_restart);
+        self.intent.graceful_restart.is_some()
+            && theirs.is_some_and(|restart| !restart.families.is_empty())
+            && old.established_at().is_some_and(|at| now - at >= COLLISION_OVER)
+            && session_config(local, &self.intent).negotiate(open).is_ok()
+    }
+
+    /// Whether the peer will keep our routes when the session falls in silence: both sides speak
+    /// graceful restart (RFC 4724 §4).
+    pub(super) fn keeps_our_routes(&self) -> bool {
+        let theirs = self.established().and_then(Session::negotiated).and_then(|n| n.graceful_restart());
+        self.intent.graceful_restart.is_some() && theirs.is_some()
     }
 
     /// What this peer's sockets must have.
@@ -236,7 +290,6 @@ impl Peer {
         self.end_of_rib_seen.clear();
         self.refreshing.clear();
         self.refresh_asked.clear();
-        self.stale.clear();
         self.limits.forget_session();
     }
 }
@@ -255,6 +308,7 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         host_name: local.node_name.clone(),
         role: peer.role,
         role_strict: peer.role_strict,
+        graceful_restart: peer.graceful_restart.map(|g| RestartOffer { restart_time: g.restart_time }),
     }
 }
 

@@ -100,7 +100,7 @@ impl Speaker {
             }
         };
         let collision = match &message {
-            Message::Open(open) => peer.collision(which, open, intent),
+            Message::Open(open) => peer.collision(now, which, open, intent),
             _ => Collision::None,
         };
         let other = if which == Which::First { Which::Second } else { Which::First };
@@ -109,6 +109,11 @@ impl Speaker {
             Collision::OtherLoses => {
                 if let Some(slot) = peer.slot(other) {
                     slot.session.handle_collision_dump(now);
+                }
+            }
+            Collision::OtherIsForgotten => {
+                if let Some(slot) = peer.slot(other) {
+                    slot.session.handle_abandon(now, "the peer has opened a new connection");
                 }
             }
             Collision::ThisLoses => {
@@ -152,6 +157,15 @@ impl Speaker {
             if let Some(second) = &mut peer.second {
                 second.session.handle_stop(now, reason, why);
             }
+        }
+        self.drain(id);
+    }
+
+    /// Gives the session of a peer up without a word.
+    pub(super) fn abandon_session(&mut self, id: PeerId, why: &str) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.first.session.handle_abandon(now, why);
         }
         self.drain(id);
     }
@@ -219,7 +233,7 @@ impl Speaker {
                 }
             }
             Output::Up(negotiated) => self.peer_up(id, which, &negotiated),
-            Output::Down => self.peer_down(id),
+            Output::Down(fall) => self.peer_down(id, fall),
             Output::Update(update) => self.apply_update(id, update),
             Output::AcceptExtended => {
                 if let Some(connection) = peer.slot(which).and_then(|slot| slot.connection.as_ref()) {

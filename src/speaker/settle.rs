@@ -44,7 +44,9 @@ impl Speaker {
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
         let Some(intent) = &self.intent else { return false };
-        let places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
+        let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
+        let any = !places.is_empty();
+        places.retain(|place| self.may_decide(*place));
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
             let next_hop = path.attributes.next_hop;
@@ -66,7 +68,7 @@ impl Speaker {
         for place in &places {
             self.rib.drop_if_empty(*place);
         }
-        !places.is_empty()
+        any
     }
 
     /// Puts what the peers that are `concerned` should know of these destinations into their
@@ -103,6 +105,9 @@ impl Speaker {
     /// room.
     fn tell(&mut self, id: PeerId) -> bool {
         let walked = self.walk(id);
+        // What is dirty must have been announced, too, before we say that this is all.
+        let settled = self.rib.is_settled();
+        let may_end = settled && !self.restart.is_deferring();
         let Some((peer, negotiated)) = self.established_session(id) else { return false };
         if peer.first.connection.as_ref().is_none_or(|c| c.unsent > UNSENT_MOST) {
             return false;
@@ -127,7 +132,8 @@ impl Speaker {
                 }
             };
         }
-        if peer.out.is_in_step() {
+        let ends_later = !settled && !peer.end_of_rib_due.is_empty();
+        if may_end && peer.out.is_in_step() {
             for family in std::mem::take(&mut peer.end_of_rib_due) {
                 if peer.walks.contains_key(&family) {
                     peer.end_of_rib_due.insert(family);
@@ -139,7 +145,7 @@ impl Speaker {
         }
         peer.first.session.send_updates(octets, messages);
         self.mark_refreshes(id);
-        if walked || sent_any {
+        if walked || sent_any || ends_later {
             self.busy.insert(id);
         }
         self.drain(id);
@@ -229,7 +235,7 @@ impl Facts<'_> {
         let resolution = self.next_hops.resolved(attributes.next_hop);
         let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
         let peer = self.peers.get(&id).ok_or("its peer is gone")?;
-        let negotiated = peer.established().and_then(|s| s.negotiated()).ok_or("its session is down")?;
+        let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;
         Ok(Candidate {
             attributes,
             kind: if negotiated.external() { Kind::External } else { Kind::Internal },

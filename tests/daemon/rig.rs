@@ -190,6 +190,10 @@ impl Cluster {
         assert!(self.end(node, Signal::SIGTERM).await.success(), "{}", self.log(node));
     }
 
+    pub async fn leave(&mut self, node: usize) {
+        assert!(self.end(node, Signal::SIGINT).await.success(), "{}", self.log(node));
+    }
+
     async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
         let mut daemon = self.nodes[node].daemon.take().unwrap();
         kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
@@ -255,14 +259,26 @@ impl Cluster {
         .await;
     }
 
-    pub async fn await_established(&self, node: usize, peer: &str) {
-        self.eventually(node, &format!("a session with {peer}"), async || {
-            let Ok(mut client) = Client::connect(&self.socket(node)).await else { return false };
-            let Ok(peers) = client.peers(Some(peer)).await else { return false };
-            let peers = peers.collect().await.unwrap_or_default();
-            peers.iter().any(|p| p.established_seconds.is_some())
-        })
-        .await;
+    pub async fn await_down(&self, node: usize, peer: &str) {
+        self.await_metric(node, &format!("routelet_bgp_session_established{{peer=\"{peer}\"}} 0")).await;
+    }
+
+    /// Waits until a node has all that its peer has told.
+    pub async fn await_end_of_rib(&self, node: usize, peer: &str) {
+        for family in ["ipv4Unicast", "ipv6Unicast"] {
+            if self.pod_cidrs(node).iter().any(|p| p.family().to_string() == family) {
+                let labels = format!("peer=\"{peer}\",family=\"{family}\"");
+                self.await_metric(node, &format!("routelet_bgp_end_of_rib_received{{{labels}}} 1")).await;
+            }
+        }
+    }
+
+    /// Starts a daemon again and waits until it has swept what it found.
+    pub async fn start_again(&mut self, node: usize) {
+        const SWEPT: &str = "routes left from before the start are swept";
+        let before = self.log(node).matches(SWEPT).count();
+        self.start(node);
+        self.eventually(node, SWEPT, async || self.log(node).matches(SWEPT).count() > before).await;
     }
 
     /// Waits for a line of `/metrics`.

@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    RemoteAs, Timers,
+    AsPathRules, Distance, FibIntent, GracefulRestart, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy,
+    PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -38,6 +38,8 @@ pub struct Plan {
     pub members: Vec<Member>,
     /// The node that reflects routes among the others; a full mesh where there is none.
     reflector: Option<&'static str>,
+    /// What every session is to do when one side restarts.
+    pub graceful_restart: Option<GracefulRestart>,
 }
 
 impl Member {
@@ -66,12 +68,17 @@ impl Plan {
         let tor_prefixes = used("172.16.0.0/24", "fd00:172:16::/64");
         let tor = member("tor", used("192.168.1.1", "fd00:192:168:1::1"), tor_prefixes);
         let members = vec![node(1, "node1"), node(2, "node2"), node(3, "node3"), tor];
-        Plan { members, reflector: None }
+        Plan { members, reflector: None, graceful_restart: None }
     }
 
     /// The nodes talk to node1 alone, which reflects.
     pub fn with_reflector(families: Families) -> Plan {
         Plan { reflector: Some("node1"), ..Plan::reference(families) }
+    }
+
+    /// Sessions whose paths outlive them.
+    pub fn graceful(families: Families) -> Plan {
+        Plan { graceful_restart: Some(GracefulRestart::default()), ..Plan::reference(families) }
     }
 
     /// A second ToR leads to the same place as the first.
@@ -165,6 +172,7 @@ impl Plan {
             role: None,
             role_strict: false,
             max_prefixes: None,
+            graceful_restart: self.graceful_restart,
         }
     }
 }

@@ -12,7 +12,7 @@ use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
 use routelet::speaker::view::{PathView, PeerView};
-use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
+use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::plan::{METRIC, Plan, Routes};
@@ -61,6 +61,8 @@ pub struct World {
     /// What waits for the end of a partition.
     held: Vec<Event>,
     trace: Vec<String>,
+    /// What members do instead of what the plan says.
+    intents: BTreeMap<&'static str, Intent>,
 }
 
 impl World {
@@ -81,6 +83,7 @@ impl World {
             isolated: BTreeSet::new(),
             held: vec![],
             trace: vec![],
+            intents: BTreeMap::new(),
         }
     }
 
@@ -108,7 +111,8 @@ impl World {
         speaker.handle_adopted(self.now, routes(&self.members[plan.name].kernel));
         speaker.handle_underlay(self.now, Plan::underlay());
         speaker.handle_bridge(self.now, true);
-        speaker.handle_intent(self.now, self.plan.intent(name));
+        let intent = self.intents.get(name).cloned().unwrap_or_else(|| self.plan.intent(name));
+        speaker.handle_intent(self.now, intent);
         let member = self.members.get_mut(plan.name).unwrap();
         member.speaker = Some(speaker);
         self.perform(plan.name);
@@ -122,6 +126,36 @@ impl World {
         for end in ends {
             self.break_stream(end);
         }
+    }
+
+    /// Ends a member as SIGTERM would, to be started again.
+    pub fn restart(&mut self, name: &str, pause: Duration) {
+        self.end(name, Departure::Restart);
+        self.run_for(pause);
+        self.start(name);
+    }
+
+    /// Ends a member for good.
+    pub fn leave(&mut self, name: &str) {
+        self.end(name, Departure::ForGood);
+    }
+
+    fn end(&mut self, name: &str, departure: Departure) {
+        let name = self.plan.member(name).name;
+        let now = self.now;
+        self.members.get_mut(name).unwrap().speaker.as_mut().unwrap().handle_shutdown(now, departure);
+        self.perform(name);
+        self.stop(name);
+    }
+
+    /// Empties a member's kernel, as a reboot does.
+    pub fn wipe(&mut self, name: &str) {
+        self.members.get_mut(name).unwrap().kernel.clear();
+    }
+
+    /// What a member is to do from its next start on.
+    pub fn set_intent(&mut self, name: &str, intent: Intent) {
+        self.intents.insert(self.plan.member(name).name, intent);
     }
 
     /// Gives a running member another intent.
@@ -240,6 +274,22 @@ impl World {
 
     pub fn trace(&self) -> &[String] {
         &self.trace
+    }
+
+    /// Forgets what has happened so far.
+    pub fn clear_trace(&mut self) {
+        self.trace.clear();
+    }
+
+    /// Changes asked of any kernel.
+    pub fn route_changes(&self) -> Vec<&str> {
+        let changes = self.trace.iter().filter(|line| line.contains(": ChangeRoutes"));
+        changes.map(String::as_str).collect()
+    }
+
+    /// How many times paths of a family were kept over a fall.
+    pub fn kept(&self) -> usize {
+        self.seen(": keeping ")
     }
 
     /// How many lines of the trace contain `words`.

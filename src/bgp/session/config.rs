@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::restart::{RestartBits, RestartOffer};
 use crate::bgp::capability::GracefulRestart;
 use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
@@ -55,6 +56,8 @@ pub struct Config {
     pub role: Option<Role>,
     /// Insist that the peer has a role too (RFC 9234 §4.2, strict mode).
     pub role_strict: bool,
+    /// What is offered for graceful restart; without it, no more than that we send End-of-RIB.
+    pub graceful_restart: Option<RestartOffer>,
 }
 
 /// What both sides agreed on.
@@ -77,6 +80,14 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// The peer's graceful restart capability; of several, the last (RFC 4724 §3).
+    pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::GracefulRestart(restart) => Some(restart),
+            _ => None,
+        })
+    }
+
     /// Whether the peer belongs to another AS.
     pub fn external(&self) -> bool {
         self.codec.external
@@ -84,15 +95,16 @@ impl Negotiated {
 }
 
 impl Config {
-    /// The OPEN that this configuration sends.
-    pub fn open(&self) -> Open {
+    /// The OPEN that this configuration sends, with what is true of our forwarding at the moment.
+    pub fn open(&self, restart: RestartBits) -> Open {
         let mut capabilities: Vec<Capability> =
             self.families.iter().copied().map(Capability::Multiprotocol).collect();
         capabilities.push(Capability::RouteRefresh);
         // RFC 4724 §3: without a family, the capability only says that we send End-of-RIB, and asks
         // peers that send it on request alone (FRR) to do so. That tells us when a peer's table is
         // complete.
-        capabilities.push(Capability::GracefulRestart(GracefulRestart::default()));
+        let offer = self.graceful_restart.map(|offer| offer.capability(&self.families, restart));
+        capabilities.push(Capability::GracefulRestart(offer.unwrap_or_default()));
         capabilities.push(Capability::ExtendedMessage);
         capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.extend(self.role.map(Capability::Role));
@@ -209,6 +221,7 @@ mod tests {
             host_name: "node1".into(),
             role: None,
             role_strict: false,
+            graceful_restart: None,
         }
     }
 
@@ -236,7 +249,7 @@ mod tests {
     fn what_only_one_side_speaks_is_not_spoken() {
         let agreed = config().negotiate(&open()).unwrap();
         assert!(!agreed.codec.extended_messages && !agreed.codec.enhanced_refresh);
-        let both = Open { capabilities: config().open().capabilities, ..open() };
+        let both = Open { capabilities: config().open(RestartBits::default()).capabilities, ..open() };
         let agreed = config().negotiate(&both).unwrap();
         assert!(agreed.codec.extended_messages && agreed.codec.enhanced_refresh && agreed.route_refresh);
     }

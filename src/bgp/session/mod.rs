@@ -9,6 +9,7 @@
 
 mod config;
 pub mod fsm;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use config::{Config, Negotiated, RemoteAs};
 use fsm::{Effect, transition};
 pub use fsm::{Event, State};
+pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
 use timers::Timers;
 
@@ -49,7 +51,7 @@ pub enum Output {
     /// Established: UPDATEs may flow.
     Up(Negotiated),
     /// No longer Established.
-    Down,
+    Down(Fall),
     /// The session failed before it was Established, after the peer had been reached.
     Failed,
     /// The peer sent an UPDATE.
@@ -111,6 +113,7 @@ pub struct Session {
     last_error: Option<String>,
     notification_sent: Option<Exchanged>,
     notification_received: Option<Exchanged>,
+    restart_bits: RestartBits,
     outputs: VecDeque<Output>,
 }
 
@@ -130,8 +133,14 @@ impl Session {
             last_error: None,
             notification_sent: None,
             notification_received: None,
+            restart_bits: RestartBits::default(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Sets what the next OPEN says of our forwarding.
+    pub fn set_restart_bits(&mut self, bits: RestartBits) {
+        self.restart_bits = bits;
     }
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
@@ -159,6 +168,7 @@ impl Session {
             }
             _ => notification(reason),
         };
+        let notification = self.hardened(notification);
         self.step(now, Event::ManualStop, Payload::Notification(notification));
     }
 
@@ -167,7 +177,26 @@ impl Session {
     pub fn handle_reset(&mut self, now: Instant, notification: Notification, rest: Rest, why: &str) {
         self.last_error = Some(why.to_owned());
         self.rest = rest;
+        let notification = self.hardened(notification);
         self.step(now, Event::UpdateMsgErr, Payload::Notification(notification));
+    }
+
+    /// Gives the connection up without a word: the peer has forgotten it, or is to keep our routes.
+    pub fn handle_abandon(&mut self, now: Instant, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::TcpConnectionFails, Payload::Gone);
+    }
+
+    /// As a Hard Reset, where that is needed for the peer to let our routes go.
+    fn hardened(&self, notification: Notification) -> Notification {
+        let ours = self.config.graceful_restart.is_some();
+        let theirs = self.negotiated.as_ref().and_then(|n| n.graceful_restart());
+        let keeps_routes = ours && theirs.is_some_and(|restart| restart.notification);
+        if keeps_routes && notification.reason().is_final() {
+            notification.into_hard_reset()
+        } else {
+            notification
+        }
     }
 
     /// Our connection attempt succeeded.
@@ -183,7 +212,7 @@ impl Session {
     /// The connection closed, or the attempt to make one failed.
     pub fn handle_closed(&mut self, now: Instant, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::TcpConnectionFails, Payload::None);
+        self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
     /// This connection lost a collision (RFC 4271 §6.8).
@@ -228,8 +257,8 @@ impl Session {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
                 let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
-                self.notification_received = Some(Exchanged { at: now, notification });
-                self.step(now, event, Payload::None);
+                self.notification_received = Some(Exchanged { at: now, notification: notification.clone() });
+                self.step(now, event, Payload::Notification(notification));
             }
         }
     }
@@ -402,7 +431,7 @@ impl Session {
             }
             Effect::SendOpen => {
                 self.codec = Codec::initial();
-                self.send(self.codec.encode_open(&self.config.open()));
+                self.send(self.codec.encode_open(&self.config.open(self.restart_bits)));
                 self.timers.start(Timer::Hold, now + OPEN_HOLD);
             }
             Effect::Negotiate => {
@@ -437,7 +466,7 @@ impl Session {
                     self.outputs.push_back(Output::Up(negotiated));
                 }
             }
-            Effect::Down => self.outputs.push_back(Output::Down),
+            Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
             Effect::Deliver => {
                 if let Payload::Output(output) = std::mem::take(payload) {
                     self.outputs.push_back(output);
@@ -506,6 +535,20 @@ enum Payload {
     Negotiated(Negotiated),
     Notification(Notification),
     Output(Output),
+    /// The connection is gone by itself.
+    Gone,
+}
+
+impl Payload {
+    /// How a session that ends with this has fallen.
+    fn fall(&self) -> Fall {
+        match self {
+            Payload::Gone => Fall::Silent,
+            Payload::Notification(notification) => Fall::by(notification.reason()),
+            // A message that has no place here is answered with a NOTIFICATION (RFC 6608).
+            Payload::None | Payload::Negotiated(_) | Payload::Output(_) => Fall::Notification,
+        }
+    }
 }
 
 fn notification(reason: Reason) -> Notification {

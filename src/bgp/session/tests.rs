@@ -93,6 +93,7 @@ fn config() -> Config {
         host_name: "node1".into(),
         role: None,
         role_strict: false,
+        graceful_restart: None,
     }
 }
 
@@ -150,7 +151,7 @@ fn silence_ends_a_session_and_words_keep_it() {
     session.handle_timeout(at(9.4));
     assert_eq!(outputs(&mut session), ["KEEPALIVE"]);
     session.handle_timeout(at(18.1));
-    assert_eq!(outputs(&mut session), ["KEEPALIVE", "NOTIFICATION 4/0", "Close", "Down"]);
+    assert_eq!(outputs(&mut session), ["KEEPALIVE", "NOTIFICATION 4/0", "Close", "Down(Notification)"]);
     assert_eq!(session.last_error(), Some("hold timer expired"));
 }
 

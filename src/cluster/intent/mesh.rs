@@ -84,6 +84,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         role: None,
         role_strict: false,
         max_prefixes: None,
+        graceful_restart: local.settings.restart.intent(),
     }
 }
 

@@ -106,6 +106,7 @@ impl Subject<'_> {
             role: spec.role.map(Role::from),
             role_strict: spec.role_strict.unwrap_or(false),
             max_prefixes: import.and_then(|import| import.max_prefixes.as_ref()).map(policy::max_prefixes),
+            graceful_restart: self.local.settings.restart.with(spec.graceful_restart.as_ref()).intent(),
         })
     }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PeerAsn};
 use crate::bgp::Role;
 
@@ -92,6 +93,9 @@ pub struct BgpPeerSpec {
     /// Refuse a peer that does not say its role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_strict: Option<bool>,
+    /// Graceful restart with this peer, where it differs from the `BgpConfiguration`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<GracefulRestartSpec>,
     /// Leave it to the peer to connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<bool>,

@@ -42,6 +42,9 @@ impl BgpPeerSpec {
         if let Some(bfd) = &self.bfd {
             bfd.check(problems);
         }
+        if let Some(restart) = &self.graceful_restart {
+            restart.check(problems);
+        }
         if let Some(families) = &self.families {
             if families.is_empty() {
                 problems.add("spec.families", "must not be empty; leave it out for the default");
