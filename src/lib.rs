@@ -62,27 +62,30 @@
 //!
 //! | RFC | what | state |
 //! |---|---|---|
-//! | 4271 | BGP-4 | yes, without DelayOpen |
-//! | 6286 | AS-wide unique BGP identifier | yes |
-//! | 6608 | subcodes for FSM errors | yes |
-//! | 7606 | revised error handling for UPDATE | yes |
-//! | 4760, 2545 | multiprotocol; IPv6 unicast | yes |
-//! | 7911 | several paths for one prefix (Add-Path) | yes, received and sent |
-//! | 8950 | IPv6 next hops for IPv4 prefixes | yes, on IPv6 sessions and learned on any |
-//! | 5492, 9072 | capabilities; extended optional parameters | yes |
-//! | 6793 | four-octet AS numbers | yes |
-//! | 2918, 7313 | route refresh; enhanced | yes |
-//! | 9234 | roles, and routes for customers only | yes |
-//! | 9003 | shutdown communication | yes |
-//! | 4486 | subcodes of Cease; too many prefixes | yes |
-//! | 8654 | extended messages | yes |
-//! | 8212 | default deny towards external peers | yes |
-//! | 1997, 4360, 8092 | communities: plain, extended, large | passed on; policy matches and sets plain and large ones |
-//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route |
-//! | 4456 | route reflection | yes |
-//! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed |
-//! | 6996 | private AS numbers | left out of what external peers are told, where asked |
-//! | 2385 | TCP MD5 | yes |
+//! | 4271 | BGP-4 | yes, without DelayOpen and without aggregation of routes: [`bgp`], [`rib`] |
+//! | 6286 | AS-wide unique BGP identifier | yes: [`bgp::session`], [`speaker`] |
+//! | 6608 | subcodes for FSM errors | yes: [`bgp::session::fsm`] |
+//! | 7606 | revised error handling for UPDATE | yes: [`bgp::update`], [`bgp::attribute`] |
+//! | 4760, 2545 | multiprotocol; IPv6 unicast | unicast of both families alone: [`bgp::update`] |
+//! | 7911 | several paths for one prefix (Add-Path) | yes, received and sent: [`rib::loc_rib`], [`speaker`] |
+//! | 8950 | IPv6 next hops for IPv4 prefixes | yes, on IPv6 sessions and learned on any: [`rib::next_hop`] |
+//! | 5492, 9072 | capabilities; extended optional parameters | yes: [`bgp::capability`], [`bgp::open`] |
+//! | 6793 | four-octet AS numbers | yes: [`bgp::as_path`], [`bgp::attribute`] |
+//! | 2918, 7313 | route refresh; enhanced | yes: [`bgp::message`], [`speaker`] |
+//! | 9234 | roles, and routes for customers only | yes: [`bgp::role`], [`rib::only_to_customer`] |
+//! | 9003 | shutdown communication | yes: [`bgp::notification`] |
+//! | 4486 | subcodes of Cease; too many prefixes | yes: [`bgp::reason`], [`speaker`] |
+//! | 8654 | extended messages | yes: [`bgp::header`] |
+//! | 8212 | default deny towards external peers | yes: [`rib::policy`] |
+//! | 1997, 8092 | communities: plain, large | yes: passed on, matched, added, removed by [`rib::policy`] |
+//! | 4360, 5668 | extended communities | yes, likewise; what is not transitive stays in the AS: [`bgp::extended_community`] |
+//! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`] |
+//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`] |
+//! | 3765, 7611, 9494 | NOPEER; ACCEPT_OWN; LLGR_STALE and NO_LLGR | names alone: policy matches and sets them |
+//! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |
+//! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed, and never made here: [`rib::as_path_rules`] |
+//! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |
+//! | 2385 | TCP MD5 | yes: [`kernel::socket`] |
 //! | 5082 | GTSM | yes |
 //! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
 //! | 9687 | send hold timer | yes |

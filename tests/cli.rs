@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
-use routelet::api::{Listener, RouteFilter, Source, Unavailable};
+use routelet::api::{Listener, RouteFilter, Source, TableFilter, Unavailable};
 use routelet::bgp::PathAttributes;
 use routelet::kernel::NetNs;
 use routelet::prefix::Prefix;
+use routelet::speaker::peer_table::{Cursor, Portion};
 use routelet::speaker::view::{FibRouteView, PathView, PeerView, RouteView, Summary};
 
 /// The program, in an environment that says nothing to it.
@@ -73,6 +74,10 @@ impl Source for ManyRoutes {
             }],
         };
         Ok((0..20_000).map(route).collect())
+    }
+
+    async fn peer_table(&self, _: &TableFilter, _: Cursor) -> Result<Option<Portion>, Unavailable> {
+        Ok(None)
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

@@ -41,7 +41,7 @@ spec:
   families: [ipv4Unicast, ipv6Unicast]
   import:
     rules:
-    - {match: {communities: {any: ["65000:13", no-export, "65000:1:2"]}, asPath: {maxLength: 1}}, action: reject}
+    - {match: {communities: {any: ["65000:13", no-export, "65000:1:2", "rt:65000:1", "ro:192.0.2.1:2", "rt:*", "opaque:6:1"]}, asPath: {maxLength: 1}}, action: reject}
     - {match: {nextHop: [192.168.1.0/24]}, set: {localPreference: 200}}
     accept: [{prefix: 0.0.0.0/0, le: 32}]
     maxPrefixes: {limit: 10000, action: reset, warnAt: 80, idleTime: 10m}
@@ -49,7 +49,11 @@ spec:
     allowOwnAs: 1
     allowAsSet: true
   export:
-    rules: [{match: {asPath: {startsWith: 65001, originatedBy: 65002, contains: 65003}}, set: {med: 10, prepend: {times: 2}}}]
+    rules:
+    - set:
+        removeCommunities: ["link-bandwidth:*", "0x0002fde800000064"]
+        addCommunities: ["link-bandwidth-transitive:65000:1.25e9", no-llgr]
+    - {match: {asPath: {startsWith: 65001, originatedBy: 65002, contains: 65003}}, set: {med: 10, prepend: {times: 2}}}
     accept: [{prefix: 10.244.0.0/16, le: 24}]
     communities: ["65000:100"]
     removePrivateAs: true

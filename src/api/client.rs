@@ -9,9 +9,11 @@ use tower::service_fn;
 
 use super::proto::routelet_client::RouteletClient;
 use super::proto::{
-    FibRoute, GetSummaryRequest, ListFibRequest, ListPeersRequest, ListRoutesRequest, Peer, Route, Summary,
+    FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest, ListRoutesRequest,
+    Peer, PeerTable, Route, Summary,
 };
 use super::{Error, RouteFilter};
+use crate::prefix::Prefix;
 
 /// A conversation with a running daemon.
 #[derive(Debug, Clone)]
@@ -74,6 +76,25 @@ impl Client {
     pub async fn routes(&mut self, filter: RouteFilter) -> Result<Answers<Route>, Error> {
         let request = ListRoutesRequest::from(filter);
         Ok(Answers(self.inner.list_routes(request).await?.into_inner()))
+    }
+
+    /// One of a peer's tables, as far as it lies inside `within`.
+    ///
+    /// # Errors
+    /// There is no such peer, or the daemon refused or broke off.
+    pub async fn peer_table(
+        &mut self,
+        peer: &str,
+        table: PeerTable,
+        within: Option<Prefix>,
+    ) -> Result<Answers<Route>, Error> {
+        let request = ListPeerTableRequest {
+            peer: peer.to_owned(),
+            table: table.into(),
+            family: 0,
+            within: within.map(|within| within.to_string()),
+        };
+        Ok(Answers(self.inner.list_peer_table(request).await?.into_inner()))
     }
 
     /// Every route of ours.

@@ -1,18 +1,20 @@
 //! Domain views to messages, requests to filters.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::proto;
-use super::source::{Destinations, RouteFilter};
+use super::source::{Destinations, RouteFilter, TableFilter};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
-use crate::bgp::{Community, LargeCommunity, Origin, PathId};
+use crate::bgp::{Community, ExtendedCommunity, LargeCommunity, Origin, PathId};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
+use crate::speaker::peer_table::AdjRib;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RestartView,
-    RouteView, Summary,
+    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
+    RangeView, RestartView, RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -75,6 +77,9 @@ impl From<PeerView> for proto::Peer {
             flaps: view.flaps,
             extended_next_hop: view.extended_next_hop,
             graceful_restart: view.graceful_restart.map(Into::into),
+            notification_sent: view.notification_sent.map(Into::into),
+            notification_received: view.notification_received.map(Into::into),
+            last_faults: view.last_faults.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -86,6 +91,31 @@ impl From<RestartView> for proto::GracefulRestart {
             notification: view.notification,
             // A restart time is 12 bits on the wire (RFC 4724 §3).
             restart_time_seconds: u32::try_from(view.restart_time.as_secs()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl From<NotificationView> for proto::Notification {
+    fn from(view: NotificationView) -> Self {
+        proto::Notification {
+            seconds_ago: view.ago.as_secs(),
+            code: view.code.into(),
+            subcode: view.subcode.into(),
+            name: view.name,
+            communication: view.communication,
+            data: hex(&view.data),
+        }
+    }
+}
+
+impl From<FaultView> for proto::Fault {
+    fn from(view: FaultView) -> Self {
+        proto::Fault {
+            seconds_ago: view.ago.as_secs(),
+            attribute: view.code.into(),
+            treatment: view.treatment.name().to_owned(),
+            what: view.what,
+            octets: hex(&view.bytes),
         }
     }
 }
@@ -116,7 +146,9 @@ impl From<PeerCounters> for proto::PeerCounters {
             messages_out: counters.messages_out,
             updates_in: counters.updates_in,
             updates_out: counters.updates_out,
-            faults: counters.faults,
+            faults: counters.faults(),
+            faults_withdrawn: counters.faults_withdrawn,
+            faults_discarded: counters.faults_discarded,
         }
     }
 }
@@ -150,7 +182,7 @@ impl From<PathView> for proto::Path {
             best: view.best,
             multipath: view.multipath,
             stale: view.stale,
-            ineligible: view.ineligible.map(str::to_owned),
+            ineligible: view.ineligible.map(Cow::into_owned),
             next_hop: attributes.next_hop.to_string(),
             link_local_next_hop: text(attributes.link_local_next_hop),
             origin: origin.into(),
@@ -160,7 +192,11 @@ impl From<PathView> for proto::Path {
             atomic_aggregate: attributes.atomic_aggregate,
             aggregator: attributes.aggregator.map(Into::into),
             communities: attributes.communities.iter().map(|Community(c)| community(*c)).collect(),
-            extended_communities: attributes.extended_communities.iter().map(|c| hex(c)).collect(),
+            extended_communities: attributes
+                .extended_communities
+                .iter()
+                .map(|octets| ExtendedCommunity(*octets).to_string())
+                .collect(),
             large_communities: attributes.large_communities.iter().map(large_community).collect(),
             originator_id: text(attributes.originator_id),
             cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
@@ -212,7 +248,11 @@ impl From<FibRouteView> for proto::FibRoute {
 
 impl From<NextHop> for proto::NextHop {
     fn from(next_hop: NextHop) -> Self {
-        proto::NextHop { via: next_hop.via.to_string(), interface: next_hop.interface }
+        proto::NextHop {
+            via: next_hop.via.to_string(),
+            interface: next_hop.interface,
+            weight: next_hop.weight.into(),
+        }
     }
 }
 
@@ -223,12 +263,7 @@ impl TryFrom<proto::ListRoutesRequest> for RouteFilter {
     fn try_from(request: proto::ListRoutesRequest) -> Result<Self, String> {
         use proto::list_routes_request::Destination;
 
-        let family = match proto::Family::try_from(request.family) {
-            Ok(proto::Family::Unspecified) => None,
-            Ok(proto::Family::Ipv4Unicast) => Some(Family::Ipv4Unicast),
-            Ok(proto::Family::Ipv6Unicast) => Some(Family::Ipv6Unicast),
-            Err(_) => return Err(format!("family: {} is not known", request.family)),
-        };
+        let family = family(request.family)?;
         let destinations = match request.destination {
             None => Destinations::All,
             Some(Destination::Prefix(prefix)) => {
@@ -255,6 +290,37 @@ impl From<RouteFilter> for proto::ListRoutesRequest {
             Destinations::Covering(address) => Some(Destination::Covering(address.to_string())),
         };
         proto::ListRoutesRequest { destination, family: filter.family.map_or(0, family_number) }
+    }
+}
+
+impl TryFrom<proto::ListPeerTableRequest> for TableFilter {
+    /// What is wrong with the request, for its sender.
+    type Error = String;
+
+    fn try_from(request: proto::ListPeerTableRequest) -> Result<Self, String> {
+        let table = match proto::PeerTable::try_from(request.table) {
+            Ok(proto::PeerTable::Received) => AdjRib::Received,
+            Ok(proto::PeerTable::Rejected) => AdjRib::Rejected,
+            Ok(proto::PeerTable::Accepted) => AdjRib::Accepted,
+            Ok(proto::PeerTable::Announced) => AdjRib::Announced,
+            _ => return Err(format!("table: {} is not known", request.table)),
+        };
+        let within = |text: String| text.parse().map_err(|error| format!("within: {error}"));
+        Ok(TableFilter {
+            peer: request.peer,
+            table,
+            family: family(request.family)?,
+            within: request.within.map(within).transpose()?,
+        })
+    }
+}
+
+fn family(number: i32) -> Result<Option<Family>, String> {
+    match proto::Family::try_from(number) {
+        Ok(proto::Family::Unspecified) => Ok(None),
+        Ok(proto::Family::Ipv4Unicast) => Ok(Some(Family::Ipv4Unicast)),
+        Ok(proto::Family::Ipv6Unicast) => Ok(Some(Family::Ipv6Unicast)),
+        Err(_) => Err(format!("family: {number} is not known")),
     }
 }
 

@@ -4,16 +4,18 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{RouteFilter, Source, Unavailable};
+use super::{RouteFilter, Source, TableFilter, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
+use crate::bgp::update::Treatment;
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
+use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RestartView,
-    RouteView, Summary,
+    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
+    RangeView, RestartView, RouteView, Summary,
 };
 
 /// What the source answers.
@@ -57,6 +59,16 @@ impl Source for Fixture {
         self.answer(routes).await
     }
 
+    async fn peer_table(&self, asked: &TableFilter, from: Cursor) -> Result<Option<Portion>, Unavailable> {
+        let known = peers().iter().any(|peer| peer.name == asked.peer);
+        let of_peer = |path: &PathView| path.peer.as_ref() == Some(&asked.peer);
+        let mut routes = routes();
+        routes.iter_mut().for_each(|route| route.paths.retain(of_peer));
+        routes.retain(|route| asked.wants(route.prefix) && !route.paths.is_empty());
+        let _ = from;
+        self.answer(known.then_some(Portion { routes, next: None })).await
+    }
+
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.answer(fib()).await
     }
@@ -83,8 +95,20 @@ pub(crate) fn summary() -> Summary {
     }
 }
 
-pub(crate) fn peers() -> Vec<PeerView> {
-    let node2 = PeerView {
+/// What node3 has said last.
+fn goodbye() -> NotificationView {
+    NotificationView {
+        ago: Duration::from_secs(300),
+        code: 6,
+        subcode: 2,
+        name: "Cease: Administrative Shutdown".to_owned(),
+        communication: Some("back at 4".to_owned()),
+        data: b"\x09back at 4".to_vec(),
+    }
+}
+
+fn node2() -> PeerView {
+    PeerView {
         name: "node2".to_owned(),
         origin: PeerOrigin::Mesh,
         address: address("192.168.1.12"),
@@ -108,11 +132,25 @@ pub(crate) fn peers() -> Vec<PeerView> {
             messages_out: 300,
             updates_in: 4,
             updates_out: 3,
-            faults: 2,
+            faults_withdrawn: 2,
+            faults_discarded: 0,
         },
         last_error: None,
         flaps: 0,
-    };
+        notification_sent: None,
+        notification_received: None,
+        last_faults: vec![FaultView {
+            ago: Duration::from_secs(61),
+            code: 8,
+            treatment: Treatment::TreatAsWithdraw,
+            what: "3 octets are no list of communities".to_owned(),
+            bytes: vec![0xc0, 8, 3, 0, 0, 1],
+        }],
+    }
+}
+
+pub(crate) fn peers() -> Vec<PeerView> {
+    let node2 = node2();
     let node3 = PeerView {
         name: "node3".to_owned(),
         address: address("192.168.1.13"),
@@ -128,6 +166,9 @@ pub(crate) fn peers() -> Vec<PeerView> {
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
         flaps: 5,
+        notification_sent: None,
+        notification_received: Some(goodbye()),
+        last_faults: vec![],
         ..node2.clone()
     };
     let tor = PeerView {
@@ -221,7 +262,10 @@ pub(crate) fn routes() -> Vec<RouteView> {
         route(
             "10.244.2.0/24",
             None,
-            vec![PathView { ineligible: Some("next hop is unreachable"), ..from("node2", "192.168.1.12") }],
+            vec![PathView {
+                ineligible: Some("next hop is unreachable".into()),
+                ..from("node2", "192.168.1.12")
+            }],
         ),
         route(
             "172.16.0.0/24",
@@ -273,7 +317,9 @@ fn every_attribute() -> PathAttributes {
 pub(crate) fn fib() -> Vec<FibRouteView> {
     let via = |hops: &[(&str, Option<u32>)]| {
         Some(Target::Via(
-            hops.iter().map(|&(via, interface)| NextHop { via: address(via), interface }).collect(),
+            hops.iter()
+                .map(|&(via, interface)| NextHop { via: address(via), interface, weight: 1 })
+                .collect(),
         ))
     };
     let route = |prefix: &str, target, state| FibRouteView {

@@ -23,10 +23,11 @@ use std::io;
 use std::path::PathBuf;
 
 pub use client::{Answers, Client};
+pub use proto::PeerTable;
 pub use server::serve;
 pub use socket::Listener;
 pub(crate) use source::within;
-pub use source::{Destinations, RouteFilter, Source, Unavailable};
+pub use source::{Destinations, RouteFilter, Source, TableFilter, Unavailable};
 pub use words::Word;
 
 /// Where the daemon answers unless told otherwise.

@@ -6,16 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, TryStreamExt as _};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 use super::proto::routelet_server::{Routelet, RouteletServer};
 use super::proto::{
-    FibRoute, GetSummaryRequest, ListFibRequest, ListPeersRequest, ListRoutesRequest, Peer, Route, Summary,
+    FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest, ListRoutesRequest,
+    Peer, Route, Summary,
 };
 use super::source::within;
-use super::{Error, Listener, RouteFilter, Source, Unavailable};
+use super::{Error, Listener, RouteFilter, Source, TableFilter, Unavailable};
+use crate::speaker::peer_table::{Cursor, Portion};
+use crate::speaker::view::RouteView;
 
 /// How long the speaker may take over one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -101,11 +104,52 @@ impl<S: Source> Routelet for Service<S> {
         Ok(answers(routes))
     }
 
+    type ListPeerTableStream = Answers<Route>;
+
+    async fn list_peer_table(
+        &self,
+        request: Request<ListPeerTableRequest>,
+    ) -> Result<Response<Self::ListPeerTableStream>, Status> {
+        let asked = TableFilter::try_from(request.into_inner()).map_err(Status::invalid_argument)?;
+        let first = within(ANSWER_LIMIT, self.source.peer_table(&asked, Cursor::default())).await?;
+        let first = first.ok_or_else(|| Status::not_found(format!("no peer is called {:?}", asked.peer)))?;
+        Ok(Response::new(in_portions(self.source.clone(), asked, first)))
+    }
+
     type ListFibStream = Answers<FibRoute>;
 
     async fn list_fib(&self, _: Request<ListFibRequest>) -> Result<Response<Self::ListFibStream>, Status> {
         Ok(answers(within(ANSWER_LIMIT, self.source.fib()).await?))
     }
+}
+
+/// A table as a stream, of which one portion at a time is in memory: the next is asked for when the
+/// reader has taken the one before.
+fn in_portions<S: Source>(source: Arc<S>, asked: TableFilter, first: Portion) -> Answers<Route> {
+    let portions = stream::try_unfold(Next::Known(first), move |next| {
+        let (source, asked) = (source.clone(), asked.clone());
+        async move {
+            let portion = match next {
+                Next::Known(portion) => portion,
+                // A peer that is gone meanwhile has nothing more to show.
+                Next::From(cursor) => {
+                    within(ANSWER_LIMIT, source.peer_table(&asked, cursor)).await?.unwrap_or_default()
+                }
+                Next::Nothing => return Ok::<_, Status>(None),
+            };
+            let next = portion.next.map_or(Next::Nothing, Next::From);
+            Ok(Some((portion.routes, next)))
+        }
+    });
+    let each = |routes: Vec<RouteView>| stream::iter(routes.into_iter().map(|route| Ok(route.into())));
+    Box::pin(portions.map_ok(each).try_flatten())
+}
+
+/// What of a table comes next.
+enum Next {
+    Known(Portion),
+    From(Cursor),
+    Nothing,
 }
 
 /// Views as a stream of messages, each converted when the reader has room for it.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::prefix::{Family, Prefix};
+use crate::speaker::peer_table::{AdjRib, Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 
 /// A speaker that can be looked at. The daemon implements it by asking its driver.
@@ -25,6 +26,13 @@ pub trait Source: Send + Sync + 'static {
     fn routes(&self, filter: RouteFilter)
     -> impl Future<Output = Result<Vec<RouteView>, Unavailable>> + Send;
 
+    /// A portion of one of a peer's tables; `None` if there is no such peer.
+    fn peer_table(
+        &self,
+        asked: &TableFilter,
+        from: Cursor,
+    ) -> impl Future<Output = Result<Option<Portion>, Unavailable>> + Send;
+
     /// Every route of ours, by prefix.
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;
 }
@@ -41,6 +49,27 @@ pub struct RouteFilter {
     pub family: Option<Family>,
     /// Only these destinations.
     pub destinations: Destinations,
+}
+
+/// Which part of which table of which peer is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFilter {
+    /// The peer's name.
+    pub peer: String,
+    /// Which of its tables.
+    pub table: AdjRib,
+    /// Only this family.
+    pub family: Option<Family>,
+    /// Only what lies inside this prefix.
+    pub within: Option<Prefix>,
+}
+
+impl TableFilter {
+    /// Whether a destination passes.
+    pub fn wants(&self, prefix: Prefix) -> bool {
+        self.within.is_none_or(|within| within.contains(prefix))
+            && self.family.is_none_or(|family| prefix.family() == family)
+    }
 }
 
 /// Which destinations are wanted.

@@ -49,6 +49,16 @@ pub enum Treatment {
     AttributeDiscard,
 }
 
+impl Treatment {
+    /// The treatment in the RFC's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Treatment::TreatAsWithdraw => "treat-as-withdraw",
+            Treatment::AttributeDiscard => "attribute discard",
+        }
+    }
+}
+
 /// One malformed attribute and what was done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeFault {

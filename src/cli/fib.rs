@@ -36,11 +36,13 @@ fn target(route: &FibRoute) -> String {
     }
 }
 
-/// `fe80::1%3`: an address with its interface, as RFC 4007 §11 writes it.
+/// `fe80::1%3`: an address with its interface, as RFC 4007 §11 writes it; and its weight where it is to
+/// have more than the smallest share.
 fn next_hop(next_hop: &NextHop) -> String {
+    let weight = if next_hop.weight > 1 { format!(" weight {}", next_hop.weight) } else { String::new() };
     match next_hop.interface {
-        Some(interface) => format!("{}%{interface}", next_hop.via),
-        None => next_hop.via.clone(),
+        Some(interface) => format!("{}%{interface}{weight}", next_hop.via),
+        None => format!("{}{weight}", next_hop.via),
     }
 }
 

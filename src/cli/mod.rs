@@ -14,6 +14,7 @@ mod ask;
 mod cleanup;
 mod fib;
 mod human;
+mod peer_table;
 mod peers;
 mod routes;
 mod status;

@@ -2,14 +2,21 @@
 
 use std::io::Write;
 
-use super::{Ask, Error, Format, Table, ask, human};
-use crate::api::proto::{Family, Peer, PeerFamily, PeerOrigin, SessionState};
+use super::{Ask, Error, Format, Table, ask, human, peer_table};
+use crate::api::proto::{Family, Fault, Notification, Peer, PeerFamily, PeerOrigin, SessionState};
 use crate::api::{Client, Word};
+use crate::prefix::Prefix;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Show this peer alone, with its capabilities, counters and last error
     name: Option<String>,
+    /// Show what it has announced or been told, instead
+    #[arg(value_enum, requires = "name")]
+    table: Option<peer_table::Which>,
+    /// Of that, only what lies inside this prefix
+    #[arg(long, value_name = "PREFIX", requires = "table")]
+    within: Option<Prefix>,
     #[command(flatten)]
     ask: Ask,
 }
@@ -18,6 +25,10 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let mut client = args.ask.connect().await?;
     if let Some(name) = &args.name {
         let peer = one(&mut client, name).await?;
+        if let Some(table) = args.table {
+            let mut answers = client.peer_table(name, table.into(), args.within).await?;
+            return peer_table::show(&mut answers, args.ask.output, out).await;
+        }
         return match args.ask.output {
             Format::Json => ask::json(&peer, out),
             Format::Table => detail(&peer, out),
@@ -109,13 +120,48 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["Faults", &format!("{} malformed attributes", counters.faults)])?;
     table.row(["Flaps", &peer.flaps.to_string()])?;
     table.row(["Last error", &human::optional(peer.last_error.as_ref())])?;
+    table.row(["Last NOTIFICATION sent", &notification(peer.notification_sent.as_ref())])?;
+    table.row(["Last NOTIFICATION received", &notification(peer.notification_received.as_ref())])?;
     table.finish()?;
+
+    faults(&peer.last_faults, out)?;
 
     if peer.families.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
     families(&peer.families, out)
+}
+
+/// `Cease: Administrative Shutdown (6/2) "back at 4", 5m ago`, and the data where they are no text.
+fn notification(notification: Option<&Notification>) -> String {
+    let Some(Notification { seconds_ago, code, subcode, name, communication, data }) = notification else {
+        return String::new();
+    };
+    let rest = match communication {
+        Some(text) => format!(" \"{text}\""),
+        None if data.is_empty() => String::new(),
+        None => format!(", data 0x{data}"),
+    };
+    format!("{name} ({code}/{subcode}){rest}, {} ago", human::duration(*seconds_ago))
+}
+
+fn faults(faults: &[Fault], out: &mut impl Write) -> Result<(), Error> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(out, &["FAULT IN ATTRIBUTE", "TREATMENT", "AGO", "WHY", "OCTETS"]);
+    for fault in faults {
+        table.row([
+            fault.attribute.to_string(),
+            fault.treatment.clone(),
+            human::duration(fault.seconds_ago),
+            fault.what.clone(),
+            format!("0x{}", fault.octets),
+        ])?;
+    }
+    Ok(table.finish()?)
 }
 
 fn autonomous_system(peer: &Peer) -> String {

@@ -102,21 +102,26 @@ tor    fe80::1       65000  Established  12s     0         0         0          
 #[tokio::test]
 async fn one_peer_in_full() {
     let expected = "
-Peer              node2
-From              mesh
-Address           192.168.1.12
-Local address     192.168.1.11
-AS                64512 (internal)
-State             Established for 3d4h
-Router id         192.168.1.12
-Hold time         90s
-Graceful restart  within 2m, also after a NOTIFICATION (N)
-Capabilities      multiprotocol ipv4Unicast, route refresh
-Messages          310 in, 300 out
-Updates           4 in, 3 out
-Faults            2 malformed attributes
-Flaps             0
-Last error        -
+Peer                        node2
+From                        mesh
+Address                     192.168.1.12
+Local address               192.168.1.11
+AS                          64512 (internal)
+State                       Established for 3d4h
+Router id                   192.168.1.12
+Hold time                   90s
+Graceful restart            within 2m, also after a NOTIFICATION (N)
+Capabilities                multiprotocol ipv4Unicast, route refresh
+Messages                    310 in, 300 out
+Updates                     4 in, 3 out
+Faults                      2 malformed attributes
+Flaps                       0
+Last error                  -
+Last NOTIFICATION sent      -
+Last NOTIFICATION received  -
+
+FAULT IN ATTRIBUTE  TREATMENT          AGO   WHY                                  OCTETS
+8                   treat-as-withdraw  1m1s  3 octets are no list of communities  0xc00803000001
 
 FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB  LIMIT                FORWARDING  STALE
 ipv4Unicast  2         1         1           received    10000; 12 discarded  kept (F)    1; kept for 1m40s
@@ -129,13 +134,14 @@ ipv6Unicast  1         1         0           awaited     -                    - 
 async fn a_peer_that_is_down_shows_why_and_cannot_drive_the_terminal() {
     let served = Served::new("down", Fixture::Node1);
     let (out, _) = run("peers node3", &served.socket()).await;
-    assert!(out.contains("\nState             Active\n"), "{out}");
-    assert!(out.ends_with("\nLast error        received 6/2: \\u{1b}[31mmaintenance\\n\n"), "{out}");
+    assert!(out.contains("\nState                       Active\n"), "{out}");
+    let error = "\nLast error                  received 6/2: \\u{1b}[31mmaintenance\\n\n";
+    assert!(out.contains(error), "{out}");
+    let told = "\nLast NOTIFICATION received  Cease: Administrative Shutdown (6/2) \"back at 4\", 5m ago\n";
+    assert!(out.ends_with(told), "{out}");
 }
 
-#[tokio::test]
-async fn one_peer_in_json_is_one_object() {
-    let expected = r#"
+const NODE2_JSON: &str = r#"
 {
   "name": "node2",
   "origin": "mesh",
@@ -183,7 +189,9 @@ async fn one_peer_in_json_is_one_object() {
     "messagesOut": 300,
     "updatesIn": 4,
     "updatesOut": 3,
-    "faults": 2
+    "faults": 2,
+    "faultsWithdrawn": 2,
+    "faultsDiscarded": 0
   },
   "flaps": 0,
   "extendedNextHop": false,
@@ -191,10 +199,22 @@ async fn one_peer_in_json_is_one_object() {
     "restarting": false,
     "notification": true,
     "restartTimeSeconds": 120
-  }
+  },
+  "lastFaults": [
+    {
+      "secondsAgo": 61,
+      "attribute": 8,
+      "treatment": "treat-as-withdraw",
+      "what": "3 octets are no list of communities",
+      "octets": "c00803000001"
+    }
+  ]
 }
 "#;
-    golden("peer-json", "peers node2 -o json", expected).await;
+
+#[tokio::test]
+async fn one_peer_in_json_is_one_object() {
+    golden("peer-json", "peers node2 -o json", NODE2_JSON).await;
 }
 
 #[tokio::test]
@@ -268,7 +288,7 @@ async fn a_route_with_every_attribute_in_json() {
           "65535:65281"
         ],
         "extendedCommunities": [
-          "0002fde800000064"
+          "rt:65000:100"
         ],
         "largeCommunities": [
           "65000:1:2"
@@ -342,11 +362,13 @@ async fn fib_json() {
     let routes: serde_json::Value = serde_json::from_str(&out).unwrap();
     let expected = serde_json::json!([
         {"prefix": "10.244.1.0/24", "target": "unreachable", "nextHops": [], "metric": 20, "state": "installed"},
-        {"prefix": "10.244.2.0/24", "target": "via", "nextHops": [{"via": "192.168.1.12"}], "metric": 20,
+        {"prefix": "10.244.2.0/24", "target": "via", "metric": 20,
+         "nextHops": [{"via": "192.168.1.12", "weight": 1}],
          "state": "installed"},
         {"prefix": "10.244.3.0/24", "target": "none", "nextHops": [], "metric": 20, "state": "pending"},
         {"prefix": "172.16.0.0/24", "target": "via",
-         "nextHops": [{"via": "192.168.1.1"}, {"via": "fe80::1", "interface": 3}], "metric": 20,
+         "nextHops": [{"via": "192.168.1.1", "weight": 1}, {"via": "fe80::1", "interface": 3, "weight": 1}],
+         "metric": 20,
          "state": "failed", "error": "Network is unreachable (os error 101)"},
     ]);
     assert_eq!(routes, expected);
@@ -409,4 +431,17 @@ fn a_reader_that_left_is_no_failure() {
     let gone = Error::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     assert!(gone.is_closed_pipe());
     assert!(!Error::from(std::io::Error::from(std::io::ErrorKind::StorageFull)).is_closed_pipe());
+}
+
+#[tokio::test]
+async fn a_table_of_a_peer() {
+    let served = Served::new("peer-table", Fixture::Node1);
+    let (out, error) = run("peers node2 received --within 10.244.0.0/16", &served.socket()).await;
+    assert_eq!(error, None);
+    assert!(out.starts_with("   PREFIX"), "{out}");
+    assert!(out.contains("10.244.2.0/24") && !out.contains("fd00"), "{out}");
+    let (json, _) = run("peers node2 rejected -o json", &served.socket()).await;
+    assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap().is_array());
+    let (_, error) = run("peers nobody announced", &served.socket()).await;
+    assert_eq!(error.as_deref(), Some("no peer is called \"nobody\"; there are node2, node3, tor"));
 }

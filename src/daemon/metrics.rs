@@ -106,8 +106,14 @@ impl Exposition {
         );
         self.counter(
             "routelet_bgp_update_faults_total",
-            "Malformed path attributes received and treated as RFC 7606 says.",
-            of(|peer| peer.counters.faults),
+            "Malformed path attributes received, by what RFC 7606 has done about them (withdraw, discard).",
+            peers.iter().flat_map(|peer| {
+                let of = |treatment, count| {
+                    sample([("peer", peer.name.as_str()), ("treatment", treatment)], count)
+                };
+                let counters = peer.counters;
+                [of("withdraw", counters.faults_withdrawn), of("discard", counters.faults_discarded)]
+            }),
         );
     }
 
@@ -364,7 +370,8 @@ mod tests {
             (r#"routelet_bgp_session_state{peer="node3"}"#, 3.0),
             (r#"routelet_bgp_session_uptime_seconds{peer="tor"}"#, 12.0),
             (r#"routelet_bgp_session_flaps_total{peer="node3"}"#, 5.0),
-            (r#"routelet_bgp_update_faults_total{peer="node2"}"#, 2.0),
+            (r#"routelet_bgp_update_faults_total{peer="node2",treatment="withdraw"}"#, 2.0),
+            (r#"routelet_bgp_update_faults_total{peer="node2",treatment="discard"}"#, 0.0),
             (r#"routelet_bgp_messages_total{peer="node2",direction="in",type="update"}"#, 4.0),
             (r#"routelet_bgp_messages_total{peer="node2",direction="in",type="other"}"#, 306.0),
             (r#"routelet_bgp_prefixes{peer="node2",family="ipv4Unicast",kind="received"}"#, 2.0),

@@ -3,8 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::input::Input;
-use crate::api::{RouteFilter, Source, Unavailable};
+use crate::api::{RouteFilter, Source, TableFilter, Unavailable};
 use crate::speaker::Speaker;
+use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 use crate::time::Instant;
 
@@ -55,6 +56,14 @@ impl Source for Look {
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<RouteView>, Unavailable> {
         self.ask(move |speaker, _| speaker.routes(|prefix| filter.wants(prefix))).await
+    }
+
+    async fn peer_table(&self, asked: &TableFilter, from: Cursor) -> Result<Option<Portion>, Unavailable> {
+        let asked = asked.clone();
+        let question = move |speaker: &Speaker, _: Instant| {
+            speaker.peer_table(&asked.peer, asked.table, |prefix| asked.wants(prefix), from)
+        };
+        self.ask(question).await
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

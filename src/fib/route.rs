@@ -14,12 +14,15 @@ pub struct NextHop {
     /// Index of the interface it is reached through. The kernel finds it where absent; a
     /// link-local `via` needs it.
     pub interface: Option<u32>,
+    /// Its share of the packets, relative to those of the route's other next hops: from 1. Says nothing
+    /// where it is the only one, and is 1 then.
+    pub weight: u8,
 }
 
 /// Where packets for a prefix go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// To these next hops in equal shares: sorted, without duplicates, never empty.
+    /// To these next hops, in shares by weight: sorted, without duplicates, never empty.
     Via(Vec<NextHop>),
     /// Nowhere, with an ICMP unreachable to the sender.
     Unreachable,

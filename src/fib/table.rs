@@ -280,7 +280,7 @@ mod tests {
     const METRIC: u32 = 20;
 
     fn via(text: &str) -> Target {
-        Target::Via(vec![NextHop { via: text.parse().unwrap(), interface: None }])
+        Target::Via(vec![NextHop { via: text.parse().unwrap(), interface: None, weight: 1 }])
     }
 
     fn prefix() -> Prefix {

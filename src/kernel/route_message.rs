@@ -90,6 +90,8 @@ fn gateway(family: Family, via: IpAddr) -> RouteAttribute {
 fn one_of_many(family: Family, hop: &NextHop) -> RouteNextHop {
     let mut message = RouteNextHop::default();
     message.interface_index = hop.interface.unwrap_or_default();
+    // The kernel counts from nought: its field was once for something else.
+    message.hops = hop.weight.saturating_sub(1);
     message.attributes.push(gateway(family, hop.via));
     message
 }
@@ -141,7 +143,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
         RouteType::Unicast => {
             let hops: Option<Vec<NextHop>> = exits(message)
                 .into_iter()
-                .map(|exit| Some(NextHop { via: exit.via?, interface: exit.interface }))
+                .map(|exit| Some(NextHop { via: exit.via?, interface: exit.interface, weight: exit.weight }))
                 .collect();
             Target::Via(sorted(hops.filter(|hops| !hops.is_empty())?))
         }
@@ -159,6 +161,8 @@ pub(super) struct Exit {
     pub(super) interface: Option<u32>,
     /// The kernel would not use it now: its link is down or has no carrier.
     pub(super) dead: bool,
+    /// Its share of the packets, relative to the route's other exits.
+    pub(super) weight: u8,
 }
 
 /// All ways out of a unicast route.
@@ -174,13 +178,14 @@ pub(super) fn exits(message: &RouteMessage) -> Vec<Exit> {
         });
         // A route with a single exit has that exit's flags in its header's low octet.
         let flags = RouteNextHopFlags::from_bits_retain(message.header.flags.bits() as u8);
-        return vec![Exit { via: via(&message.attributes), interface, dead: is_dead(flags) }];
+        return vec![Exit { via: via(&message.attributes), interface, dead: is_dead(flags), weight: 1 }];
     };
     many.iter()
         .map(|hop| Exit {
             via: via(&hop.attributes),
             interface: (hop.interface_index != 0).then_some(hop.interface_index),
             dead: is_dead(hop.flags),
+            weight: hop.hops.saturating_add(1),
         })
         .collect()
 }
@@ -221,7 +226,12 @@ mod tests {
     const OURS: Ownership = Ownership { table: 254, protocol: 114 };
 
     fn hop(via: &str, interface: u32) -> NextHop {
-        NextHop { via: via.parse().unwrap(), interface: Some(interface) }
+        NextHop { via: via.parse().unwrap(), interface: Some(interface), weight: 1 }
+    }
+
+    fn weighted(one: u8, other: u8) -> Target {
+        let of = |via, weight| NextHop { weight, ..hop(via, 2) };
+        Target::Via(vec![of("192.168.1.12", one), of("192.168.1.13", other)])
     }
 
     fn route_to(prefix: &str, target: Target) -> Route {
@@ -235,6 +245,8 @@ mod tests {
         let forms = [
             route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2)])),
             route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("192.168.1.13", 3)])),
+            route_to("10.244.2.0/24", weighted(1, 4)),
+            route_to("10.244.2.0/24", weighted(255, 100)),
             route_to("10.244.2.0/24", Target::Via(vec![hop("fe80::1", 2)])),
             route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("fe80::1", 3)])),
             route_to("0.0.0.0/0", Target::Unreachable),
@@ -290,7 +302,7 @@ mod tests {
         message.header.kind = RouteType::Unicast;
         message.attributes.push(RouteAttribute::Oif(2));
         assert_eq!(route(&message), None, "a link without a router");
-        assert_eq!(exits(&message), [Exit { via: None, interface: Some(2), dead: false }]);
+        assert_eq!(exits(&message), [Exit { via: None, interface: Some(2), dead: false, weight: 1 }]);
     }
 
     #[test]

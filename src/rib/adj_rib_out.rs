@@ -137,6 +137,16 @@ impl AdjRibOut {
         }
     }
 
+    /// What the peer has been told of a prefix; with identifiers, where its paths have them.
+    pub fn told(&self, prefix: Prefix) -> impl Iterator<Item = (Option<PathId>, &PathAttributes)> {
+        let alone = match prefix {
+            Prefix::V4(net) => self.v4.of(net),
+            Prefix::V6(net) => self.v6.of(net),
+        };
+        let named = self.paths.told(prefix).map(|(id, attributes)| (Some(id), attributes));
+        alone.map(|attributes| (None, &**attributes)).into_iter().chain(named)
+    }
+
     /// How many prefixes of a family the peer has been told; paths, where they have identifiers.
     pub fn len(&self, family: Family) -> u64 {
         match family {

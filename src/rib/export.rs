@@ -8,7 +8,7 @@ use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
 use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
-use crate::bgp::{Community, PathAttributes};
+use crate::bgp::{Community, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
 /// Which next hop a peer is told.
@@ -164,6 +164,8 @@ impl<'a> Export<'a> {
         attributes.as_path = self.as_path.export(&attributes.as_path, self.local_asn, self.peer_asn);
         attributes.originator_id = None;
         attributes.cluster_list.clear();
+        // RFC 4360 §6: what is not transitive stays in the AS. Policy may add some for this border alone.
+        attributes.extended_communities.retain(|octets| ExtendedCommunity(*octets).is_transitive());
         // RFC 4271 §5.1.4: a MED received from one AS is not passed on to another.
         if from.kind != Kind::Local {
             attributes.med = None;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::pending::Pending;
@@ -39,8 +40,7 @@ impl PathsOut {
         prefix: Prefix,
         paths: impl Iterator<Item = (PathId, Arc<PathAttributes>)> + Clone,
     ) {
-        let of_prefix = PathNlri { prefix, id: PathId(0) }..=PathNlri { prefix, id: PathId(u32::MAX) };
-        let known = self.known.range(of_prefix).map(|(path, _)| *path);
+        let known = self.known.range(all_of(prefix)).map(|(path, _)| *path);
         let gone = known.filter(|path| !paths.clone().any(|(id, _)| id == path.id)).collect::<Vec<_>>();
         for path in gone {
             self.withdraw(path);
@@ -48,6 +48,14 @@ impl PathsOut {
         for (id, attributes) in paths {
             self.announce(PathNlri { prefix, id }, attributes);
         }
+    }
+
+    /// What the peer has been told of a prefix.
+    pub(super) fn told(&self, prefix: Prefix) -> impl Iterator<Item = (PathId, &PathAttributes)> {
+        self.known.range(all_of(prefix)).filter_map(|(path, known)| match known {
+            Known::These(attributes) => Some((path.id, &**attributes)),
+            Known::Nothing | Known::Formerly => None,
+        })
     }
 
     fn announce(&mut self, path: PathNlri, attributes: Arc<PathAttributes>) {
@@ -112,6 +120,11 @@ impl PathsOut {
     pub(super) fn len(&self, family: Family) -> u64 {
         self.told[family as usize]
     }
+}
+
+/// Every path there can be for a prefix.
+fn all_of(prefix: Prefix) -> RangeInclusive<PathNlri> {
+    PathNlri { prefix, id: PathId(0) }..=PathNlri { prefix, id: PathId(u32::MAX) }
 }
 
 #[cfg(test)]

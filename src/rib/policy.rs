@@ -92,6 +92,16 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The index of the rule that rejects a path; `None` where it is accepted, or no rule has anything
+    /// to say of it.
+    pub fn rejected_by(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<usize> {
+        let decides = |rule: &Rule| rule.action.is_some() && rule.matches.matches(prefix, attributes);
+        let first = self.rules.iter().position(decides)?;
+        (self.rules[first].action == Some(Action::Reject)).then_some(first)
+    }
+}
+
 impl Changes<'_> {
     /// Whether the path stays as it is.
     pub fn is_empty(&self) -> bool {

@@ -161,7 +161,10 @@ impl fmt::Display for Notice {
                 write!(f, "session with {peer} did not come up: {reason}")
             }
             Notice::Malformed { peer, fault } => {
-                write!(f, "malformed attribute {} from {peer}: {}", fault.code, fault.what)
+                let treatment = fault.treatment.name();
+                write!(f, "malformed attribute {} from {peer}, {treatment}: {}; ", fault.code, fault.what)?;
+                f.write_str("it begins with 0x")?;
+                fault.bytes.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
             }
             Notice::NotEncodable { peer, prefix } => {
                 write!(f, "attributes of {prefix} do not fit into a message to {peer}; withdrawn from it")

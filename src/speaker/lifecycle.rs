@@ -16,7 +16,6 @@ impl Speaker {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.forget_session_state();
         peer.agreed = Some(negotiated.clone());
-        peer.faults_reported.clear();
         peer.note_link();
         for family in &negotiated.codec.families {
             peer.walks.insert(*family, None);

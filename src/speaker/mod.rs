@@ -34,13 +34,16 @@ pub mod intent;
 mod lifecycle;
 mod local;
 mod peer;
+pub mod peer_table;
 mod prefix_limit;
 mod refresh;
 mod restart;
 mod sessions;
 mod settle;
+mod shares;
 mod show;
 mod stale;
+mod trouble;
 mod updates;
 pub mod view;
 

@@ -19,6 +19,8 @@ use super::action::{ConnectionId, Transport};
 use super::graceful::Kept;
 use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
+use super::trouble::{Faults, Notifications};
+use super::view::NotificationView;
 use crate::bgp::capability::AddPath;
 use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
 use crate::bgp::{Open, PathNlri, Session};
@@ -64,9 +66,9 @@ pub(super) struct Peer {
     restart_bits: RestartBits,
     /// Counters of sessions that are gone.
     pub(super) past: Counters,
-    pub(super) faults: u64,
-    /// Attribute codes whose malformation has been reported already.
-    pub(super) faults_reported: BTreeSet<u8>,
+    pub(super) faults: Faults,
+    /// The last NOTIFICATIONs of sessions that are gone.
+    past_notifications: Notifications,
     /// How it stands with the limit on its prefixes.
     pub(super) limits: Limits,
     pub(super) flaps: u64,
@@ -137,8 +139,8 @@ impl Peer {
             agreed: None,
             restart_bits: RestartBits::default(),
             past: Counters::default(),
-            faults: 0,
-            faults_reported: BTreeSet::new(),
+            faults: Faults::default(),
+            past_notifications: Notifications::default(),
             limits: Limits::default(),
             flaps: 0,
             last_error: None,
@@ -265,9 +267,19 @@ impl Peer {
         add(self.past, self.first.session.counters())
     }
 
-    /// Keeps the counters of a session that is about to be dropped.
+    /// Keeps the counters and NOTIFICATIONs of a session that is about to be dropped.
     pub(super) fn retire(&mut self, session: &Session) {
         self.past = add(self.past, session.counters());
+        let (sent, received) = (session.notification_sent(), session.notification_received());
+        self.past_notifications.merge(sent, received);
+    }
+
+    /// The last NOTIFICATIONs, sent and received, over all sessions this peer has had.
+    pub(super) fn notifications(&self, now: Instant) -> [Option<NotificationView>; 2] {
+        let mut all = self.past_notifications.clone();
+        let session = &self.first.session;
+        all.merge(session.notification_sent(), session.notification_received());
+        all.views(now)
     }
 
     /// Notes the link that a session which has just come up runs over.

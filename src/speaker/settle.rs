@@ -10,9 +10,10 @@ use std::net::IpAddr;
 use super::audience::Audience;
 use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
+use super::shares::{Offer, bandwidth, shared_out};
 use super::{Action, Notice, Speaker};
 use crate::bgp::{Codec, Nlri};
-use crate::fib::{NextHop, Target};
+use crate::fib::Target;
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
 use crate::rib::loc_rib::{Destination, Place};
@@ -262,16 +263,13 @@ impl Facts<'_> {
             return Some(Target::Unreachable);
         }
         let most = usize::from(self.intent.fib.max_paths.max(1));
-        let mut hops: Vec<NextHop> = vec![];
         let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
-        for path in learned.filter(|path| path.source != Source::Local) {
-            let Some(resolution) = self.next_hops.resolved(next_hop(self.peers, path)) else { continue };
-            let hop = NextHop { via: resolution.via, interface: resolution.interface };
-            if !hops.contains(&hop) && hops.len() < most {
-                hops.push(hop);
-            }
-        }
-        hops.sort_unstable();
+        let offers = learned.filter(|path| path.source != Source::Local).filter_map(|path| {
+            let resolution = self.next_hops.resolved(next_hop(self.peers, path))?;
+            let bandwidth = bandwidth(&path.attributes);
+            Some(Offer { via: resolution.via, interface: resolution.interface, bandwidth })
+        });
+        let hops = shared_out(offers, most);
         (!hops.is_empty()).then_some(Target::Via(hops))
     }
 

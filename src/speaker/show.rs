@@ -86,6 +86,7 @@ impl Speaker {
         let session = &peer.first.session;
         let negotiated = session.negotiated();
         let counters = peer.counters();
+        let [notification_sent, notification_received] = peer.notifications(now);
         let local_asn = peer.intent.as_path.shown_as(local_asn);
         let configured_asn = match peer.intent.asn {
             RemoteAs::Exactly(asn) => Some(asn),
@@ -121,10 +122,14 @@ impl Speaker {
                 messages_out: counters.messages_out,
                 updates_in: counters.updates_in,
                 updates_out: counters.updates_out,
-                faults: peer.faults,
+                faults_withdrawn: peer.faults.withdrawn(),
+                faults_discarded: peer.faults.discarded(),
             },
             last_error: peer.last_error.clone().or_else(|| session.last_error().map(str::to_owned)),
             flaps: peer.flaps,
+            notification_sent,
+            notification_received,
+            last_faults: peer.faults.views(now),
         }
     }
 
@@ -146,7 +151,7 @@ impl Speaker {
         }
     }
 
-    fn bears_identifier(&self, family: Family, source: Source) -> bool {
+    pub(super) fn bears_identifier(&self, family: Family, source: Source) -> bool {
         let Source::Peer(id) = source else { return false };
         let agreed = self.peers.get(&id).and_then(|peer| peer.agreed.as_ref());
         agreed.is_some_and(|agreed| agreed.codec.add_path[family as usize].receive)
@@ -181,7 +186,7 @@ impl Speaker {
                         .get(&id)
                         .is_some_and(|peer| peer.is_stale(PathNlri { prefix, id: path.path_id })),
                 },
-                ineligible: facts.candidate(path).err(),
+                ineligible: facts.ineligible(prefix, path),
             })
             .collect();
         paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone(), p.path_id));
@@ -213,9 +218,20 @@ fn words(capability: &Capability) -> String {
         }
         Capability::Unknown { code, data } => match name(*code) {
             Some(name) => name.to_owned(),
-            None => format!("code {code} of {} octets", data.len()),
+            None => format!("code {code} with {}", octets(data)),
         },
     }
+}
+
+/// The front of what somebody sent, in hexadecimal digits.
+fn octets(data: &[u8]) -> String {
+    const SHOWN: usize = 16;
+    if data.is_empty() {
+        return "nothing".to_owned();
+    }
+    let digits: String = data.iter().take(SHOWN).map(|octet| format!("{octet:02x}")).collect();
+    let rest = if data.len() > SHOWN { format!("… of {} octets", data.len()) } else { String::new() };
+    format!("0x{digits}{rest}")
 }
 
 fn graceful_restart(restart: &GracefulRestart) -> String {

@@ -51,13 +51,11 @@ impl Speaker {
         self.enforce_max_prefixes(id);
     }
 
-    /// Counts malformed attributes and reports each kind once per session: a peer that sends a
-    /// thousand of them must not fill the log.
+    /// Counts and keeps malformed attributes, and reports each kind once.
     fn report_faults(&mut self, id: PeerId, update: &Update) {
         for fault in &update.faults {
             let Some(peer) = self.peers.get_mut(&id) else { return };
-            peer.faults += 1;
-            if peer.faults_reported.insert(fault.code) {
+            if peer.faults.note(self.now, fault) {
                 let peer = self.peer_name(id);
                 self.notice(Notice::Malformed { peer, fault: fault.clone() });
             }

@@ -1,10 +1,12 @@
 //! What a speaker shows of itself: plain values, made on demand, for the API and for metrics.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::intent::PeerOrigin;
 use crate::bgp::capability::AddPath;
+use crate::bgp::update::Treatment;
 use crate::bgp::{PathAttributes, PathId};
 use crate::fib::Target;
 use crate::prefix::{Family, Prefix};
@@ -46,6 +48,44 @@ pub struct PeerView {
     pub last_error: Option<String>,
     /// How often the session has gone from Established to Idle.
     pub flaps: u64,
+    /// The last NOTIFICATION sent to the peer.
+    pub notification_sent: Option<NotificationView>,
+    /// The last NOTIFICATION received from it.
+    pub notification_received: Option<NotificationView>,
+    /// Its latest malformed attributes, the newest first.
+    pub last_faults: Vec<FaultView>,
+}
+
+/// A NOTIFICATION (RFC 4271 §4.5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotificationView {
+    /// How long ago.
+    pub ago: Duration,
+    /// Error code.
+    pub code: u8,
+    /// Error subcode.
+    pub subcode: u8,
+    /// What the two are called.
+    pub name: String,
+    /// The text that came with an Administrative Shutdown or Reset (RFC 9003), safe to print.
+    pub communication: Option<String>,
+    /// Its data, cut at 64 octets.
+    pub data: Vec<u8>,
+}
+
+/// A malformed attribute and what was done about it (RFC 7606).
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultView {
+    /// How long ago.
+    pub ago: Duration,
+    /// Type code of the attribute; 0 for a fault of the message body.
+    pub code: u8,
+    /// What was done.
+    pub treatment: Treatment,
+    /// What was wrong.
+    pub what: String,
+    /// The offending attribute's bytes, header included, cut at 64.
+    pub bytes: Vec<u8>,
 }
 
 /// A peer's offer for graceful restart (RFC 4724 §3).
@@ -98,8 +138,17 @@ pub struct PeerCounters {
     pub updates_in: u64,
     /// UPDATEs sent.
     pub updates_out: u64,
-    /// Malformed attributes treated as RFC 7606 says.
-    pub faults: u64,
+    /// Malformed attributes whose prefixes were treated as withdrawn (RFC 7606).
+    pub faults_withdrawn: u64,
+    /// Malformed attributes that were discarded alone (RFC 7606).
+    pub faults_discarded: u64,
+}
+
+impl PeerCounters {
+    /// All malformed attributes.
+    pub fn faults(&self) -> u64 {
+        self.faults_withdrawn + self.faults_discarded
+    }
 }
 
 /// One destination with every path to it, the best first.
@@ -134,7 +183,7 @@ pub struct PathView {
     /// Its peer is yet to announce it again: after a restart (RFC 4724) or in a refresh (RFC 7313).
     pub stale: bool,
     /// Why it takes no part in the decision, where it does not.
-    pub ineligible: Option<&'static str>,
+    pub ineligible: Option<Cow<'static, str>>,
 }
 
 /// One route of ours and how it stands with the kernel.

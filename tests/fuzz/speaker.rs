@@ -387,7 +387,7 @@ impl Shell {
         let shown = (self.speaker.summary(), self.speaker.peers(self.now), self.speaker.routes(|_| true));
         write!(self.trace, "{shown:?}").unwrap();
         for peer in &shown.1 {
-            features.add((&peer.name, peer.state, peer.families.len(), peer.counters.faults.min(3)));
+            features.add((&peer.name, peer.state, peer.families.len(), peer.counters.faults().min(3)));
             features.add((&peer.name, peer.families.iter().map(|f| f.accepted.min(3)).collect::<Vec<_>>()));
             assert!(peer.last_error.as_ref().is_none_or(|text| !text.contains(char::is_control)));
         }

@@ -42,7 +42,8 @@ async fn ipv6_link() -> Pair {
 }
 
 fn via(hops: &[(&str, u32)]) -> Target {
-    let hop = |(via, link): &(&str, u32)| NextHop { via: via.parse().unwrap(), interface: Some(*link) };
+    let hop =
+        |(via, link): &(&str, u32)| NextHop { via: via.parse().unwrap(), interface: Some(*link), weight: 1 };
     Target::Via(hops.iter().map(hop).collect())
 }
 

@@ -18,7 +18,10 @@ fn prefix(text: &str) -> Prefix {
 
 fn via(link: u32, routers: &[&str]) -> Target {
     Target::Via(
-        routers.iter().map(|via| NextHop { via: via.parse().unwrap(), interface: Some(link) }).collect(),
+        routers
+            .iter()
+            .map(|via| NextHop { via: via.parse().unwrap(), interface: Some(link), weight: 1 })
+            .collect(),
     )
 }
 
@@ -75,6 +78,32 @@ fn targets(lists: &[&[&str]]) -> Vec<Target> {
     lists.iter().map(|list| if list.is_empty() { Target::Unreachable } else { via(0, list) }).collect()
 }
 
+/// Weights reach the kernel and come back, in both families, and so does a change of them alone.
+#[tokio::test]
+async fn shares_by_weight() {
+    let pair = Pair::addressed().await;
+    let link = pair.left_link.index;
+    for (destination, routers) in [
+        ("10.244.2.0/24", ["192.0.2.2", "192.0.2.3"]),
+        ("10.244.3.0/24", ["192.0.2.2", "fe80::1"]),
+        ("fd00:244:2::/48", ["2001:db8::2", "2001:db8::3"]),
+    ] {
+        for (one, other) in [(1, 4), (25, 100), (255, 1), (1, 1)] {
+            let hop =
+                |via: &str, weight| NextHop { via: via.parse().unwrap(), interface: Some(link), weight };
+            let target = Target::Via(vec![hop(routers[0], one), hop(routers[1], other)]);
+            apply(&pair.left, &[install(destination, target.clone())]).await;
+            let route = Route { prefix: prefix(destination), target, metric: 20 };
+            assert_eq!(pair.left.our_routes(OURS).await.unwrap(), [route]);
+            let shown =
+                ip(&pair.left_namespace, if destination.contains("::") { "-6 route" } else { "route" });
+            assert!(shown.contains(&format!("weight {one}")), "{shown}");
+            assert!(shown.contains(&format!("weight {other}")), "{shown}");
+        }
+        apply(&pair.left, &[remove(destination)]).await;
+    }
+}
+
 #[tokio::test]
 async fn every_transition_in_ipv4() {
     let targets = targets(&[
@@ -124,7 +153,8 @@ async fn every_transition_in_a_table_with_a_long_number() {
 #[tokio::test]
 async fn the_kernel_finds_the_interface_where_none_is_named() {
     let pair = Pair::addressed().await;
-    let unnamed = |via: &str| Target::Via(vec![NextHop { via: via.parse().unwrap(), interface: None }]);
+    let unnamed =
+        |via: &str| Target::Via(vec![NextHop { via: via.parse().unwrap(), interface: None, weight: 1 }]);
     let changes =
         [install("10.0.0.0/8", unnamed("192.0.2.2")), install("fd00:9::/48", unnamed("2001:db8::2"))];
     apply(&pair.left, &changes).await;
@@ -224,7 +254,8 @@ async fn the_dump_equals_what_was_installed() {
 async fn a_failed_change_holds_nothing_back_and_is_told_by_its_place() {
     let pair = Pair::addressed().await;
     let good = via(pair.left_link.index, &["192.0.2.2"]);
-    let off_link = Target::Via(vec![NextHop { via: "203.0.113.1".parse().unwrap(), interface: None }]);
+    let off_link =
+        Target::Via(vec![NextHop { via: "203.0.113.1".parse().unwrap(), interface: None, weight: 1 }]);
     let mut changes: Vec<Change> =
         (0..2000).map(|n| install(&format!("10.{}.{}.0/24", n / 256, n % 256), good.clone())).collect();
     changes[0] = install("10.0.0.0/24", off_link.clone());

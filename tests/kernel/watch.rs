@@ -41,7 +41,11 @@ async fn watch(pair: &Pair) -> Watch {
 }
 
 fn via(pair: &Pair, router: &str) -> Target {
-    Target::Via(vec![NextHop { via: router.parse().unwrap(), interface: Some(pair.left_link.index) }])
+    Target::Via(vec![NextHop {
+        via: router.parse().unwrap(),
+        interface: Some(pair.left_link.index),
+        weight: 1,
+    }])
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ fn a_router_is_where_it_was_heard() {
     rig.announce(&["172.16.0.0/24"], through_router);
     let shown = rig.speaker.fib();
     let route = shown.iter().find(|route| route.prefix == "172.16.0.0/24".parse().unwrap()).unwrap();
-    let router = NextHop { via: ROUTER.parse().unwrap(), interface: Some(LINK) };
+    let router = NextHop { via: ROUTER.parse().unwrap(), interface: Some(LINK), weight: 1 };
     assert_eq!(route.target, Some(Target::Via(vec![router])), "every link has fe80::/64");
     assert_eq!(told(&rig), "fe80::11".parse::<IpAddr>().unwrap(), "we have nothing else to give");
 

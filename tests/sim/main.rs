@@ -17,6 +17,7 @@ mod plan;
 mod policy;
 mod random;
 mod scripted;
+mod views;
 mod world;
 
 use std::time::Duration;

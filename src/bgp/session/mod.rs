@@ -86,6 +86,15 @@ pub struct Counters {
     pub updates_out: u64,
 }
 
+/// A NOTIFICATION and when it was sent or received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// When.
+    pub at: Instant,
+    /// What it said.
+    pub notification: Notification,
+}
+
 /// One BGP session.
 #[derive(Debug)]
 pub struct Session {
@@ -99,6 +108,8 @@ pub struct Session {
     rest: Rest,
     counters: Counters,
     last_error: Option<String>,
+    notification_sent: Option<Exchanged>,
+    notification_received: Option<Exchanged>,
     restart_bits: RestartBits,
     outputs: VecDeque<Output>,
 }
@@ -117,6 +128,8 @@ impl Session {
             rest: Rest::IdleHold,
             counters: Counters::default(),
             last_error: None,
+            notification_sent: None,
+            notification_received: None,
             restart_bits: RestartBits::default(),
             outputs: VecDeque::new(),
         }
@@ -255,6 +268,7 @@ impl Session {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
                 let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
+                self.notification_received = Some(Exchanged { at: now, notification: notification.clone() });
                 self.step(now, event, Payload::Notification(notification));
             }
         }
@@ -384,6 +398,16 @@ impl Session {
         self.counters
     }
 
+    /// The last NOTIFICATION sent.
+    pub fn notification_sent(&self) -> Option<&Exchanged> {
+        self.notification_sent.as_ref()
+    }
+
+    /// The last NOTIFICATION received.
+    pub fn notification_received(&self) -> Option<&Exchanged> {
+        self.notification_received.as_ref()
+    }
+
     /// Why the session last went down, or could not come up.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
@@ -401,7 +425,7 @@ impl Session {
         let mut payload = payload;
         for effect in effects {
             match effect {
-                Effect::SendFsmError => self.send_fsm_error(from, event, &payload),
+                Effect::SendFsmError => self.send_fsm_error(now, from, event, &payload),
                 _ => self.carry_out(now, from, *effect, &mut payload),
             }
         }
@@ -447,8 +471,7 @@ impl Session {
             Effect::RestartHoldTimer => self.restart_hold_timer(now),
             Effect::SendNotification => {
                 if let Payload::Notification(notification) = payload {
-                    let octets = self.codec.encode_notification(notification);
-                    self.send(octets);
+                    self.send_notification(now, notification);
                 }
             }
             // It depends on more than the payload: see `step`.
@@ -482,7 +505,7 @@ impl Session {
     }
 
     /// RFC 6608 §4: the data is the type of the message that has no place in this state.
-    fn send_fsm_error(&mut self, state: State, event: Event, payload: &Payload) {
+    fn send_fsm_error(&mut self, now: Instant, state: State, event: Event, payload: &Payload) {
         let kind = match (event, payload) {
             // An UPDATE comes with what it says; a ROUTE-REFRESH, which shares its event, with what it
             // asks for or with nothing.
@@ -493,7 +516,12 @@ impl Session {
         self.last_error = Some(format!("unexpected message in {}", state.name()));
         let mut notification = notification(state.unexpected_message());
         notification.data.extend(kind.map(|kind| kind as u8));
-        self.send(self.codec.encode_notification(&notification));
+        self.send_notification(now, &notification);
+    }
+
+    fn send_notification(&mut self, now: Instant, notification: &Notification) {
+        self.send(self.codec.encode_notification(notification));
+        self.notification_sent = Some(Exchanged { at: now, notification: notification.clone() });
     }
 
     fn send(&mut self, octets: Vec<u8>) {

@@ -392,7 +392,8 @@ impl fmt::Display for CommunityText {
 text!(CommunityText, "a community such as \"65000:100\", in quotes");
 schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
 
-/// A community of either kind: as [`CommunityText`], or large (RFC 8092) such as `65000:1:2`.
+/// A community of any kind: as [`CommunityText`]; large (RFC 8092) such as `65000:1:2`; extended
+/// (RFC 4360) such as `rt:65000:100`, or `rt:*` for every one of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnyCommunityText(pub AnyCommunity);
 
@@ -411,11 +412,19 @@ impl FromStr for AnyCommunityText {
                 let large = LargeCommunity { global_administrator, local_data_1, local_data_2 };
                 Ok(AnyCommunityText(AnyCommunity::Large(large)))
             }
-            _ => Err(ValueError(format!(
-                "{text:?} is not a community such as \"65000:100\", \"65000:1:2\" or \"no-export\""
-            ))),
+            _ => extended(text).map(AnyCommunityText).ok_or_else(|| {
+                ValueError(format!(
+                    "{text:?} is not a community such as \"65000:100\", \"no-export\", \"65000:1:2\", \
+                     \"rt:65000:100\", \"link-bandwidth:65000:125000000\" or \"0x0002fde800000064\""
+                ))
+            }),
         }
     }
+}
+
+fn extended(text: &str) -> Option<AnyCommunity> {
+    let kind = || text.parse().ok().map(AnyCommunity::Kind);
+    text.parse().ok().map(AnyCommunity::Extended).or_else(kind)
 }
 
 impl fmt::Display for AnyCommunityText {
@@ -425,12 +434,14 @@ impl fmt::Display for AnyCommunityText {
             AnyCommunity::Large(large) => {
                 write!(f, "{}:{}:{}", large.global_administrator, large.local_data_1, large.local_data_2)
             }
+            AnyCommunity::Extended(extended) => extended.fmt(f),
+            AnyCommunity::Kind(kind) => kind.fmt(f),
         }
     }
 }
 
 text!(AnyCommunityText, "a community such as \"65000:100\", in quotes");
-schema!(AnyCommunityText, {"type": "string", "pattern": "^([0-9]{1,10}(:[0-9]{1,10}){1,2}|[a-z-]+)$"});
+schema!(AnyCommunityText, {"type": "string", "pattern": "^([0-9]{1,10}(:[0-9]{1,10}){1,2}|[a-z-]+|[a-z-]+:([*]|[0-9.]+:[0-9.e+]+)|0x[0-9a-fA-F]{16})$"});
 
 /// An address family by the name that manifests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

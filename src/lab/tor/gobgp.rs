@@ -111,7 +111,7 @@ pub fn parse(line: &str) -> Result<Vec<Change>, serde_json::Error> {
         Some(match path.withdrawal {
             true => Change::Remove { prefix, metric: METRIC },
             false => {
-                let target = Target::Via(vec![NextHop { via, interface: None }]);
+                let target = Target::Via(vec![NextHop { via, interface: None, weight: 1 }]);
                 Change::Install(Route { prefix, target, metric: METRIC })
             }
         })
@@ -160,7 +160,7 @@ mod tests {
         let withdrawn = learned.replace(r#""stale":false"#, r#""stale":false,"withdrawal":true"#);
         let own = r#"[{"nlri":{"prefix":"fd01::/64"},"age":1,"best":false,"attrs":[{"type":1,"value":2},{"type":14,"nexthop":"::","afi":2,"safi":1,"value":[{"prefix":"fd01::/64"}]}],"stale":false}]"#;
         let prefix = "10.77.0.0/24".parse().unwrap();
-        let via = NextHop { via: "10.9.0.2".parse().unwrap(), interface: None };
+        let via = NextHop { via: "10.9.0.2".parse().unwrap(), interface: None, weight: 1 };
         assert_eq!(
             parse(learned).unwrap(),
             [Change::Install(Route { prefix, target: Target::Via(vec![via]), metric: METRIC })]

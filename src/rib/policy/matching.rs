@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::PrefixSet;
 use crate::bgp::as_path::Segment;
-use crate::bgp::{AsPath, Community, LargeCommunity, PathAttributes};
+use crate::bgp::{AsPath, Community, ExtendedCommunity, ExtendedKind, LargeCommunity, PathAttributes};
 use crate::prefix::Prefix;
 
 /// What a path must be like: all that is given here. Nothing given matches every path.
@@ -14,7 +14,7 @@ pub struct Match {
     pub prefixes: Option<PrefixSet>,
     /// About the AS_PATH.
     pub as_path: AsPathMatch,
-    /// About plain and large communities.
+    /// About communities of any kind.
     pub communities: CommunityMatch,
     /// The next hop, as a prefix of full length, is one of these.
     pub next_hop: Option<PrefixSet>,
@@ -33,13 +33,17 @@ pub struct AsPathMatch {
     pub max_length: Option<u32>,
 }
 
-/// A community of either kind that policy knows.
+/// A community as policy names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnyCommunity {
     /// RFC 1997.
     Plain(Community),
     /// RFC 8092.
     Large(LargeCommunity),
+    /// RFC 4360.
+    Extended(ExtendedCommunity),
+    /// Every extended community of a kind; can be asked for and removed, and not added.
+    Kind(ExtendedKind),
 }
 
 /// Which communities a path must bear: all that is given here, and an empty set asks for nothing.
@@ -81,12 +85,19 @@ impl CommunityMatch {
     fn matches(&self, attributes: &PathAttributes) -> bool {
         // The sets of a rule may be long and a path bears few, so the path's are looked up in the
         // rule's and not the other way round; `all` cannot be longer than what the path bears.
-        let borne = || {
-            let plain = attributes.communities.iter().copied().map(AnyCommunity::Plain);
-            plain.chain(attributes.large_communities.iter().copied().map(AnyCommunity::Large))
-        };
-        (self.any.is_empty() || borne().any(|community| self.any.contains(&community)))
-            && (self.none.is_empty() || !borne().any(|community| self.none.contains(&community)))
-            && self.all.iter().all(|wanted| borne().any(|community| community == *wanted))
+        (self.any.is_empty() || bears(attributes, |community| self.any.contains(&community)))
+            && (self.none.is_empty() || !bears(attributes, |community| self.none.contains(&community)))
+            && self.all.iter().all(|wanted| bears(attributes, |community| community == *wanted))
     }
+}
+
+/// Whether a path bears a community that is `wanted`; an extended one is asked about by its kind too.
+fn bears(attributes: &PathAttributes, wanted: impl Fn(AnyCommunity) -> bool) -> bool {
+    attributes.communities.iter().any(|plain| wanted(AnyCommunity::Plain(*plain)))
+        || attributes.large_communities.iter().any(|large| wanted(AnyCommunity::Large(*large)))
+        || attributes.extended_communities.iter().any(|octets| {
+            let community = ExtendedCommunity(*octets);
+            wanted(AnyCommunity::Extended(community))
+                || community.kind().is_some_and(|kind| wanted(AnyCommunity::Kind(kind)))
+        })
 }

@@ -6,7 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bgp::{AsPath, Community, LargeCommunity, Segment};
+use crate::bgp::{AsPath, Community, ExtendedCommunity, ExtendedKind, LargeCommunity, Segment};
 
 /// Small worlds, so that rules and paths meet often.
 fn prefix() -> impl Strategy<Value = Prefix> {
@@ -28,13 +28,27 @@ fn prefix_rule() -> impl Strategy<Value = PrefixRule> {
     })
 }
 
-fn communities(most: usize) -> impl Strategy<Value = std::collections::BTreeSet<AnyCommunity>> {
+/// Communities that a path can bear.
+fn community() -> impl Strategy<Value = AnyCommunity> {
     let large = |n| LargeCommunity { global_administrator: 1, local_data_1: 2, local_data_2: n };
-    let community = prop_oneof![
+    let target = |n| ExtendedCommunity([0, 2, 0, 1, 0, 0, 0, n]);
+    let bandwidth = |(rate, transitive)| ExtendedCommunity::link_bandwidth(1, rate, transitive);
+    prop_oneof![
         (0..6_u32).prop_map(|n| AnyCommunity::Plain(Community(n))),
         (0..4_u32).prop_map(move |n| AnyCommunity::Large(large(n))),
-    ];
-    btree_set(community, 0..most)
+        (0..3_u8).prop_map(move |n| AnyCommunity::Extended(target(n))),
+        (1.0..2.0_f32, any::<bool>()).prop_map(move |b| AnyCommunity::Extended(bandwidth(b))),
+    ]
+}
+
+fn communities(most: usize) -> impl Strategy<Value = std::collections::BTreeSet<AnyCommunity>> {
+    btree_set(community(), 0..most)
+}
+
+/// What a rule can ask for or remove: those, and whole kinds.
+fn meant(most: usize) -> impl Strategy<Value = std::collections::BTreeSet<AnyCommunity>> {
+    let kind = prop_oneof![Just(ExtendedKind::RouteTarget), Just(ExtendedKind::LinkBandwidth)];
+    btree_set(prop_oneof![4 => community(), 1 => kind.prop_map(AnyCommunity::Kind)], 0..most)
 }
 
 fn asn() -> impl Strategy<Value = u32> {
@@ -53,12 +67,7 @@ fn attributes() -> impl Strategy<Value = PathAttributes> {
                 local_pref,
                 ..PathAttributes::originated(std::net::Ipv4Addr::from(hop << 28 | 1).into())
             };
-            for community in communities {
-                match community {
-                    AnyCommunity::Plain(community) => attributes.communities.push(community),
-                    AnyCommunity::Large(community) => attributes.large_communities.push(community),
-                }
-            }
+            bear(&mut attributes, communities);
             attributes
         },
     )
@@ -75,9 +84,8 @@ fn matches() -> impl Strategy<Value = Match> {
         },
     );
     let as_path = as_path.boxed();
-    let communities = (communities(3), communities(2), communities(2))
-        .prop_map(|(any, all, none)| CommunityMatch { any, all, none })
-        .boxed();
+    let communities =
+        (meant(3), meant(2), meant(2)).prop_map(|(any, all, none)| CommunityMatch { any, all, none }).boxed();
     // Most rules ask for one thing or two: those that ask for all match next to nothing.
     let default = || Just(Match::default());
     prop_oneof![
@@ -94,7 +102,7 @@ fn matches() -> impl Strategy<Value = Match> {
 
 fn set() -> impl Strategy<Value = Set> {
     let numbers = (option::of(0..4_u32), option::of(0..4_u32), 0..3_u8);
-    (numbers, communities(3), communities(3)).prop_map(|((local_pref, med, prepend), remove, add)| Set {
+    (numbers, meant(3), communities(3)).prop_map(|((local_pref, med, prepend), remove, add)| Set {
         local_pref,
         med,
         remove_communities: remove.difference(&add).copied().collect(),
@@ -126,18 +134,18 @@ fn naive(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -
         out.local_pref = set.local_pref.or(out.local_pref);
         out.med = set.med.or(out.med);
         let mut all = borne(&out);
-        all.retain(|community| !set.remove_communities.contains(community));
-        all.extend(set.add_communities.iter().copied());
+        all.retain(|community| !set.remove_communities.iter().any(|removed| means(*removed, *community)));
+        let bandwidth = AnyCommunity::Kind(ExtendedKind::LinkBandwidth);
+        for added in set.add_communities.iter().copied() {
+            if means(bandwidth, added) {
+                all.retain(|community| !means(bandwidth, *community));
+            }
+            all.push(added);
+        }
         all.sort_unstable();
         all.dedup();
-        out.communities.clear();
-        out.large_communities.clear();
-        for community in all {
-            match community {
-                AnyCommunity::Plain(community) => out.communities.push(community),
-                AnyCommunity::Large(community) => out.large_communities.push(community),
-            }
-        }
+        (out.communities, out.large_communities, out.extended_communities) = Default::default();
+        bear(&mut out, all);
         for _ in 0..set.prepend {
             out.as_path = out.as_path.prepended(nearest, 1);
         }
@@ -150,7 +158,28 @@ fn naive(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -
 
 fn borne(path: &PathAttributes) -> Vec<AnyCommunity> {
     let plain = path.communities.iter().copied().map(AnyCommunity::Plain);
-    plain.chain(path.large_communities.iter().copied().map(AnyCommunity::Large)).collect()
+    let large = path.large_communities.iter().copied().map(AnyCommunity::Large);
+    let extended = path.extended_communities.iter().copied().map(ExtendedCommunity);
+    plain.chain(large).chain(extended.map(AnyCommunity::Extended)).collect()
+}
+
+fn bear(path: &mut PathAttributes, communities: impl IntoIterator<Item = AnyCommunity>) {
+    for community in communities {
+        match community {
+            AnyCommunity::Plain(community) => path.communities.push(community),
+            AnyCommunity::Large(community) => path.large_communities.push(community),
+            AnyCommunity::Extended(community) => path.extended_communities.push(community.0),
+            AnyCommunity::Kind(kind) => unreachable!("{kind} is no community"),
+        }
+    }
+}
+
+/// Whether a rule that names `wanted` means `community`.
+fn means(wanted: AnyCommunity, community: AnyCommunity) -> bool {
+    match (wanted, community) {
+        (AnyCommunity::Kind(kind), AnyCommunity::Extended(community)) => community.kind() == Some(kind),
+        _ => wanted == community,
+    }
 }
 
 fn naively_matches(wanted: &Match, prefix: Prefix, path: &PathAttributes) -> bool {
@@ -179,9 +208,9 @@ fn naively_matches(wanted: &Match, prefix: Prefix, path: &PathAttributes) -> boo
     }
     let CommunityMatch { any, all, none } = &wanted.communities;
     let borne = borne(path);
-    good &= any.is_empty() || any.iter().any(|community| borne.contains(community));
-    good &= all.iter().all(|community| borne.contains(community));
-    good && !none.iter().any(|community| borne.contains(community))
+    let bears = |wanted: &AnyCommunity| borne.iter().any(|community| means(*wanted, *community));
+    good &= any.is_empty() || any.iter().any(bears);
+    good && all.iter().all(bears) && !none.iter().any(bears)
 }
 
 fn outcome(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -> Option<PathAttributes> {
@@ -223,6 +252,7 @@ proptest! {
         changes.apply(&mut twice, None);
         prop_assert_eq!(&once, &twice);
         prop_assert!(once.communities.is_sorted() && once.large_communities.is_sorted());
+        prop_assert!(once.extended_communities.is_sorted());
         if changes.is_empty() {
             prop_assert_eq!(once, path);
         }
@@ -242,6 +272,28 @@ proptest! {
             prop_assert_eq!(wider.judge(prefix, &path), policy.judge(prefix, &path));
         } else if wider.judge(prefix, &path).is_some() {
             prop_assert!(accept.iter().any(|rule| rule.matches(prefix)));
+        }
+    }
+}
+
+proptest! {
+    /// The rule that is named as having rejected a path has: without it, and those before it that only
+    /// change, the path's fate is decided by others.
+    #[test]
+    fn the_rule_that_rejects_is_named(policy in policy(), prefix in prefix(), path in attributes()) {
+        match policy.rejected_by(prefix, &path) {
+            Some(index) => {
+                prop_assert_eq!(policy.judge(prefix, &path), None);
+                prop_assert_eq!(policy.rules[index].action, Some(Action::Reject));
+                prop_assert!(naively_matches(&policy.rules[index].matches, prefix, &path));
+                let mut before = policy.clone();
+                before.rules.truncate(index);
+                prop_assert_eq!(before.judge(prefix, &path), None, "nobody had accepted it before");
+            }
+            None => {
+                let matched = |rule: &Rule| rule.action.is_some() && naively_matches(&rule.matches, prefix, &path);
+                prop_assert_eq!(policy.judge(prefix, &path).is_some(), policy.rules.iter().any(matched));
+            }
         }
     }
 }

@@ -210,9 +210,9 @@ impl Trial {
                 seen.events.extend(route.decided_by.map(|rule| format!("decided: {rule}")));
                 for path in route.paths {
                     // A path goes at once with its session.
-                    let orphan = path.ineligible == Some("its session is down");
+                    let orphan = path.ineligible.as_deref() == Some("its session is down");
                     assert!(!orphan, "{}: {} {path:?}", own.name, route.prefix);
-                    seen.events.extend(path.ineligible.map(|why| format!("not used: {why}")));
+                    seen.events.extend(path.ineligible.as_ref().map(|why| format!("not used: {why}")));
                     let allowed = self.net.sessions(node).any(|(link, end)| link.ends[end].allow_own_as > 0);
                     let looped = path.attributes.as_path.contains(own.asn) && !allowed;
                     assert!(path.ineligible.is_some() || !looped, "{}: {path:?}", own.name);

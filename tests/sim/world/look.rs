@@ -1,6 +1,6 @@
 //! What can be seen of a world from outside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use routelet::fib::Target;
 use routelet::prefix::Prefix;
@@ -66,6 +66,12 @@ impl World {
             peers.flat_map(|(name, p)| p.families.into_iter().map(move |f| (name, p.name.clone(), f)));
         let awaited = families.filter(|(_, _, family)| !family.end_of_rib);
         awaited.map(|(name, peer, family)| format!("{name} of {peer}: {}", family.family)).collect()
+    }
+
+    /// Where packets for what a member has learned go.
+    pub fn targets(&self, name: &str) -> BTreeMap<Prefix, Target> {
+        let of_metric = self.members[name].kernel.iter().filter(|((_, metric), _)| *metric == METRIC);
+        of_metric.map(|((prefix, _), target)| (*prefix, target.clone())).collect()
     }
 
     pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {

@@ -92,7 +92,7 @@ pub struct MatchSpec {
     /// About the AS_PATH.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_path: Option<AsPathSpec>,
-    /// About plain and large communities.
+    /// About communities of any kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub communities: Option<CommunitiesSpec>,
     /// The next hop lies inside one of these.
@@ -119,7 +119,10 @@ pub struct AsPathSpec {
 }
 
 /// Which communities a path must bear: plain ones such as `65000:100`, well-known ones by name, large
-/// ones such as `65000:1:2`.
+/// ones such as `65000:1:2`, extended ones such as `rt:65000:100`, `ro:192.0.2.1:7`,
+/// `link-bandwidth:65000:125000000` (in octets per second; `link-bandwidth-transitive` crosses the
+/// border of an AS), `opaque:6:1` or any as `0x0002fde800000064`; every one of a kind is `rt:*`, `ro:*`
+/// or `link-bandwidth:*`.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommunitiesSpec {
@@ -144,7 +147,7 @@ pub struct SetSpec {
     /// MULTI_EXIT_DISC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub med: Option<u32>,
-    /// Communities to add.
+    /// Communities to add. A link bandwidth takes the place of any other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_communities: Option<Vec<AnyCommunityText>>,
     /// Communities to remove, before any are added.

@@ -10,6 +10,7 @@ use super::super::policy::{
 use crate::cluster::objects::Problems;
 use crate::cluster::objects::duration::Span;
 use crate::prefix::{Address, Family};
+use crate::rib::policy::AnyCommunity;
 
 impl ImportSpec {
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -110,6 +111,10 @@ impl SetSpec {
         for (i, community) in self.add_communities.iter().flatten().enumerate() {
             if removed.clone().any(|removed| removed == community) {
                 let text = format!("{community} is also among removeCommunities");
+                problems.add(format!("{field}.addCommunities[{i}]"), text);
+            }
+            if matches!(community.0, AnyCommunity::Kind(_)) {
+                let text = format!("{community} stands for every community of a kind and cannot be added");
                 problems.add(format!("{field}.addCommunities[{i}]"), text);
             }
         }
