@@ -96,7 +96,6 @@ fn the_documented_manifest_is_accepted_and_what_is_not_done_yet_is_named() {
         [
             "BgpConfiguration default: spec.cni.masquerade: not supported yet",
             "BgpConfiguration default: spec.gracefulRestart.enabled: not supported yet",
-            "BgpPeer tor-a: spec.bfd: not supported yet; the session goes without",
         ]
     );
     let peer = &compiled.intent.peers["tor-a"];

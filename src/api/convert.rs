@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::proto;
 use super::source::{Destinations, RouteFilter};
@@ -11,7 +12,7 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    BfdView, FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -58,6 +59,19 @@ impl From<PeerView> for proto::Peer {
             counters: Some(view.counters.into()),
             last_error: view.last_error,
             flaps: view.flaps,
+            bfd: view.bfd.map(Into::into),
+        }
+    }
+}
+
+impl From<BfdView> for proto::Bfd {
+    fn from(view: BfdView) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        proto::Bfd {
+            state: view.state.to_owned(),
+            diagnostic: view.diagnostic.to_owned(),
+            tx_interval_microseconds: micros(view.tx_interval),
+            detection_time_microseconds: micros(view.detection_time),
         }
     }
 }

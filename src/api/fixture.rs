@@ -11,7 +11,7 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    BfdView, FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
 };
 
 /// What the source answers.
@@ -97,6 +97,12 @@ pub(crate) fn peers() -> Vec<PeerView> {
         },
         last_error: None,
         flaps: 0,
+        bfd: Some(BfdView {
+            state: "Up",
+            diagnostic: "No Diagnostic",
+            tx_interval: Duration::from_millis(100),
+            detection_time: Duration::from_micros(412_500),
+        }),
     };
     let node3 = PeerView {
         name: "node3".to_owned(),
@@ -112,6 +118,12 @@ pub(crate) fn peers() -> Vec<PeerView> {
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
         flaps: 5,
+        bfd: Some(BfdView {
+            state: "Down",
+            diagnostic: "Control Detection Time Expired",
+            tx_interval: Duration::from_secs(1),
+            detection_time: Duration::ZERO,
+        }),
         ..node2.clone()
     };
     let tor = PeerView {
@@ -125,6 +137,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         hold_time: Some(Duration::ZERO),
         families: vec![],
         capabilities: vec![],
+        bfd: None,
         ..node2.clone()
     };
     vec![node2, node3, tor]

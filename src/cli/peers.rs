@@ -1,9 +1,10 @@
 //! `routelet peers`: sessions at a glance, and one in full.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::{Ask, Error, Format, Table, ask, human};
-use crate::api::proto::{Family, Peer, PeerFamily, PeerOrigin, SessionState};
+use crate::api::proto::{Bfd, Family, Peer, PeerFamily, PeerOrigin, SessionState};
 use crate::api::{Client, Word};
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +89,9 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["State", &state])?;
     table.row(["Router id", &human::optional(peer.router_id.as_ref())])?;
     table.row(["Hold time", &hold_time])?;
+    if let Some(bfd) = &peer.bfd {
+        table.row(["BFD", &liveness(bfd)])?;
+    }
     table.row(["Capabilities", &peer.capabilities.join(", ")])?;
     table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;
     table.row(["Updates", &format!("{} in, {} out", counters.updates_in, counters.updates_out)])?;
@@ -101,6 +105,18 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     }
     writeln!(out)?;
     families(&peer.families, out)
+}
+
+fn liveness(bfd: &Bfd) -> String {
+    let interval = |micros: u64| format!("{:?}", Duration::from_micros(micros));
+    match bfd.state.as_str() {
+        "Up" => {
+            let (sent, failed) = (bfd.tx_interval_microseconds, bfd.detection_time_microseconds);
+            format!("Up; sends every {}, fails after {}", interval(sent), interval(failed))
+        }
+        state if bfd.diagnostic == "No Diagnostic" => state.to_owned(),
+        state => format!("{state}: {}", bfd.diagnostic),
+    }
 }
 
 fn autonomous_system(peer: &Peer) -> String {

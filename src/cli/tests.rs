@@ -100,6 +100,7 @@ AS             64512 (internal)
 State          Established for 3d4h
 Router id      192.168.1.12
 Hold time      90s
+BFD            Up; sends every 100ms, fails after 412.5ms
 Capabilities   multiprotocol ipv4Unicast, route refresh
 Messages       310 in, 300 out
 Updates        4 in, 3 out
@@ -166,7 +167,13 @@ async fn one_peer_in_json_is_one_object() {
     "updatesOut": 3,
     "faults": 2
   },
-  "flaps": 0
+  "flaps": 0,
+  "bfd": {
+    "state": "Up",
+    "diagnostic": "No Diagnostic",
+    "txIntervalMicroseconds": 100000,
+    "detectionTimeMicroseconds": 412500
+  }
 }
 "#;
     golden("peer-json", "peers node2 -o json", expected).await;

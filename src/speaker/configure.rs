@@ -36,6 +36,7 @@ impl Speaker {
             }
         }
         self.configure_fib(&old, &new);
+        self.watch_paths();
         self.originate_what_is_deliverable();
     }
 
@@ -60,6 +61,7 @@ impl Speaker {
                 self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
             }
         }
+        self.watch_paths();
         self.originate_what_is_deliverable();
     }
 
@@ -98,8 +100,12 @@ impl Speaker {
             self.start_session(id);
             return;
         }
+        let waited = self.peers.get(&id).is_some_and(Peer::waits_for_path);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
+        }
+        if waited {
+            self.start_session(id);
         }
         if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);

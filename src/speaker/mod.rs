@@ -13,6 +13,7 @@
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `lifecycle` | a session up, down, failed or replaced |
+//! | `liveness` | what BFD says about the way to a peer |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
@@ -26,6 +27,7 @@ mod audience;
 mod configure;
 pub mod intent;
 mod lifecycle;
+mod liveness;
 mod local;
 mod peer;
 mod prefix_limit;
@@ -45,6 +47,7 @@ use peer::Peer;
 
 use local::is_aggregate;
 
+use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
 use crate::prefix::Prefix;
@@ -80,6 +83,8 @@ pub struct Speaker {
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// Peers that may have something to be sent.
     busy: BTreeSet<PeerId>,
+    /// BFD sessions that have been asked for.
+    paths: BTreeMap<bfd::Path, bfd::Config>,
     actions: VecDeque<Action>,
     now: Instant,
 }
@@ -116,6 +121,7 @@ impl Speaker {
             sweep_at: None,
             wakes: BTreeSet::new(),
             busy: BTreeSet::new(),
+            paths: BTreeMap::new(),
             actions: VecDeque::new(),
             now: Instant::ORIGIN,
         }

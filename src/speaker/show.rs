@@ -107,6 +107,7 @@ impl Speaker {
             },
             last_error: peer.last_error.clone().or_else(|| session.last_error().map(str::to_owned)),
             flaps: peer.flaps,
+            bfd: peer.bfd_view(),
         }
     }
 

@@ -41,6 +41,21 @@ pub struct PeerView {
     pub last_error: Option<String>,
     /// How often the session has gone from Established to Idle.
     pub flaps: u64,
+    /// What BFD says about the path, where it is watched.
+    pub bfd: Option<BfdView>,
+}
+
+/// The path to one peer, as BFD sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BfdView {
+    /// State in RFC 5880 spelling: `AdminDown`, `Down`, `Init`, `Up`.
+    pub state: &'static str,
+    /// Why it is not Up, in the RFC's words.
+    pub diagnostic: &'static str,
+    /// The interval at which we send, before jitter.
+    pub tx_interval: Duration,
+    /// How long a silence means that the path is down.
+    pub detection_time: Duration,
 }
 
 /// Prefix counts of one family on one session.

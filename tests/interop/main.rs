@@ -26,6 +26,7 @@ mod speaker;
 
 // The rows.
 mod as_numbers;
+mod bfd;
 mod reflection;
 mod refresh;
 mod routes;

@@ -1,11 +1,11 @@
 //! The table of scenarios: one line here for each file of rows.
 
 use crate::speaker::{Family, Speaker};
-use crate::{as_numbers, reflection, refresh, routes, session};
+use crate::{as_numbers, bfd, reflection, refresh, routes, session};
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
 pub const TABLE: &[&[Row]] =
-    &[session::ROWS, routes::ROWS, refresh::ROWS, as_numbers::ROWS, reflection::ROWS];
+    &[session::ROWS, routes::ROWS, refresh::ROWS, as_numbers::ROWS, bfd::ROWS, reflection::ROWS];
 
 /// A scenario, played against each speaker over each family.
 pub struct Row {

@@ -333,7 +333,7 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(changes) => self.change_routes(name, changes),
-                Action::AcceptExtended { .. } | Action::Notice(_) => {}
+                Action::AcceptExtended { .. } | Action::WatchPaths(_) | Action::Notice(_) => {}
             }
         }
         self.members.get_mut(name).unwrap().speaker = Some(speaker);
