@@ -29,13 +29,13 @@
 //! | [`bfd`] | is the path to a peer alive? | – |
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
-//! | [`speaker`] | one whole node: sessions, tables, FIB | `bgp`, `rib`, `fib` |
+//! | [`speaker`] | one whole node: sessions, tables, FIB | `bfd`, `bgp`, `rib`, `fib` |
 //! | [`kernel`] | rtnetlink, namespaces, sockets, sysctls | `fib`, `rib` |
-//! | [`cluster`] | objects, and objects → Intent | `bgp`, `rib`, `speaker` |
+//! | [`cluster`] | objects, and objects → Intent | `bfd`, `bgp`, `rib`, `speaker` |
 //! | [`ipam`] | address allocation on disk | – |
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
 //! | [`api`] | gRPC over a View | `bgp`, `fib`, `speaker` |
-//! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
+//! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bfd`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
 //! | [`cli`] | what people see | `api`, `fib`, `ipam`, `kernel` |
 //! | [`lab`] | a topology file → namespaces, links, processes | `api`, `fib`, `ipam`, `kernel` |
 //!
@@ -87,6 +87,8 @@
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |
 //! | 2385 | TCP MD5 | yes: [`kernel::socket`] |
 //! | 5082 | GTSM | yes |
+//! | 5880, 5881, 5883 | BFD: single hop and multihop, asynchronous | yes, without Echo; keys are Meticulous Keyed SHA1 |
+//! | 5882, 9384 | what BFD means to a session; Cease with BFD Down | yes |
 //! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
 //! | 9687 | send hold timer | yes |
 

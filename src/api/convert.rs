@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::proto;
 use super::source::{Destinations, RouteFilter, TableFilter};
@@ -13,8 +14,8 @@ use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::peer_table::AdjRib;
 use crate::speaker::view::{
-    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
-    RangeView, RestartView, RouteView, Summary,
+    BfdView, FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView,
+    PeerView, RangeView, RestartView, RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -80,6 +81,7 @@ impl From<PeerView> for proto::Peer {
             notification_sent: view.notification_sent.map(Into::into),
             notification_received: view.notification_received.map(Into::into),
             last_faults: view.last_faults.into_iter().map(Into::into).collect(),
+            bfd: view.bfd.map(Into::into),
         }
     }
 }
@@ -116,6 +118,18 @@ impl From<FaultView> for proto::Fault {
             treatment: view.treatment.name().to_owned(),
             what: view.what,
             octets: hex(&view.bytes),
+        }
+    }
+}
+
+impl From<BfdView> for proto::Bfd {
+    fn from(view: BfdView) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        proto::Bfd {
+            state: view.state.to_owned(),
+            diagnostic: view.diagnostic.to_owned(),
+            tx_interval_microseconds: micros(view.tx_interval),
+            detection_time_microseconds: micros(view.detection_time),
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{
-    FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView, PeerView,
-    RangeView, RestartView, RouteView, Summary,
+    BfdView, FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView,
+    PeerView, RangeView, RestartView, RouteView, Summary,
 };
 
 /// What the source answers.
@@ -137,6 +137,12 @@ fn node2() -> PeerView {
         },
         last_error: None,
         flaps: 0,
+        bfd: Some(BfdView {
+            state: "Up",
+            diagnostic: "No Diagnostic",
+            tx_interval: Duration::from_millis(100),
+            detection_time: Duration::from_micros(412_500),
+        }),
         notification_sent: None,
         notification_received: None,
         last_faults: vec![FaultView {
@@ -169,6 +175,12 @@ pub(crate) fn peers() -> Vec<PeerView> {
         notification_sent: None,
         notification_received: Some(goodbye()),
         last_faults: vec![],
+        bfd: Some(BfdView {
+            state: "Down",
+            diagnostic: "Control Detection Time Expired",
+            tx_interval: Duration::from_secs(1),
+            detection_time: Duration::ZERO,
+        }),
         ..node2.clone()
     };
     let tor = PeerView {
@@ -182,6 +194,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         hold_time: Some(Duration::ZERO),
         families: vec![],
         capabilities: vec![],
+        bfd: None,
         ..node2.clone()
     };
     vec![node2, node3, tor]

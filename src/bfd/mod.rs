@@ -43,8 +43,8 @@ pub struct Path {
     pub remote: IpAddr,
     /// Our address, where it is given.
     pub local: Option<IpAddr>,
-    /// Index of the interface, where it is given; always with a link-local address.
-    pub interface: Option<u32>,
+    /// The interface, where it is given; always with a link-local address.
+    pub interface: Option<String>,
     /// The most hops away the peer may be: 1 is a single hop session on its own port.
     pub hops: u8,
 }
@@ -60,19 +60,19 @@ impl Path {
         self.remote == arrival.remote
             && self.port() == arrival.port
             && self.local.is_none_or(|local| local == arrival.local)
-            && self.interface.is_none_or(|interface| interface == arrival.interface)
+            && self.interface.as_deref().is_none_or(|interface| interface == arrival.interface)
     }
 }
 
 /// How a datagram came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Who sent it.
     pub remote: IpAddr,
     /// Which of our addresses it was sent to.
     pub local: IpAddr,
-    /// Index of the interface it came in by.
-    pub interface: u32,
+    /// The interface it came in by; may be empty where `remote` is not link-local.
+    pub interface: String,
     /// The port it was sent to.
     pub port: u16,
     /// Time to live, or hop limit, that it arrived with.
@@ -95,6 +95,11 @@ pub enum Action {
         path: Path,
         /// What happened.
         change: Change,
+    },
+    /// A session is gone for good, and with it whatever was kept for it.
+    Removed {
+        /// Which.
+        path: Path,
     },
 }
 
@@ -252,6 +257,7 @@ impl Bfd {
     fn remove(&mut self, id: u32) {
         if let Some(entry) = self.sessions.remove(&id) {
             self.paths.remove(&entry.path);
+            self.actions.push_back(Action::Removed { path: entry.path });
             if let Some(at) = entry.wake {
                 self.wakes.remove(&(at, id));
             }

@@ -33,7 +33,7 @@ pub struct Config {
 pub enum Output {
     /// Send this packet.
     Send(Vec<u8>),
-    /// The session came up or went down.
+    /// The session came up or went down, or is Up with other intervals than before.
     Changed(Change),
 }
 
@@ -51,6 +51,10 @@ pub struct Change {
     /// The peer's BFD does not share fate with its control plane, so its silence is a failure of the
     /// path even while it restarts (RFC 5882 §4.3).
     pub control_plane_independent: bool,
+    /// The interval at which we send, before jitter; zero while the peer wants nothing.
+    pub tx_interval: Duration,
+    /// How long a silence means that the path is down; zero while the peer has not been heard.
+    pub detection_time: Duration,
 }
 
 /// What a person sees of a session.
@@ -62,10 +66,6 @@ pub struct Status {
     pub local_discriminator: u32,
     /// The peer's, zero if it has not been heard.
     pub remote_discriminator: u32,
-    /// The interval at which we send, before jitter; zero while the peer wants nothing.
-    pub tx_interval: Duration,
-    /// How long a silence means that the path is down.
-    pub detection_time: Duration,
     /// Packets accepted.
     pub packets_in: u64,
     /// Packets sent.
@@ -127,6 +127,8 @@ pub struct Session {
     packets_in: u64,
     packets_out: u64,
     flaps: u64,
+    /// What the owner has been told last.
+    reported: Change,
     outputs: VecDeque<Output>,
 }
 
@@ -134,15 +136,24 @@ impl Session {
     /// A session in Down that begins to send at once. `discriminator` is unique on this system and not
     /// zero; `seed` decides the jitter and the first sequence number.
     pub fn new(now: Instant, config: Config, discriminator: u32, seed: u64) -> Session {
-        let (tx_in_use, rx_in_use) = (config.min_tx.max(SLOW), config.min_rx);
+        let remote = Remote::unheard();
+        let reported = Change {
+            state: State::Down,
+            diagnostic: Diagnostic::NONE,
+            remote_state: remote.state,
+            remote_diagnostic: remote.diagnostic,
+            control_plane_independent: false,
+            tx_interval: Duration::ZERO,
+            detection_time: Duration::ZERO,
+        };
         Session {
+            tx_in_use: config.min_tx.max(SLOW),
+            rx_in_use: config.min_rx,
             config,
             discriminator,
             state: State::Down,
             diagnostic: Diagnostic::NONE,
-            remote: Remote::unheard(),
-            tx_in_use,
-            rx_in_use,
+            remote,
             polling: false,
             send_at: Some(now),
             detect_at: None,
@@ -151,6 +162,7 @@ impl Session {
             packets_in: 0,
             packets_out: 0,
             flaps: 0,
+            reported,
             outputs: VecDeque::new(),
         }
     }
@@ -183,6 +195,7 @@ impl Session {
             self.send(false, true);
         }
         self.hasten(now);
+        self.report_intervals();
         Ok(())
     }
 
@@ -242,6 +255,7 @@ impl Session {
             self.detect_at = Some((heard + self.detection_time()).max(now));
         }
         self.schedule(now);
+        self.report_intervals();
     }
 
     /// What is to be done, in order.
@@ -260,8 +274,6 @@ impl Session {
             change: self.change(),
             local_discriminator: self.discriminator,
             remote_discriminator: self.remote.discriminator,
-            tx_interval: self.tx_interval().unwrap_or_default(),
-            detection_time: self.detection_time(),
             packets_in: self.packets_in,
             packets_out: self.packets_out,
             flaps: self.flaps,
@@ -315,11 +327,21 @@ impl Session {
         // Coming up, we send faster than we said before: the peer must confirm that it knows.
         self.polling = state == State::Up;
         if left == State::Up || state == State::Up || state == State::AdminDown {
-            self.outputs.push_back(Output::Changed(self.change()));
+            self.reported = self.change();
+            self.outputs.push_back(Output::Changed(self.reported));
         }
         // A change of state is not kept from the peer until the next packet is due (§6.8.7).
         self.send(self.polling, false);
         self.schedule(now);
+    }
+
+    fn report_intervals(&mut self) {
+        let intervals = |change: &Change| (change.tx_interval, change.detection_time);
+        let change = self.change();
+        if self.state == State::Up && intervals(&change) != intervals(&self.reported) {
+            self.reported = change;
+            self.outputs.push_back(Output::Changed(change));
+        }
     }
 
     fn change(&self) -> Change {
@@ -329,6 +351,8 @@ impl Session {
             remote_state: self.remote.state,
             remote_diagnostic: self.remote.diagnostic,
             control_plane_independent: self.remote.control_plane_independent,
+            tx_interval: self.tx_interval().unwrap_or_default(),
+            detection_time: self.detection_time(),
         }
     }
 

@@ -27,6 +27,7 @@ struct Link {
     /// Of a hundred packets, how many are lost, in each direction.
     loss: [u32; 2],
     dice: Jitter,
+    /// Changes of state; of intervals alone are left out.
     changes: [Vec<(Instant, Change)>; 2],
     sent: [Vec<(Instant, Packet)>; 2],
 }
@@ -62,7 +63,12 @@ impl Link {
     fn collect(&mut self, node: usize) {
         while let Some(action) = self.nodes[node].poll_action() {
             match action {
-                Action::Changed { change, .. } => self.changes[node].push((self.now, change)),
+                Action::Removed { .. } => {}
+                Action::Changed { change, .. } => {
+                    if self.changes[node].last().is_none_or(|(_, last)| last.state != change.state) {
+                        self.changes[node].push((self.now, change));
+                    }
+                }
                 Action::Send { octets, .. } => {
                     let (packet, _) = Packet::decode(&octets).unwrap();
                     self.sent[node].push((self.now, packet));
@@ -113,7 +119,7 @@ fn arrival(node: usize) -> Arrival {
     Arrival {
         remote: address(1 - node),
         local: address(node),
-        interface: 2,
+        interface: String::new(),
         port: super::SINGLE_HOP_PORT,
         ttl: 255,
     }
@@ -144,7 +150,7 @@ fn comes_up_within_a_slow_interval_and_sends_at_the_agreed_rate() {
         assert!(most - least > 50_000, "no jitter");
     }
     let times: Vec<Duration> =
-        (0..2).map(|n| link.nodes[n].status().next().unwrap().1.detection_time).collect();
+        (0..2).map(|n| link.nodes[n].status().next().unwrap().1.change.detection_time).collect();
     assert_eq!(times, [1500 * MS, 900 * MS]);
 }
 

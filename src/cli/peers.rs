@@ -1,9 +1,10 @@
 //! `routelet peers`: sessions at a glance, and one in full.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::{Ask, Error, Format, Table, ask, human, peer_table};
-use crate::api::proto::{Family, Fault, Notification, Peer, PeerFamily, PeerOrigin, SessionState};
+use crate::api::proto::{Bfd, Family, Fault, Notification, Peer, PeerFamily, PeerOrigin, SessionState};
 use crate::api::{Client, Word};
 use crate::prefix::Prefix;
 
@@ -114,6 +115,9 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
         table.row(["IPv4 next hops", "may be IPv6 (RFC 8950)"])?;
     }
     table.row(["Graceful restart", &graceful_restart(peer)])?;
+    if let Some(bfd) = &peer.bfd {
+        table.row(["BFD", &liveness(bfd)])?;
+    }
     table.row(["Capabilities", &peer.capabilities.join(", ")])?;
     table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;
     table.row(["Updates", &format!("{} in, {} out", counters.updates_in, counters.updates_out)])?;
@@ -162,6 +166,18 @@ fn faults(faults: &[Fault], out: &mut impl Write) -> Result<(), Error> {
         ])?;
     }
     Ok(table.finish()?)
+}
+
+fn liveness(bfd: &Bfd) -> String {
+    let interval = |micros: u64| format!("{:?}", Duration::from_micros(micros));
+    match bfd.state.as_str() {
+        "Up" => {
+            let (sent, failed) = (bfd.tx_interval_microseconds, bfd.detection_time_microseconds);
+            format!("Up; sends every {}, fails after {}", interval(sent), interval(failed))
+        }
+        state if bfd.diagnostic == "No Diagnostic" => state.to_owned(),
+        state => format!("{state}: {}", bfd.diagnostic),
+    }
 }
 
 fn autonomous_system(peer: &Peer) -> String {

@@ -111,6 +111,7 @@ State                       Established for 3d4h
 Router id                   192.168.1.12
 Hold time                   90s
 Graceful restart            within 2m, also after a NOTIFICATION (N)
+BFD                         Up; sends every 100ms, fails after 412.5ms
 Capabilities                multiprotocol ipv4Unicast, route refresh
 Messages                    310 in, 300 out
 Updates                     4 in, 3 out
@@ -208,7 +209,13 @@ const NODE2_JSON: &str = r#"
       "what": "3 octets are no list of communities",
       "octets": "c00803000001"
     }
-  ]
+  ],
+  "bfd": {
+    "state": "Up",
+    "diagnostic": "No Diagnostic",
+    "txIntervalMicroseconds": 100000,
+    "detectionTimeMicroseconds": 412500
+  }
 }
 "#;
 

@@ -4,21 +4,27 @@
 //! decided once. Frames go in before timers expire: a peer whose words are waiting in the queue is
 //! not silent.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
 
+use super::bfd::BfdThread;
 use super::clock::Clock;
 use super::connections::Connections;
 use super::http::Readiness;
 use super::input::Input;
 use super::listeners::Listeners;
+use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::Change;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
+
+/// What BFD has found, and about which path.
+type PathChange = (bfd::Path, bfd::Change);
 
 /// Inputs handled before actions are polled.
 const BURST: usize = 256;
@@ -27,8 +33,12 @@ const BURST: usize = 256;
 #[derive(Debug)]
 pub struct Driver {
     speaker: Speaker,
+    seed: u64,
     clock: Clock,
     inputs: Receiver<Input>,
+    /// Runs from the first peer that wants it on.
+    bfd: Option<BfdThread>,
+    path_changes: (UnboundedSender<PathChange>, UnboundedReceiver<PathChange>),
     connections: Connections,
     listeners: Listeners,
     /// Bounded by the FIB, which has one change per prefix in flight.
@@ -47,7 +57,10 @@ impl Driver {
     ) -> Driver {
         Driver {
             speaker: Speaker::new(seed),
+            seed,
             clock,
+            bfd: None,
+            path_changes: unbounded_channel(),
             connections: Connections::new(inputs.0.clone(), clock),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
@@ -67,6 +80,10 @@ impl Driver {
                 said = &mut stop => {
                     departure = said.unwrap_or(Departure::Restart);
                     break;
+                }
+                // Few, and urgent: packets are being lost.
+                Some((path, change)) = self.path_changes.1.recv() => {
+                    self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
@@ -89,6 +106,10 @@ impl Driver {
         self.speaker.handle_shutdown(self.clock.now(), departure);
         self.perform();
         self.connections.finish().await;
+        if let Some(thread) = &mut self.bfd {
+            // After the sessions: FRR and BIRD would take it for a failure of the path and of them.
+            thread.admin_down();
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -182,8 +203,23 @@ impl Driver {
                     // The writer is gone only when the daemon stops.
                     let _ = self.routes.send(changes);
                 }
+                Action::WatchPaths(paths) => self.watch_paths(paths),
                 Action::Notice(notice) => log(&notice),
             }
+        }
+    }
+}
+
+impl Driver {
+    fn watch_paths(&mut self, paths: BTreeMap<bfd::Path, bfd::Config>) {
+        if self.bfd.is_none() && !paths.is_empty() {
+            match BfdThread::start(self.seed, self.clock, self.path_changes.0.clone()) {
+                Ok(thread) => self.bfd = Some(thread),
+                Err(error) => warn!("no BFD session can come up: {error}"),
+            }
+        }
+        if let Some(thread) = &mut self.bfd {
+            thread.configure(paths);
         }
     }
 }

@@ -104,6 +104,12 @@ impl Exposition {
             "How often the session has gone from Established to Idle.",
             of(|peer| peer.flaps),
         );
+        let watched = peers.iter().filter_map(|peer| Some((peer, peer.bfd.as_ref()?)));
+        self.gauge(
+            "routelet_bfd_session_up",
+            "1 while BFD finds the path to the peer alive, else 0.",
+            watched.map(|(peer, bfd)| sample([("peer", peer.name.as_str())], (bfd.state == "Up").into())),
+        );
         self.counter(
             "routelet_bgp_update_faults_total",
             "Malformed path attributes received, by what RFC 7606 has done about them (withdraw, discard).",

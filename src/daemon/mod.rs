@@ -5,6 +5,7 @@
 //! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
 //! bounded queue of `Input`s.
 
+mod bfd;
 mod clock;
 mod configuration;
 mod connections;

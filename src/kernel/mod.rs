@@ -7,10 +7,12 @@
 pub mod addresses;
 pub mod announce;
 pub mod bridge;
+pub mod datagram;
 pub mod links;
 pub mod netlink;
 pub mod netns;
 pub mod port_holder;
+pub mod priority;
 mod route_message;
 pub mod routes;
 pub mod socket;

@@ -18,7 +18,7 @@ use crate::prefix::Prefix;
 const BACKLOG: i32 = 4096;
 
 /// DSCP CS6, network control, in the place it has in the traffic class octet.
-const NETWORK_CONTROL: u32 = 48 << 2;
+pub(super) const NETWORK_CONTROL: u32 = 48 << 2;
 
 /// TTL of what a listener answers with before a connection is accepted. A peer that applies RFC 5082
 /// would drop anything less, and one that does not is indifferent.

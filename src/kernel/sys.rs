@@ -1,6 +1,7 @@
-//! Socket options that neither `socket2` nor `nix` has: TCP MD5 keys and the least accepted TTL.
+//! What neither `socket2` nor `nix` has: TCP MD5 keys, the least accepted TTL, and real-time priority.
 //!
-//! The only place in the program with `unsafe` code: one call of setsockopt(2).
+//! The only place in the program with `unsafe` code: one call of setsockopt(2) and one of
+//! sched_setscheduler(2).
 
 #![allow(unsafe_code)]
 
@@ -50,6 +51,15 @@ pub(super) fn set_md5_key(
     signature.flags = PREFIX;
     signature.prefix_length = prefix_length;
     set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG_EXT, &signature)
+}
+
+/// Puts the calling thread under `SCHED_RR` at this priority; its children start as ordinary threads.
+pub(super) fn set_round_robin(priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: thread 0 is the caller, and the parameters outlive the call, which only reads them.
+    let result =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.

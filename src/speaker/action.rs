@@ -1,10 +1,12 @@
 //! What a speaker asks of its shell, and what it has to tell a person.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::intent::{LimitAction, MaxPrefixes, Password};
+use crate::bfd;
 use crate::bgp::update::AttributeFault;
 use crate::fib::Change;
 use crate::prefix::{Family, Prefix};
@@ -46,6 +48,8 @@ pub enum Action {
     },
     /// Change kernel routes, and answer each with `handle_route_result`.
     ChangeRoutes(Vec<Change>),
+    /// Have exactly these BFD sessions, and tell of their changes by `handle_path_change`.
+    WatchPaths(BTreeMap<bfd::Path, bfd::Config>),
     /// Tell the operator.
     Notice(Notice),
 }

@@ -39,6 +39,7 @@ impl Speaker {
             }
         }
         self.configure_fib(&old, &new);
+        self.watch_paths();
         self.originate_what_is_deliverable();
     }
 
@@ -68,6 +69,7 @@ impl Speaker {
                 self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
             }
         }
+        self.watch_paths();
         self.originate_what_is_deliverable();
         self.advance_restart();
     }
@@ -125,9 +127,13 @@ impl Speaker {
             self.start_session(id);
             return;
         }
+        let waited = self.peers.get(&id).is_some_and(Peer::waits_for_path);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
             peer.first.session.set_pauses(&config);
+        }
+        if waited {
+            self.start_session(id);
         }
         if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use crate::bfd;
 pub use crate::bgp::Role;
 pub use crate::bgp::session::{Damping, RemoteAs};
 use crate::prefix::{Family, Prefix};
@@ -114,6 +115,8 @@ pub struct PeerIntent {
     pub password: Option<Password>,
     /// How far away the peer may be.
     pub distance: Distance,
+    /// Watch the path to the peer (RFC 5880).
+    pub bfd: Option<BfdIntent>,
     /// Wait for the peer to connect.
     pub passive: bool,
     /// What is accepted from the peer. Nothing if empty (RFC 8212).
@@ -269,6 +272,15 @@ impl Default for Timers {
             damping: Damping::default(),
         }
     }
+}
+
+/// How the path to a peer is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BfdIntent {
+    /// Intervals, multiplier and key.
+    pub config: bfd::Config,
+    /// No session with the peer while its path is not found alive.
+    pub strict: bool,
 }
 
 /// How far away a peer may be.

@@ -14,6 +14,7 @@
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `dynamic` | peers that come from a range of addresses |
 //! | `lifecycle` | a session up, down, failed or replaced |
+//! | `liveness` | what BFD says about the way to a peer |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
@@ -32,6 +33,7 @@ mod dynamic;
 mod graceful;
 pub mod intent;
 mod lifecycle;
+mod liveness;
 mod local;
 mod peer;
 pub mod peer_table;
@@ -58,6 +60,7 @@ pub use restart::{Departure, STALE_TIME};
 use local::is_aggregate;
 use settle::next_hop;
 
+use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
 use crate::prefix::{Family, Prefix};
@@ -95,6 +98,8 @@ pub struct Speaker {
     keeps: BTreeSet<(Instant, PeerId, Family)>,
     /// Peers that may have something to be sent.
     busy: BTreeSet<PeerId>,
+    /// BFD sessions that have been asked for.
+    paths: BTreeMap<bfd::Path, bfd::Config>,
     actions: VecDeque<Action>,
     now: Instant,
 }
@@ -136,6 +141,7 @@ impl Speaker {
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
+            paths: BTreeMap::new(),
             actions: VecDeque::new(),
             now: Instant::ORIGIN,
         }

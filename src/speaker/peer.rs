@@ -73,6 +73,8 @@ pub(super) struct Peer {
     pub(super) limits: Limits,
     pub(super) flaps: u64,
     pub(super) last_error: Option<String>,
+    /// What BFD last said about the way to it.
+    pub(super) path: Option<crate::bfd::Change>,
     /// When its sessions are next due, as the speaker has noted it.
     pub(super) wake: Option<(Instant, Timer)>,
     /// How many sessions this peer has had: makes each one's jitter its own.
@@ -144,6 +146,7 @@ impl Peer {
             limits: Limits::default(),
             flaps: 0,
             last_error: None,
+            path: None,
             wake: None,
             sessions: 0,
         }

@@ -153,7 +153,7 @@ impl Speaker {
 
     pub(super) fn start_session(&mut self, id: PeerId) {
         let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.waits_for_path()) {
             peer.first.session.handle_start(now);
         }
         self.drain(id);

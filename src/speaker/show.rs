@@ -130,6 +130,7 @@ impl Speaker {
             notification_sent,
             notification_received,
             last_faults: peer.faults.views(now),
+            bfd: peer.bfd_view(),
         }
     }
 

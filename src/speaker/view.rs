@@ -54,6 +54,8 @@ pub struct PeerView {
     pub notification_received: Option<NotificationView>,
     /// Its latest malformed attributes, the newest first.
     pub last_faults: Vec<FaultView>,
+    /// What BFD says about the path, where it is watched.
+    pub bfd: Option<BfdView>,
 }
 
 /// A NOTIFICATION (RFC 4271 §4.5).
@@ -97,6 +99,19 @@ pub struct RestartView {
     pub notification: bool,
     /// How long it may be waited for.
     pub restart_time: Duration,
+}
+
+/// The path to one peer, as BFD sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BfdView {
+    /// State in RFC 5880 spelling: `AdminDown`, `Down`, `Init`, `Up`.
+    pub state: &'static str,
+    /// Why it is not Up, in the RFC's words.
+    pub diagnostic: &'static str,
+    /// The interval at which we send, before jitter.
+    pub tx_interval: Duration,
+    /// How long a silence means that the path is down.
+    pub detection_time: Duration,
 }
 
 /// Prefix counts of one family on one session.

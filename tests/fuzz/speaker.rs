@@ -373,6 +373,7 @@ impl Shell {
                     self.wires.remove(&connection).expect("closed twice");
                 }
                 Action::ChangeRoutes(changes) => self.changes.extend(changes),
+                Action::WatchPaths(paths) => assert!(paths.len() <= 8, "watches more than there are peers"),
                 Action::Notice(notice) => {
                     let text = notice.to_string();
                     assert!(!text.contains(char::is_control), "{text:?}");

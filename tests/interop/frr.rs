@@ -15,7 +15,7 @@ impl Speaker for Frr {
         "FRR"
     }
 
-    fn programs(&self, directory: &Path, _: &Setup) -> Vec<(Vec<String>, Option<String>)> {
+    fn programs(&self, directory: &Path, setup: &Setup) -> Vec<(Vec<String>, Option<String>)> {
         let directory = directory.to_str().unwrap();
         let path = |file: &str| format!("{directory}/{file}");
         let socket = path("zserv.api");
@@ -35,10 +35,14 @@ impl Speaker for Frr {
                 "stdout",
             ])
         };
-        vec![
-            (start("zebra", "/dev/null", &path("zebra.pid")), Some(socket.clone())),
-            (start("bgpd", &path("config"), &path("bgpd.pid")), Some(path("bgpd.vty"))),
-        ]
+        let mut programs = vec![(start("zebra", "/dev/null", &path("zebra.pid")), Some(socket.clone()))];
+        if setup.extra.peer.iter().any(|line| line.starts_with("bfd")) {
+            let mut line = start("bfdd", "/dev/null", &path("bfdd.pid"));
+            line.extend(words(&["--bfdctl", &path("bfdd.sock")]));
+            programs.push((line, Some(path("bfdd.vty"))));
+        }
+        programs.push((start("bgpd", &path("config"), &path("bgpd.pid")), Some(path("bgpd.vty"))));
+        programs
     }
 
     fn config(&self, _: &Path, setup: &Setup) -> String {

@@ -27,6 +27,7 @@ mod speaker;
 // The rows.
 mod add_path;
 mod as_numbers;
+mod bfd;
 mod graceful;
 mod reflection;
 mod refresh;

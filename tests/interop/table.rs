@@ -1,7 +1,7 @@
 //! The table of scenarios: one line here for each file of rows.
 
 use crate::speaker::{Family, Speaker};
-use crate::{add_path, as_numbers, graceful, reflection, refresh, routes, session};
+use crate::{add_path, as_numbers, bfd, graceful, reflection, refresh, routes, session};
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
 pub const TABLE: &[&[Row]] = &[
@@ -12,6 +12,7 @@ pub const TABLE: &[&[Row]] = &[
     reflection::ROWS,
     graceful::ROWS,
     add_path::ROWS,
+    bfd::ROWS,
 ];
 
 /// A scenario, played against each speaker over each family.

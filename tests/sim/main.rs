@@ -12,6 +12,7 @@ mod graceful;
 mod helping;
 mod limits;
 mod link_local;
+mod liveness;
 mod oracle;
 mod plan;
 mod policy;

@@ -163,6 +163,7 @@ impl Plan {
             timers: Timers::default(),
             password: None,
             distance: Distance::Default,
+            bfd: None,
             passive: false,
             import,
             export,

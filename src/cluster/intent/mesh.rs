@@ -74,6 +74,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         password: None,
         // Nodes of one cluster may be routers apart also where they are in different ASes.
         distance: if internal { Distance::Default } else { Distance::Multihop(255) },
+        bfd: None,
         passive: theirs.listen.addresses.is_empty(),
         import: Policy::default(),
         export: Policy::default(),

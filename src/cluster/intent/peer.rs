@@ -6,16 +6,19 @@ mod ranges;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::{Findings, Local};
+use crate::bfd::{self, auth::Key};
 use crate::bgp::Role;
-use crate::cluster::objects::bgp_peer::{AddPathSpec, BgpPeerSpec, SecretKey, TimersSpec};
+use crate::cluster::objects::bgp_peer::{AddPathSpec, BfdSpec, BgpPeerSpec, SecretKey, TimersSpec};
+use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent,
-    RemoteAs, SendPaths, Timers,
+    AddPathIntent, BfdIntent, Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin,
+    RangeIntent, RemoteAs, SendPaths, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -94,7 +97,6 @@ impl Subject<'_> {
     /// The session with the peer at an address.
     fn session(&self, address: IpAddr, objects: &ObjectSet, findings: &mut Findings) -> PeerIntent {
         let spec = self.spec;
-        self.warn_of_unsupported(findings);
         let asn = self.asn(findings);
         let (import, export) = (spec.import.as_ref(), spec.export.as_ref());
         let communities = export.and_then(|export| export.communities.as_ref());
@@ -114,6 +116,7 @@ impl Subject<'_> {
                 (None, Some(hops)) => Distance::Multihop(hops.get()),
                 (None, None) => Distance::Default,
             },
+            bfd: spec.bfd.as_ref().map(|bfd| self.bfd(bfd, objects, findings)),
             passive: spec.passive.unwrap_or(false),
             import: import.map(policy::import).unwrap_or_default(),
             export: export.map(policy::export).unwrap_or_default(),
@@ -207,29 +210,11 @@ impl Subject<'_> {
     /// it from being found is an error of the whole.
     fn password(&self, key: &SecretKey, objects: &ObjectSet, findings: &mut Findings) -> Option<Password> {
         const FIELD: &str = "spec.passwordSecretRef";
-        let SecretKey { name, key } = key;
-        let Some(secret) = objects.secrets.get(name) else {
-            findings.error(
-                self.object(),
-                FIELD,
-                format!("there is no Secret {name} (wanted: its key {key})"),
-            );
-            return None;
-        };
-        let Some(value) = secret.value(key) else {
-            let keys = secret.keys().collect::<Vec<_>>().join(", ");
-            let has = if keys.is_empty() { "is empty".into() } else { format!("has {keys}") };
-            findings.error(self.object(), FIELD, format!("Secret {name} has no key {key}; it {has}"));
-            return None;
-        };
-        if value.last().is_some_and(u8::is_ascii_whitespace) {
-            let text =
-                format!("key {key} of Secret {name} ends in white space, which is part of the password");
-            findings.warning(self.object(), FIELD, text);
-        }
+        let value = self.secret(FIELD, key, objects, findings)?;
         let password = Password::new(value);
         if password.is_none() {
             let (octets, most) = (value.len(), Password::MAX_LENGTH);
+            let SecretKey { name, key } = key;
             let text =
                 format!("key {key} of Secret {name} has {octets} octets; a TCP MD5 key has 1 to {most}");
             findings.error(self.object(), FIELD, text);
@@ -237,11 +222,56 @@ impl Subject<'_> {
         password
     }
 
-    fn warn_of_unsupported(&self, findings: &mut Findings) {
-        if self.spec.bfd.is_some() {
-            let text = "not supported yet; the session goes without";
-            findings.warning(self.object(), "spec.bfd", text);
+    fn bfd(&self, spec: &BfdSpec, objects: &ObjectSet, findings: &mut Findings) -> BfdIntent {
+        const DEFAULT_INTERVAL: Duration = Duration::from_millis(300);
+        const FIELD: &str = "spec.bfd.authentication.secretRef";
+        let interval = |span: Option<Span>| span.map_or(DEFAULT_INTERVAL, |span| span.0);
+        let key = spec.authentication.as_ref().and_then(|authentication| {
+            let value = self.secret(FIELD, &authentication.secret_ref, objects, findings)?;
+            let key = Key::new(authentication.key_id, value);
+            if key.is_none() {
+                let SecretKey { name, key } = &authentication.secret_ref;
+                let octets = value.len();
+                let text = format!("key {key} of Secret {name} has {octets} octets; a BFD key has 1 to 20");
+                findings.error(self.object(), FIELD, text);
+            }
+            key
+        });
+        let detect_multiplier = spec.multiplier.map_or(3, |multiplier| multiplier.get());
+        let (min_tx, min_rx) = (interval(spec.min_tx), interval(spec.min_rx));
+        let config = bfd::Config { min_tx, min_rx, detect_multiplier, key };
+        BfdIntent { config, strict: spec.strict.unwrap_or(false) }
+    }
+
+    /// The octets of a Secret's key; `None` where they cannot be had, which has been said then.
+    fn secret<'o>(
+        &self,
+        field: &str,
+        key: &SecretKey,
+        objects: &'o ObjectSet,
+        findings: &mut Findings,
+    ) -> Option<&'o [u8]> {
+        let SecretKey { name, key } = key;
+        let Some(secret) = objects.secrets.get(name) else {
+            findings.error(
+                self.object(),
+                field,
+                format!("there is no Secret {name} (wanted: its key {key})"),
+            );
+            return None;
+        };
+        let Some(value) = secret.value(key) else {
+            let keys = secret.keys().collect::<Vec<_>>().join(", ");
+            let has = if keys.is_empty() { "is empty".into() } else { format!("has {keys}") };
+            findings.error(self.object(), field, format!("Secret {name} has no key {key}; it {has}"));
+            return None;
+        };
+        if value.last().is_some_and(u8::is_ascii_whitespace) {
+            let text =
+                format!("key {key} of Secret {name} ends in white space, which is part of the password");
+            findings.warning(self.object(), field, text);
         }
+        Some(value)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::cluster::manifests::parse;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, ExtendedNextHop, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, Timers,
+    AsPathRules, BfdIntent, ExtendedNextHop, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
+    Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -104,6 +105,12 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     }
     if peer.extended_next_hop != ExtendedNextHop::WhereNeeded {
         writeln!(text, "  extended next hop: {:?}", peer.extended_next_hop).unwrap();
+    }
+    if let Some(BfdIntent { config, strict }) = &peer.bfd {
+        let (tx, rx, missed) = (config.min_tx, config.min_rx, config.detect_multiplier);
+        let more = [(*strict, ", strict"), (config.key.is_some(), ", with a key")];
+        let more: String = more.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        writeln!(text, "  BFD every {tx:?} / {rx:?}, {missed} missed{more}").unwrap();
     }
     let limit = peer.max_prefixes.map_or(String::new(), |most| {
         format!(", at most {} ({:?}, warned at {}%)", most.limit, most.action, most.warn_at)

@@ -203,15 +203,31 @@ pub struct TtlSecurity {
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BfdSpec {
-    /// Desired minimum interval between packets we send.
+    /// Desired minimum interval between packets we send. Default 300ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_tx: Option<Span>,
-    /// Required minimum interval between packets we receive.
+    /// Required minimum interval between packets we receive. Default 300ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_rx: Option<Span>,
-    /// Packets that may be missed before the peer is down.
+    /// Packets that may be missed before the peer is down. Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multiplier: Option<NonZeroU8>,
+    /// No BGP session while BFD has not found the path alive. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+    /// Authenticate packets with Meticulous Keyed SHA1 (RFC 5880 §6.7.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<BfdAuthentication>,
+}
+
+/// A key for BFD packets, which both sides must have.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BfdAuthentication {
+    /// The number both sides know the key by.
+    pub key_id: u8,
+    /// Where the key is: 1 to 20 octets.
+    pub secret_ref: SecretKey,
 }
 
 /// An AS we pose as.

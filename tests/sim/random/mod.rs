@@ -63,7 +63,7 @@ const MUST_SEE: [&str; 49] = [
     "not used: we originated it",
     "not used: our cluster id is in its CLUSTER_LIST",
     "not used: the prefix is protected",
-    "not used: no import rule accepts it",
+    "not used: import rule 1 rejects it",
     "not used: its next hop is ourselves",
     "not used: its next hop is unreachable",
     // Why paths were chosen. ORIGIN decides nowhere, for all that is announced here is IGP; nor does

@@ -232,6 +232,7 @@ impl Net {
             max_prefixes: end.max_prefixes,
             graceful_restart: end.graceful.then(GracefulRestart::default),
             add_path: AddPathIntent::default(),
+            bfd: None,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Watcher for Reporter {
                     seen.violations.push(format!("{name} sends {} octets of no message", rest.len()));
                 }
             }
-            Action::Close { .. } | Action::AcceptExtended { .. } => {}
+            Action::Close { .. } | Action::AcceptExtended { .. } | Action::WatchPaths(_) => {}
         }
     }
 }

@@ -5,7 +5,7 @@ mod policy;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{BfdSpec, BgpPeerSpec, NextHopText, TimersSpec};
+use super::{BfdSpec, BgpPeerSpec, NextHopText, SecretKey, TimersSpec};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
 use crate::prefix::{Family, Prefix};
@@ -23,11 +23,7 @@ impl BgpPeerSpec {
             timers.check(problems);
         }
         if let Some(secret) = &self.password_secret_ref {
-            for (field, value) in [("name", &secret.name), ("key", &secret.key)] {
-                if value.is_empty() {
-                    problems.add(format!("spec.passwordSecretRef.{field}"), "must not be empty");
-                }
-            }
+            secret.check("spec.passwordSecretRef", problems);
         }
         if self.role_strict == Some(true) && self.role.is_none() {
             problems.add("spec.roleStrict", "needs a role of ours to hold the peer's against");
@@ -185,6 +181,16 @@ impl TimersSpec {
     }
 }
 
+impl SecretKey {
+    fn check(&self, field: &str, problems: &mut Problems) {
+        for (part, value) in [("name", &self.name), ("key", &self.key)] {
+            if value.is_empty() {
+                problems.add(format!("{field}.{part}"), "must not be empty");
+            }
+        }
+    }
+}
+
 impl BfdSpec {
     /// RFC 5880 §4.1: intervals are 32 bits of microseconds, and zero means something else.
     fn check(&self, problems: &mut Problems) {
@@ -192,6 +198,9 @@ impl BfdSpec {
             if interval.is_some_and(|Span(i)| i.is_zero() || u32::try_from(i.as_micros()).is_err()) {
                 problems.add(format!("spec.bfd.{field}"), "must be from 1ms to 4294s");
             }
+        }
+        if let Some(authentication) = &self.authentication {
+            authentication.secret_ref.check("spec.bfd.authentication.secretRef", problems);
         }
     }
 }

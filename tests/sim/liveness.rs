@@ -1,0 +1,95 @@
+//! What a session makes of what BFD says about the path.
+
+use std::time::Duration;
+
+use routelet::bfd;
+use routelet::speaker::intent::BfdIntent;
+use routelet::speaker::{Action, Intent, Speaker};
+use routelet::time::Instant;
+
+use crate::plan::{Families, Plan};
+use crate::scripted::{Rig, accept_all};
+
+fn path_change(state: bfd::State, diagnostic: bfd::Diagnostic, remote_state: bfd::State) -> bfd::Change {
+    bfd::Change {
+        state,
+        diagnostic,
+        remote_state,
+        remote_diagnostic: bfd::Diagnostic::NONE,
+        control_plane_independent: false,
+        tx_interval: Duration::from_millis(100),
+        detection_time: Duration::from_millis(300),
+    }
+}
+
+fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
+    move |intent| {
+        let tenth = Duration::from_millis(100);
+        let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
+        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict });
+        accept_all(intent);
+    }
+}
+
+fn tor_path() -> bfd::Path {
+    bfd::Path { remote: [192, 168, 1, 1].into(), local: None, interface: None, hops: 1 }
+}
+
+#[test]
+fn a_dead_path_ends_the_session_and_its_paths_at_once_and_a_farewell_does_not() {
+    let mut rig = Rig::new(&[], watched(false));
+    rig.announce(&["10.99.0.0/16"], |_| ());
+    let up = path_change(bfd::State::Up, bfd::Diagnostic::NONE, bfd::State::Up);
+    let silent = path_change(bfd::State::Down, bfd::Diagnostic::DETECTION_TIME_EXPIRED, bfd::State::Up);
+    let off = path_change(bfd::State::Down, bfd::Diagnostic::PEER_SIGNALED_DOWN, bfd::State::AdminDown);
+    let mut hear = |change| {
+        rig.speaker.handle_path_change(rig.now, &tor_path(), &change);
+        rig.listen();
+        (rig.speaker.peers(rig.now).remove(0).state, rig.path("10.99.0.0/16").is_some())
+    };
+    assert_eq!(hear(up), ("Established", true));
+    assert_eq!(hear(off), ("Established", true));
+    assert_eq!(hear(up), ("Established", true));
+    assert_eq!(hear(silent), ("Idle", false));
+    assert_eq!(rig.heard().last().unwrap(), "Cease: BFD Down");
+}
+
+#[test]
+fn a_path_that_nobody_watches_changes_nothing() {
+    let mut rig = Rig::new(&[], watched(false));
+    let silent = path_change(bfd::State::Down, bfd::Diagnostic::DETECTION_TIME_EXPIRED, bfd::State::Up);
+    let other = bfd::Path { remote: [192, 168, 1, 2].into(), ..tor_path() };
+    rig.speaker.handle_path_change(rig.now, &other, &silent);
+    rig.listen();
+    assert_eq!(rig.speaker.peers(rig.now)[0].state, "Established");
+}
+
+#[test]
+fn a_strict_peer_has_no_session_before_its_path_is_up_nor_after_it_is_down() {
+    let mut intent = Plan::reference(Families::Ipv4).intent("node1");
+    intent.peers.retain(|name, _| name == "tor");
+    watched(true)(&mut intent);
+    let mut speaker = Speaker::new(1);
+    let now = Instant::ORIGIN;
+    speaker.handle_intent(now, intent.clone());
+    let actions: Vec<Action> = std::iter::from_fn(|| speaker.poll_action()).collect();
+    let [Action::WatchPaths(paths), Action::ChangeRoutes(_)] = &actions[..] else { panic!("{actions:?}") };
+    assert!(paths.keys().eq([&tor_path()]));
+
+    let dials = |speaker: &mut Speaker| {
+        std::iter::from_fn(|| speaker.poll_action()).any(|action| matches!(action, Action::Dial { .. }))
+    };
+    let up = path_change(bfd::State::Up, bfd::Diagnostic::NONE, bfd::State::Up);
+    speaker.handle_path_change(now, &tor_path(), &up);
+    assert!(dials(&mut speaker));
+    let silent = path_change(bfd::State::Down, bfd::Diagnostic::DETECTION_TIME_EXPIRED, bfd::State::Up);
+    speaker.handle_path_change(now, &tor_path(), &silent);
+    assert!(!dials(&mut speaker));
+    assert_eq!(speaker.peers(now)[0].state, "Idle");
+    assert_eq!(speaker.poll_timeout(), None);
+
+    // No longer strict: there is nothing left to wait for.
+    watched(false)(&mut intent);
+    speaker.handle_intent(now, intent);
+    assert!(dials(&mut speaker));
+}
