@@ -30,7 +30,7 @@ impl Speaker for GoBgp {
         text += &setup.extra.top;
         for peer in setup.peers() {
             writeln!(text, "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{peer}\"").unwrap();
-            writeln!(text, "peer-as = {}", setup.our_asn).unwrap();
+            writeln!(text, "peer-as = {}", setup.expected_asn()).unwrap();
             if let Some(password) = setup.password {
                 writeln!(text, "auth-password = \"{password}\"").unwrap();
             }
@@ -38,13 +38,15 @@ impl Speaker for GoBgp {
                 .unwrap();
             writeln!(text, "hold-time = {}\nkeepalive-interval = {}", setup.hold, setup.hold / 3).unwrap();
             if setup.ttl_security {
-                writeln!(text, "[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255").unwrap();
+                let least = if setup.routed { 254 } else { 255 };
+                writeln!(text, "[neighbors.ttl-security.config]\nenabled = true\nttl-min = {least}").unwrap();
             }
-            if setup.multihop {
+            if setup.multihop || setup.routed && !setup.ttl_security {
                 writeln!(text, "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 2").unwrap();
             }
-            if setup.passive {
-                writeln!(text, "[neighbors.transport.config]\npassive-mode = true").unwrap();
+            if setup.passive || setup.routed {
+                writeln!(text, "[neighbors.transport.config]\npassive-mode = {}", setup.passive).unwrap();
+                writeln!(text, "local-address = \"{}\"", setup.family.address(2)).unwrap();
             }
             if setup.reflector {
                 writeln!(text, "[neighbors.route-reflector.config]\nroute-reflector-client = true").unwrap();
@@ -54,7 +56,10 @@ impl Speaker for GoBgp {
                 writeln!(text, "{line}").unwrap();
             }
             writeln!(text, "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]").unwrap();
-            writeln!(text, "afi-safi-name = \"{}-unicast\"", setup.family.name()).unwrap();
+            writeln!(text, "afi-safi-name = \"{}-unicast\"", setup.carried().name()).unwrap();
+            if let Some(most) = setup.max_prefixes {
+                writeln!(text, "[neighbors.afi-safis.prefix-limit.config]\nmax-prefixes = {most}").unwrap();
+            }
             for line in &setup.extra.family {
                 writeln!(text, "{line}").unwrap();
             }
@@ -71,16 +76,32 @@ impl Speaker for GoBgp {
             ask(host, &["mrt", "inject", "global", file.to_str().unwrap(), "--nexthop", &next_hop]);
             return;
         }
+        self.announce_again(host, setup, setup.med);
+    }
+
+    fn announce_again(&self, host: &Host, setup: &Setup, med: u32) {
+        let (med, family) = (med.to_string(), setup.carried().name());
+        let communities = if setup.graceful_shutdown { "65001:7,65535:0" } else { "65001:7" };
         for route in &setup.routes {
-            let tags = ["med", "50", "local-pref", "150", "community", "65001:7", "-a", setup.family.name()];
-            let mut line = vec!["global", "rib", "add", route];
-            line.extend(tags);
+            let mut line = vec!["global", "rib", "add", route, "med", &med, "local-pref", "150"];
+            line.extend(["community", communities, "large-community", "65001:1:2", "rt", "65001:7"]);
+            line.extend(setup.next_hop.iter().flat_map(|next_hop| ["nexthop", next_hop.as_str()]));
+            // By itself it names the session's address, IPv4-mapped.
+            let global = setup.carried.map(|family| family.address(2));
+            line.extend(global.iter().flat_map(|next_hop| ["nexthop", next_hop.as_str()]));
+            line.extend(["-a", family]);
             ask(host, &line);
         }
     }
 
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str) {
+        let setup = Setup { password: Some(password), ..setup.clone() };
+        fs::write(host.directory.join("config"), self.config(&host.directory, &setup)).unwrap();
+        host.signal(nix::sys::signal::Signal::SIGHUP);
+    }
+
     fn seen(&self, host: &Host, setup: &Setup, prefix: &str) -> Option<Seen> {
-        let shown = ask_json(host, &["global", "rib", prefix, "-a", setup.family.name()]);
+        let shown = ask_json(host, &["global", "rib", prefix, "-a", setup.carried().name()]);
         let path = shown.as_object()?.values().next()?.as_array()?.first()?.clone();
         let mut seen = Seen::default();
         for attribute in path["attrs"].as_array()? {
@@ -113,7 +134,7 @@ impl Speaker for GoBgp {
     }
 
     fn withdraw(&self, host: &Host, setup: &Setup, prefix: &str) {
-        ask(host, &["global", "rib", "del", prefix, "-a", setup.family.name()]);
+        ask(host, &["global", "rib", "del", prefix, "-a", setup.carried().name()]);
     }
 
     fn refresh(&self, host: &Host, setup: &Setup) {
@@ -131,7 +152,7 @@ impl Speaker for GoBgp {
     }
 
     fn state(&self, host: &Host, setup: &Setup) -> String {
-        let table = host.run(&words(&["gobgp", "global", "rib", "-a", setup.family.name()]));
+        let table = host.run(&words(&["gobgp", "global", "rib", "-a", setup.carried().name()]));
         host.run(&words(&["gobgp", "neighbor", &setup.family.address(1)])) + &table
     }
 }

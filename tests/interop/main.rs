@@ -26,9 +26,13 @@ mod speaker;
 
 // The rows.
 mod as_numbers;
+mod limits;
+mod next_hops;
+mod policy;
 mod reflection;
 mod refresh;
 mod routes;
+mod security;
 mod session;
 
 fn main() -> std::process::ExitCode {
