@@ -73,7 +73,13 @@ impl Speaker for GoBgp {
             let file = host.directory.join("table.mrt");
             fs::write(&file, table_dump(setup)).unwrap();
             let next_hop = setup.family.address(2);
-            ask(host, &["mrt", "inject", "global", file.to_str().unwrap(), "--nexthop", &next_hop]);
+            // It says that it is done before the last are in, and loses those, or all of them.
+            host.eventually("all routes injected", || {
+                ask(host, &["mrt", "inject", "global", file.to_str().unwrap(), "--nexthop", &next_hop]);
+                let summary = ask(host, &["global", "rib", "summary", "-a", setup.carried().name()]);
+                let known = summary.split([' ', ',']).find_map(|word| word.parse::<usize>().ok());
+                known.unwrap_or(0) >= setup.routes.len() + self.count(host, setup)
+            });
             return;
         }
         self.announce_again(host, setup, setup.med);
@@ -173,7 +179,8 @@ fn session(host: &Host, setup: &Setup) -> Value {
     ask_json(host, &["neighbor", &setup.family.address(1)])
 }
 
-/// The routes as a table dump (RFC 6396 §4.3), the one way to give GoBGP many at once.
+/// The routes as a table dump (RFC 6396 §4.3), the one way to give GoBGP many at once. They come
+/// twice, for `mrt inject` loses the last ones.
 fn table_dump(setup: &Setup) -> Vec<u8> {
     let mut dump = record(
         1,
@@ -184,7 +191,7 @@ fn table_dump(setup: &Setup) -> Vec<u8> {
         Family::Ipv6 => (4, &[0x80, 14, 17, 16, 0xfd, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
     };
     let attributes = [&[0x40, 1, 1, 0, 0x40, 2, 0], next_hop].concat();
-    for (i, route) in setup.routes.iter().enumerate() {
+    for (i, route) in setup.routes.iter().chain(&setup.routes).enumerate() {
         let (address, length) = route.split_once('/').unwrap();
         let octets = match address.parse().unwrap() {
             std::net::IpAddr::V4(address) => address.octets().to_vec(),

@@ -3,12 +3,25 @@
 use crate::joined::{await_seen, check, joined, ours};
 use crate::rig::Lab;
 use crate::speaker::{Family, Setup, Speaker, words};
-use crate::table::{Row, each};
+use crate::table::{Row, each, except};
 
 pub const ROWS: &[Row] = &[
     each("a next hop that does not resolve, does, and does no more", tracking),
     each("a default route", default_route),
-    each("routes of the other family", other_family),
+    except(
+        "routes of the other family",
+        other_family,
+        &[
+            (
+                "GoBGP over Ipv6",
+                "sends IPv4 routes with an IPv6 next hop to a peer that has not said it takes them (RFC 8950 §4)",
+            ),
+            (
+                "OpenBGPD",
+                "names 127.0.0.1 or ::1 as its next hop for the other family, `match to any set nexthop` or not",
+            ),
+        ],
+    ),
 ];
 
 fn tracking(speaker: &dyn Speaker, family: Family) {

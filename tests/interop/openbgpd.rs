@@ -67,19 +67,14 @@ impl Speaker for OpenBgpd {
                 writeln!(text, "  max-prefix {most}").unwrap();
             }
             if let Some(role) = setup.role {
-                writeln!(text, "  role {role}\n  announce policy yes").unwrap();
+                writeln!(text, "  announce policy {role}").unwrap();
             }
             for line in &setup.extra.peer {
                 writeln!(text, "  {line}").unwrap();
             }
             writeln!(text, "}}").unwrap();
         }
-        text += "allow from any\nallow to any\n";
-        if let Some(family) = setup.carried {
-            // By itself it names the loopback.
-            writeln!(text, "match to any set nexthop {}", family.address(2)).unwrap();
-        }
-        text
+        text + "allow from any\nallow to any\n"
     }
 
     fn seen(&self, host: &Host, _: &Setup, prefix: &str) -> Option<Seen> {

@@ -3,7 +3,7 @@
 use crate::joined::{await_joined, check, joined, ours};
 use crate::rig::{Host, Lab};
 use crate::speaker::{Family, Setup, Speaker, words};
-use crate::table::{Row, each};
+use crate::table::{Row, each, except};
 
 pub const ROWS: &[Row] = &[
     each("hold time of 3 s proposed by them", their_hold_time),
@@ -11,7 +11,28 @@ pub const ROWS: &[Row] = &[
     each("they shut down with a text", shutdown),
     each("they are passive", they_are_passive),
     each("we are passive", we_are_passive),
-    each("both connect at once: one connection stays", collision),
+    except(
+        "both connect at once: one connection stays",
+        collision,
+        &[
+            ("GoBGP", "closes what comes in while its own is in OpenSent: two connections never stand"),
+            ("OpenBGPD", "resets what comes in while its own is in OpenSent: two connections never stand"),
+        ],
+    ),
+    except(
+        "extended messages, with a thousand prefixes in one",
+        extended_messages,
+        &[
+            (
+                "GoBGP",
+                "3.10 does not know extended messages: its OPEN has no capability 6, nor an option for it",
+            ),
+            (
+                "OpenBGPD",
+                "7.7 does not know extended messages: its OPEN has no capability 6, nor an option for it",
+            ),
+        ],
+    ),
     each("they are killed and return", killed),
 ];
 
@@ -56,6 +77,23 @@ fn killed(speaker: &dyn Speaker, family: Family) {
     lab.eventually("no route of the dead", || lab.installed() == 0 && !lab.established());
     lab.start_them();
     await_joined(&lab);
+}
+
+fn extended_messages(speaker: &dyn Speaker, family: Family) {
+    let mut setup = Setup::new(family);
+    if speaker.name() == "BIRD" {
+        setup.extra.peer.push("enable extended messages yes;".to_owned());
+    }
+    let pods: Vec<String> = (0..1000).map(|i| family.prefix(10, 0xfd10, i)).collect();
+    let lab = Lab::new(speaker, setup);
+    lab.start_us(&pods, "");
+    lab.start_them();
+    await_joined(&lab);
+    if !lab.session()["capabilities"].to_string().contains("extended message") {
+        lab.fail("they do not say that they take extended messages");
+    }
+    lab.eventually("all ours in their table", || speaker.count(&lab.them, &lab.setup) == pods.len());
+    check(&lab, "flaps", &lab.flaps(), &0);
 }
 
 /// Nothing but handshakes passes until each has a connection to the other: both OPENs are then on their
