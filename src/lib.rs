@@ -67,6 +67,7 @@
 //! | 6608 | subcodes for FSM errors | yes |
 //! | 7606 | revised error handling for UPDATE | yes |
 //! | 4760, 2545 | multiprotocol; IPv6 unicast | yes |
+//! | 8950 | IPv6 next hops for IPv4 prefixes | yes, on IPv6 sessions and learned on any |
 //! | 5492, 9072 | capabilities; extended optional parameters | yes |
 //! | 6793 | four-octet AS numbers | yes |
 //! | 2918, 7313 | route refresh; enhanced | yes |
@@ -82,7 +83,8 @@
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked |
 //! | 2385 | TCP MD5 | yes |
 //! | 5082 | GTSM | yes |
-//! | 4724, 8538 | graceful restart | End-of-RIB only; the peer's capability is shown |
+//! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
+//! | 9687 | send hold timer | yes |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bfd;

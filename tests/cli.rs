@@ -66,6 +66,7 @@ impl Source for ManyRoutes {
                 best: false,
                 multipath: false,
                 changed: None,
+                stale: false,
                 ineligible: None,
             }],
         };

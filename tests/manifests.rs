@@ -33,7 +33,7 @@ spec:
   address: 192.168.1.1
   asn: 65000
   port: 179
-  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s}
+  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s, idleHold: 250ms, maxIdleHold: 60s, stableAfter: 60s}
   passwordSecretRef: {name: tor-a, key: password}
   sourceAddress: 192.168.1.11
   multihop: 2
@@ -95,7 +95,6 @@ fn the_documented_manifest_is_accepted_and_what_is_not_done_yet_is_named() {
         warnings,
         [
             "BgpConfiguration default: spec.cni.masquerade: not supported yet",
-            "BgpConfiguration default: spec.gracefulRestart.enabled: not supported yet",
             "BgpPeer tor-a: spec.bfd: not supported yet; the session goes without",
         ]
     );

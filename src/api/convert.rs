@@ -11,7 +11,8 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RestartView,
+    RouteView, Summary,
 };
 
 impl From<Summary> for proto::Summary {
@@ -31,6 +32,19 @@ impl From<Summary> for proto::Summary {
             fib_installed: view.fib_installed,
             fib_pending: view.fib_pending,
             fib_failures: view.fib_failures,
+            ranges: view.ranges.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<RangeView> for proto::Range {
+    fn from(view: RangeView) -> Self {
+        proto::Range {
+            name: view.name,
+            range: view.range.to_string(),
+            limit: view.limit,
+            peers: view.peers,
+            refused: view.refused,
         }
     }
 }
@@ -40,6 +54,7 @@ impl From<PeerView> for proto::Peer {
         let origin = match view.origin {
             PeerOrigin::Configured => proto::PeerOrigin::Configured,
             PeerOrigin::Mesh => proto::PeerOrigin::Mesh,
+            PeerOrigin::Dynamic => proto::PeerOrigin::Dynamic,
         };
         proto::Peer {
             name: view.name,
@@ -58,6 +73,19 @@ impl From<PeerView> for proto::Peer {
             counters: Some(view.counters.into()),
             last_error: view.last_error,
             flaps: view.flaps,
+            extended_next_hop: view.extended_next_hop,
+            graceful_restart: view.graceful_restart.map(Into::into),
+        }
+    }
+}
+
+impl From<RestartView> for proto::GracefulRestart {
+    fn from(view: RestartView) -> Self {
+        proto::GracefulRestart {
+            restarting: view.restarting,
+            notification: view.notification,
+            // A restart time is 12 bits on the wire (RFC 4724 §3).
+            restart_time_seconds: u32::try_from(view.restart_time.as_secs()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -72,6 +100,9 @@ impl From<PeerFamilyView> for proto::PeerFamily {
             end_of_rib: view.end_of_rib,
             limit: view.limit,
             discarded: view.discarded,
+            forwarding: view.forwarding,
+            stale: view.stale,
+            stale_seconds: view.stale_for.map(|duration| duration.as_secs()),
         }
     }
 }
@@ -114,6 +145,7 @@ impl From<PathView> for proto::Path {
             peer: view.peer,
             best: view.best,
             multipath: view.multipath,
+            stale: view.stale,
             ineligible: view.ineligible.map(str::to_owned),
             next_hop: attributes.next_hop.to_string(),
             link_local_next_hop: text(attributes.link_local_next_hop),

@@ -11,7 +11,8 @@ use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RangeView, RestartView,
+    RouteView, Summary,
 };
 
 /// What the source answers.
@@ -71,6 +72,13 @@ pub(crate) fn summary() -> Summary {
         fib_installed: 3,
         fib_pending: 1,
         fib_failures: 7,
+        ranges: vec![RangeView {
+            name: "rack".to_owned(),
+            range: "10.0.0.0/8".parse().unwrap(),
+            limit: 100,
+            peers: 1,
+            refused: 3,
+        }],
     }
 }
 
@@ -86,7 +94,13 @@ pub(crate) fn peers() -> Vec<PeerView> {
         established_for: Some(Duration::from_secs(3 * 86_400 + 4 * 3_600 + 59)),
         router_id: Some([192, 168, 1, 12].into()),
         hold_time: Some(Duration::from_secs(90)),
+        extended_next_hop: false,
         families: families(),
+        graceful_restart: Some(RestartView {
+            restarting: false,
+            notification: true,
+            restart_time: Duration::from_secs(120),
+        }),
         capabilities: vec!["multiprotocol ipv4Unicast".to_owned(), "route refresh".to_owned()],
         counters: PeerCounters {
             messages_in: 310,
@@ -107,6 +121,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         router_id: None,
         hold_time: None,
         families: vec![],
+        graceful_restart: None,
         capabilities: vec![],
         counters: PeerCounters::default(),
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
@@ -140,6 +155,9 @@ fn families() -> Vec<PeerFamilyView> {
             end_of_rib: true,
             limit: Some(10_000),
             discarded: 12,
+            forwarding: Some(true),
+            stale: 1,
+            stale_for: Some(Duration::from_secs(100)),
         },
         PeerFamilyView {
             family: Family::Ipv6Unicast,
@@ -149,6 +167,9 @@ fn families() -> Vec<PeerFamilyView> {
             end_of_rib: false,
             limit: None,
             discarded: 0,
+            forwarding: None,
+            stale: 0,
+            stale_for: None,
         },
     ]
 }
@@ -160,6 +181,7 @@ pub(crate) fn routes() -> Vec<RouteView> {
         best: true,
         multipath: true,
         changed: None,
+        stale: false,
         ineligible: None,
     };
     let from = |peer: &str, next_hop: &str| PathView {
@@ -168,6 +190,7 @@ pub(crate) fn routes() -> Vec<RouteView> {
         best: false,
         multipath: false,
         changed: None,
+        stale: false,
         ineligible: None,
     };
     let through_tor = PathAttributes {
@@ -210,7 +233,7 @@ pub(crate) fn routes() -> Vec<RouteView> {
         route(
             "fd00:10:244:2::/64",
             Some("only path"),
-            vec![PathView { best: true, multipath: true, ..from("node2", "fd00::12") }],
+            vec![PathView { best: true, multipath: true, stale: true, ..from("node2", "fd00::12") }],
         ),
     ]
 }

@@ -37,6 +37,7 @@ impl Word for PeerOrigin {
             PeerOrigin::Unspecified => "unspecified",
             PeerOrigin::Configured => "configured",
             PeerOrigin::Mesh => "mesh",
+            PeerOrigin::Dynamic => "dynamic",
         }
     }
 }

@@ -8,14 +8,17 @@
 //! says to ignore that octet.
 
 use super::cursor::Cursor;
+pub use super::nlri::family as family_of;
 use super::{MessageError, Reason, Role, nlri};
 use crate::prefix::Family;
 
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
+const ADD_PATH: u8 = 69;
 const ENHANCED_ROUTE_REFRESH: u8 = 70;
 const FQDN: u8 = 73;
 
@@ -36,6 +39,8 @@ pub enum Capability {
     },
     /// Route refresh (RFC 2918).
     RouteRefresh,
+    /// Next hops of another family than the prefixes they are for (RFC 8950 §4).
+    ExtendedNextHop(Vec<NextHopFamily>),
     /// Messages of up to 65,535 octets (RFC 8654).
     ExtendedMessage,
     /// What the speaker is to its peer (RFC 9234 §4.1).
@@ -44,6 +49,8 @@ pub enum Capability {
     GracefulRestart(GracefulRestart),
     /// Four-octet AS numbers (RFC 6793), with the speaker's real AS.
     FourOctetAs(u32),
+    /// Several paths for one prefix (RFC 7911 §4).
+    AddPath(Vec<AddPathFamily>),
     /// Marks around a route refresh (RFC 7313).
     EnhancedRouteRefresh,
     /// The speaker's name (draft-walton-bgp-hostname-capability). Shown and not acted on.
@@ -53,14 +60,104 @@ pub enum Capability {
         /// Domain name; may be empty.
         domain: String,
     },
-    /// Any other capability, kept as received. So are role, graceful restart and name where they
-    /// have a form that their specifications do not know.
+    /// Any other capability, kept as received. So are role, extended next hop, Add-Path, graceful
+    /// restart and name where they have a form that their specifications do not know.
     Unknown {
         /// Capability code.
         code: u8,
         /// Capability value.
         data: Vec<u8>,
     },
+}
+
+/// A family in the extended next hop capability (RFC 8950 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NextHopFamily {
+    /// Address family identifier of the prefixes.
+    pub afi: u16,
+    /// Subsequent address family identifier of the prefixes; two octets here and nowhere else.
+    pub safi: u16,
+    /// Address family identifier of their next hops.
+    pub next_hop_afi: u16,
+}
+
+impl NextHopFamily {
+    /// IPv6 next hops for IPv4 unicast: the one combination that concerns us.
+    pub const IPV4_OVER_IPV6: NextHopFamily =
+        NextHopFamily { afi: 1, safi: nlri::UNICAST as u16, next_hop_afi: 2 };
+
+    /// `None` where the value is not a whole number of families.
+    fn decode_all(value: &[u8]) -> Option<Vec<NextHopFamily>> {
+        let (families, []) = value.as_chunks::<6>() else { return None };
+        let one = |&[a, b, c, d, e, f]: &[u8; 6]| NextHopFamily {
+            afi: u16::from_be_bytes([a, b]),
+            safi: u16::from_be_bytes([c, d]),
+            next_hop_afi: u16::from_be_bytes([e, f]),
+        };
+        Some(families.iter().map(one).collect())
+    }
+
+    fn octets(self) -> impl Iterator<Item = u8> {
+        [self.afi, self.safi, self.next_hop_afi].into_iter().flat_map(u16::to_be_bytes)
+    }
+}
+
+/// A family in the Add-Path capability (RFC 7911 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AddPathFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// What the speaker is able to do.
+    pub directions: AddPath,
+}
+
+/// In which directions prefixes bear path identifiers (RFC 7911 §4), as seen by the speaker in
+/// question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct AddPath {
+    /// It receives several paths for one prefix.
+    pub receive: bool,
+    /// It sends several paths for one prefix.
+    pub send: bool,
+}
+
+impl AddPath {
+    /// What is left of our offer when the peer makes this one.
+    pub fn agreed(self, peer: AddPath) -> AddPath {
+        AddPath { receive: self.receive && peer.send, send: self.send && peer.receive }
+    }
+}
+
+impl AddPathFamily {
+    const RECEIVE: u8 = 1;
+    const SEND: u8 = 2;
+
+    /// `None` where the value is not a whole number of families, or names a direction that there is
+    /// not: RFC 7911 §4 has the capability ignored then.
+    fn decode_all(value: &[u8]) -> Option<Vec<AddPathFamily>> {
+        let (families, []) = value.as_chunks::<4>() else { return None };
+        let one = |&[high, low, safi, directions]: &[u8; 4]| {
+            let known = (Self::RECEIVE..=Self::RECEIVE | Self::SEND).contains(&directions);
+            known.then_some(AddPathFamily {
+                afi: u16::from_be_bytes([high, low]),
+                safi,
+                directions: AddPath {
+                    receive: directions & Self::RECEIVE != 0,
+                    send: directions & Self::SEND != 0,
+                },
+            })
+        };
+        families.iter().map(one).collect()
+    }
+
+    fn octets(self) -> [u8; 4] {
+        let [high, low] = self.afi.to_be_bytes();
+        let bit = |set, bit| if set { bit } else { 0 };
+        let AddPath { receive, send } = self.directions;
+        [high, low, self.safi, bit(receive, Self::RECEIVE) | bit(send, Self::SEND)]
+    }
 }
 
 /// The value of the graceful restart capability (RFC 4724 §3).
@@ -88,7 +185,19 @@ pub struct RestartFamily {
     pub forwarding: bool,
 }
 
+impl RestartFamily {
+    /// A family we keep a table of.
+    pub fn of(family: Family, forwarding: bool) -> RestartFamily {
+        RestartFamily { afi: nlri::afi(family), safi: nlri::UNICAST, forwarding }
+    }
+}
+
 impl GracefulRestart {
+    /// What is said of a family, if anything.
+    pub fn family(&self, family: Family) -> Option<&RestartFamily> {
+        self.families.iter().find(|f| nlri::family(f.afi, f.safi) == Some(family))
+    }
+
     const RESTARTING: u8 = 0x80;
     const NOTIFICATION: u8 = 0x40;
     const FORWARDING: u8 = 0x80;
@@ -192,6 +301,8 @@ impl Capability {
     fn decode_lenient(code: u8, value: &[u8]) -> Option<Capability> {
         match (code, value) {
             (Capability::ROLE, [number]) => Role::of(*number).map(Capability::Role),
+            (EXTENDED_NEXT_HOP, value) => NextHopFamily::decode_all(value).map(Capability::ExtendedNextHop),
+            (ADD_PATH, value) => AddPathFamily::decode_all(value).map(Capability::AddPath),
             (GRACEFUL_RESTART, value) => GracefulRestart::decode(value).map(Capability::GracefulRestart),
             (FQDN, value) => {
                 let mut cursor = Cursor::new(value);
@@ -213,6 +324,14 @@ impl Capability {
             Capability::Multiprotocol(family) => encode_multiprotocol(nlri::afi(*family), nlri::UNICAST, out),
             Capability::MultiprotocolOther { afi, safi } => encode_multiprotocol(*afi, *safi, out),
             Capability::RouteRefresh => out.extend([ROUTE_REFRESH, 0]),
+            Capability::ExtendedNextHop(families) => {
+                let value: Vec<u8> = families.iter().flat_map(|family| family.octets()).collect();
+                encode_value(EXTENDED_NEXT_HOP, &value, out);
+            }
+            Capability::AddPath(families) => {
+                let value: Vec<u8> = families.iter().flat_map(|family| family.octets()).collect();
+                encode_value(ADD_PATH, &value, out);
+            }
             Capability::ExtendedMessage => out.extend([EXTENDED_MESSAGE, 0]),
             Capability::Role(role) => out.extend([Capability::ROLE, 1, *role as u8]),
             Capability::GracefulRestart(restart) => encode_value(GRACEFUL_RESTART, &restart.encode(), out),
@@ -266,12 +385,19 @@ mod tests {
             families: vec![RestartFamily { afi: 2, safi: 1, forwarding: true }],
         };
         let name = |host: &str, domain: &str| Capability::Fqdn { host: host.into(), domain: domain.into() };
-        let table: [(Capability, &[u8]); 13] = [
+        let next_hops =
+            vec![NextHopFamily::IPV4_OVER_IPV6, NextHopFamily { afi: 1, safi: 128, next_hop_afi: 2 }];
+        let add_path =
+            |safi, receive, send| AddPathFamily { afi: 2, safi, directions: AddPath { receive, send } };
+        let add_paths = vec![add_path(1, true, true), add_path(4, true, false), add_path(128, false, true)];
+        let table: [(Capability, &[u8]); 15] = [
             (Capability::Multiprotocol(Family::Ipv4Unicast), &[1, 4, 0, 1, 0, 1]),
             (Capability::Multiprotocol(Family::Ipv6Unicast), &[1, 4, 0, 2, 0, 1]),
             (Capability::MultiprotocolOther { afi: 25, safi: 70 }, &[1, 4, 0, 25, 0, 70]),
             (Capability::RouteRefresh, &[2, 0]),
             (Capability::FourOctetAs(4_200_000_000), &[65, 4, 0xfa, 0x56, 0xea, 0]),
+            (Capability::ExtendedNextHop(next_hops), &[5, 12, 0, 1, 0, 1, 0, 2, 0, 1, 0, 128, 0, 2]),
+            (Capability::AddPath(add_paths), &[69, 12, 0, 2, 1, 3, 0, 2, 4, 1, 0, 2, 128, 2]),
             (Capability::ExtendedMessage, &[6, 0]),
             (Capability::EnhancedRouteRefresh, &[70, 0]),
             (Capability::Role(Role::Customer), &[9, 1, 3]),
@@ -291,7 +417,11 @@ mod tests {
 
     #[test]
     fn what_has_no_known_form_is_kept_as_it_is() {
-        let table: [&[u8]; 8] = [
+        let table: [&[u8]; 12] = [
+            &[5, 5, 0, 1, 0, 1, 0],
+            &[69, 3, 0, 1, 1],
+            &[69, 4, 0, 1, 1, 0],
+            &[69, 8, 0, 1, 1, 3, 0, 2, 1, 4],
             &[9, 1, 5],
             &[9, 0],
             &[9, 2, 0, 0],

@@ -43,6 +43,8 @@ pub struct Codec {
     /// Both sides speak extended messages: any but OPEN and KEEPALIVE may have up to 65,535 octets
     /// (RFC 8654).
     pub extended_messages: bool,
+    /// IPv4 prefixes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// Both sides mark where a refresh begins and ends (RFC 7313).
     pub enhanced_refresh: bool,
 }
@@ -63,6 +65,7 @@ impl Codec {
             external: true,
             families: vec![],
             extended_messages: false,
+            extended_next_hop: false,
             enhanced_refresh: false,
         }
     }
@@ -168,7 +171,7 @@ impl Codec {
     /// few messages as fit and appended to `out`. Returns how many messages that took; 0 when the
     /// attributes leave no room for the family's longest prefix within the message size, in which
     /// case the caller must withdraw instead (RFC 4271 §9.2). Also 0 when the next hop is of the
-    /// other family, for that needs RFC 8950, which is not negotiated.
+    /// other family, unless it is IPv6 for IPv4 and that has been agreed on (RFC 8950).
     pub fn encode_announcements(
         &self,
         attributes: &PathAttributes,

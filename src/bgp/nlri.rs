@@ -26,7 +26,7 @@ pub(super) fn afi(family: Family) -> u16 {
 pub(super) const UNICAST: u8 = 1;
 
 /// The family that AFI and SAFI name, if we keep a table of it.
-pub(super) fn family(afi: u16, safi: u8) -> Option<Family> {
+pub fn family(afi: u16, safi: u8) -> Option<Family> {
     match (afi, safi) {
         (1, UNICAST) => Some(Family::Ipv4Unicast),
         (2, UNICAST) => Some(Family::Ipv6Unicast),

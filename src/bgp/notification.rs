@@ -33,6 +33,19 @@ impl Notification {
         Notification { code: reason.code, subcode: reason.subcode, data }
     }
 
+    /// The same as a Hard Reset: the peer is not to keep our routes over it (RFC 8538 §3.1).
+    pub fn into_hard_reset(self) -> Notification {
+        let Reason { code, subcode } = Reason::HARD_RESET;
+        let data = [self.code, self.subcode].into_iter().chain(self.data).collect();
+        Notification { code, subcode, data }
+    }
+
+    /// What a Hard Reset is about: the NOTIFICATION in its data (RFC 8538 §3.1).
+    pub fn encapsulated(&self) -> Option<Notification> {
+        let hard_reset = self.reason() == Reason::HARD_RESET && self.data.len() >= 2;
+        hard_reset.then(|| Notification::decode(&self.data))
+    }
+
     /// A Cease for too many prefixes of a family, with the limit (RFC 4486 §4).
     pub fn maximum_prefixes(family: Family, limit: u32) -> Notification {
         /// Unicast.
@@ -95,7 +108,11 @@ impl fmt::Display for Notification {
         if let Some(text) = self.communication() {
             write!(f, " \"{text}\"")?;
         }
-        Ok(())
+        match self.encapsulated() {
+            // One in another in another would be the peer's joke.
+            Some(inner) if inner.reason() != Reason::HARD_RESET => write!(f, " ({inner})"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -150,6 +167,19 @@ mod tests {
             Notification::with_communication(Reason::ADMINISTRATIVE_RESET, "back at 4").to_string(),
             "Cease: Administrative Reset \"back at 4\""
         );
+    }
+
+    #[test]
+    fn a_hard_reset_tells_what_it_is_about() {
+        let farewell = Notification::with_communication(Reason::ADMINISTRATIVE_SHUTDOWN, "bye");
+        let hard = farewell.clone().into_hard_reset();
+        assert_eq!((hard.code, hard.subcode, &hard.data[..]), (6, 9, &b"\x06\x02\x03bye"[..]));
+        assert_eq!(hard.encapsulated(), Some(farewell.clone()));
+        assert_eq!(hard.to_string(), "Cease: Hard Reset (Cease: Administrative Shutdown \"bye\")");
+        assert_eq!(farewell.encapsulated(), None);
+        let empty = Notification { code: 6, subcode: 9, data: vec![6] };
+        assert_eq!((empty.encapsulated(), empty.to_string()), (None, "Cease: Hard Reset".to_owned()));
+        assert_eq!(hard.into_hard_reset().to_string(), "Cease: Hard Reset", "not for ever");
     }
 
     #[test]

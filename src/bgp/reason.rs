@@ -74,6 +74,19 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether what ends a session for this reason is not to be outlived by routes: the peer is told
+    /// so by a Hard Reset where it understands (RFC 8538 §3.1). The RFC leaves the choice to each
+    /// speaker; what is meant to stop traffic does.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Reason::MAXIMUM_PREFIXES
+                | Reason::ADMINISTRATIVE_SHUTDOWN
+                | Reason::PEER_DECONFIGURED
+                | Reason::BFD_DOWN
+        )
+    }
+
     fn code_name(self) -> Option<&'static str> {
         Some(match self.code {
             1 => "Message Header Error",

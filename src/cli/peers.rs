@@ -44,7 +44,7 @@ async fn one(client: &mut Client, name: &str) -> Result<Peer, Error> {
 }
 
 fn list(peers: &[Peer], out: &mut impl Write) -> Result<(), Error> {
-    let header = ["NAME", "ADDRESS", "AS", "STATE", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED"];
+    let header = ["NAME", "ADDRESS", "AS", "STATE", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED", "FROM"];
     let mut table = Table::new(out, &header);
     for peer in peers {
         let sum = |count: fn(&PeerFamily) -> u64| peer.families.iter().map(count).sum::<u64>().to_string();
@@ -57,6 +57,7 @@ fn list(peers: &[Peer], out: &mut impl Write) -> Result<(), Error> {
             sum(|family| family.received),
             sum(|family| family.accepted),
             sum(|family| family.advertised),
+            PeerOrigin::word_of(peer.origin).to_owned(),
         ])?;
     }
     Ok(table.finish()?)
@@ -66,6 +67,7 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     let origin = match PeerOrigin::try_from(peer.origin) {
         Ok(PeerOrigin::Configured) => "BgpPeer object",
         Ok(PeerOrigin::Mesh) => "mesh",
+        Ok(PeerOrigin::Dynamic) => "range of a BgpPeer object (dynamic)",
         _ => "unknown",
     };
     let state = match peer.established_seconds {
@@ -88,6 +90,10 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["State", &state])?;
     table.row(["Router id", &human::optional(peer.router_id.as_ref())])?;
     table.row(["Hold time", &hold_time])?;
+    if peer.extended_next_hop {
+        table.row(["IPv4 next hops", "may be IPv6 (RFC 8950)"])?;
+    }
+    table.row(["Graceful restart", &graceful_restart(peer)])?;
     table.row(["Capabilities", &peer.capabilities.join(", ")])?;
     table.row(["Messages", &format!("{} in, {} out", counters.messages_in, counters.messages_out)])?;
     table.row(["Updates", &format!("{} in, {} out", counters.updates_in, counters.updates_out)])?;
@@ -111,6 +117,30 @@ fn autonomous_system(peer: &Peer) -> String {
     }
 }
 
+/// What the peer offers, with the bits that RFC 4724 and RFC 8538 call R and N.
+fn graceful_restart(peer: &Peer) -> String {
+    let Some(restart) = &peer.graceful_restart else { return String::new() };
+    let back = if restart.restarting { "it has restarted (R); " } else { "" };
+    let notification = if restart.notification { ", also after a NOTIFICATION (N)" } else { "" };
+    format!("{back}within {}{notification}", human::duration(restart.restart_time_seconds.into()))
+}
+
+fn stale(family: &PeerFamily) -> String {
+    match (family.stale, family.stale_seconds) {
+        (0, _) => String::new(),
+        (stale, None) => stale.to_string(),
+        (stale, Some(seconds)) => format!("{stale}; kept for {}", human::duration(seconds)),
+    }
+}
+
+fn forwarding(family: &PeerFamily) -> &'static str {
+    match family.forwarding {
+        None => "",
+        Some(true) => "kept (F)",
+        Some(false) => "not kept",
+    }
+}
+
 fn limit(family: &PeerFamily) -> String {
     match (family.limit, family.discarded) {
         (None, 0) => String::new(),
@@ -121,7 +151,9 @@ fn limit(family: &PeerFamily) -> String {
 }
 
 fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> {
-    let mut table = Table::new(out, &["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB", "LIMIT"]);
+    let header =
+        ["FAMILY", "RECEIVED", "ACCEPTED", "ADVERTISED", "END-OF-RIB", "LIMIT", "FORWARDING", "STALE"];
+    let mut table = Table::new(out, &header);
     for family in families {
         table.row([
             Family::word_of(family.family),
@@ -130,6 +162,8 @@ fn families(families: &[PeerFamily], out: &mut impl Write) -> Result<(), Error> 
             &family.advertised.to_string(),
             if family.end_of_rib { "received" } else { "awaited" },
             &limit(family),
+            forwarding(family),
+            &stale(family),
         ])?;
     }
     Ok(table.finish()?)

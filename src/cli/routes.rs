@@ -9,7 +9,9 @@ use crate::api::{Answers, Destinations, RouteFilter, Word};
 use crate::prefix::{Family, Prefix};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "In front of each path: * the best, = used beside it for forwarding.")]
+#[command(
+    after_help = "In front of each path: * the best, = used beside it for forwarding, s stale (yet to be announced again)."
+)]
 pub struct Args {
     /// A prefix, for that destination alone; or an address, for the most specific one that covers it
     #[arg(value_name = "PREFIX|ADDRESS", value_parser = destinations)]
@@ -87,7 +89,7 @@ fn row(route: &Route, path: &Path) -> [String; 9] {
         None => String::new(),
     };
     [
-        mark.to_owned(),
+        format!("{mark}{}", if path.stale { "s" } else { "" }),
         route.prefix.clone(),
         path.next_hop.clone(),
         path.peer.clone().unwrap_or_else(|| "(local)".to_owned()),

@@ -37,5 +37,9 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
             summary.fib_installed, summary.fib_pending, summary.fib_failures
         ),
     ])?;
+    for range in &summary.ranges {
+        let of = format!("{} of {} peers from {}", range.peers, range.limit, range.range);
+        table.row([&format!("Range {}", range.name), &format!("{of}, {} refused", range.refused)])?;
+    }
     Ok(table.finish()?)
 }

@@ -46,6 +46,7 @@ Router id      192.168.1.11
 Peers          2 of 3 established
 Destinations   4 ipv4Unicast, 1 ipv6Unicast
 Kernel routes  3 installed, 1 pending, 7 refusals
+Range rack     1 of 100 peers from 10.0.0.0/8, 3 refused
 ";
     golden("status", "status", expected).await;
 }
@@ -72,7 +73,16 @@ async fn status_json() {
   ],
   "fibInstalled": 3,
   "fibPending": 1,
-  "fibFailures": 7
+  "fibFailures": 7,
+  "ranges": [
+    {
+      "name": "rack",
+      "range": "10.0.0.0/8",
+      "limit": 100,
+      "peers": 1,
+      "refused": 3
+    }
+  ]
 }
 "#;
     golden("status-json", "status -o json", expected).await;
@@ -81,10 +91,10 @@ async fn status_json() {
 #[tokio::test]
 async fn peers() {
     let expected = "
-NAME   ADDRESS       AS     STATE        UPTIME  RECEIVED  ACCEPTED  ADVERTISED
-node2  192.168.1.12  64512  Established  3d4h    3         2         1
-node3  192.168.1.13  64512  Active       -       0         0         0
-tor    fe80::1       65000  Established  12s     0         0         0
+NAME   ADDRESS       AS     STATE        UPTIME  RECEIVED  ACCEPTED  ADVERTISED  FROM
+node2  192.168.1.12  64512  Established  3d4h    3         2         1           mesh
+node3  192.168.1.13  64512  Active       -       0         0         0           mesh
+tor    fe80::1       65000  Established  12s     0         0         0           configured
 ";
     golden("peers", "peers", expected).await;
 }
@@ -92,24 +102,25 @@ tor    fe80::1       65000  Established  12s     0         0         0
 #[tokio::test]
 async fn one_peer_in_full() {
     let expected = "
-Peer           node2
-From           mesh
-Address        192.168.1.12
-Local address  192.168.1.11
-AS             64512 (internal)
-State          Established for 3d4h
-Router id      192.168.1.12
-Hold time      90s
-Capabilities   multiprotocol ipv4Unicast, route refresh
-Messages       310 in, 300 out
-Updates        4 in, 3 out
-Faults         2 malformed attributes
-Flaps          0
-Last error     -
+Peer              node2
+From              mesh
+Address           192.168.1.12
+Local address     192.168.1.11
+AS                64512 (internal)
+State             Established for 3d4h
+Router id         192.168.1.12
+Hold time         90s
+Graceful restart  within 2m, also after a NOTIFICATION (N)
+Capabilities      multiprotocol ipv4Unicast, route refresh
+Messages          310 in, 300 out
+Updates           4 in, 3 out
+Faults            2 malformed attributes
+Flaps             0
+Last error        -
 
-FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB  LIMIT
-ipv4Unicast  2         1         1           received    10000; 12 discarded
-ipv6Unicast  1         1         0           awaited     -
+FAMILY       RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB  LIMIT                FORWARDING  STALE
+ipv4Unicast  2         1         1           received    10000; 12 discarded  kept (F)    1; kept for 1m40s
+ipv6Unicast  1         1         0           awaited     -                    -           -
 ";
     golden("peer", "peers node2", expected).await;
 }
@@ -118,8 +129,8 @@ ipv6Unicast  1         1         0           awaited     -
 async fn a_peer_that_is_down_shows_why_and_cannot_drive_the_terminal() {
     let served = Served::new("down", Fixture::Node1);
     let (out, _) = run("peers node3", &served.socket()).await;
-    assert!(out.contains("\nState          Active\n"), "{out}");
-    assert!(out.ends_with("\nLast error     received 6/2: \\u{1b}[31mmaintenance\\n\n"), "{out}");
+    assert!(out.contains("\nState             Active\n"), "{out}");
+    assert!(out.ends_with("\nLast error        received 6/2: \\u{1b}[31mmaintenance\\n\n"), "{out}");
 }
 
 #[tokio::test]
@@ -144,7 +155,10 @@ async fn one_peer_in_json_is_one_object() {
       "advertised": 1,
       "endOfRib": true,
       "limit": 10000,
-      "discarded": 12
+      "discarded": 12,
+      "forwarding": true,
+      "stale": 1,
+      "staleSeconds": 100
     },
     {
       "family": "ipv6Unicast",
@@ -152,7 +166,8 @@ async fn one_peer_in_json_is_one_object() {
       "accepted": 1,
       "advertised": 0,
       "endOfRib": false,
-      "discarded": 0
+      "discarded": 0,
+      "stale": 0
     }
   ],
   "capabilities": [
@@ -166,7 +181,13 @@ async fn one_peer_in_json_is_one_object() {
     "updatesOut": 3,
     "faults": 2
   },
-  "flaps": 0
+  "flaps": 0,
+  "extendedNextHop": false,
+  "gracefulRestart": {
+    "restarting": false,
+    "notification": true,
+    "restartTimeSeconds": 120
+  }
 }
 "#;
     golden("peer-json", "peers node2 -o json", expected).await;
@@ -187,14 +208,14 @@ async fn peers_in_json_are_one_array_without_what_is_absent() {
 #[tokio::test]
 async fn routes() {
     let expected = "
-   PREFIX              NEXT HOP      PEER     AS PATH      LOCAL_PREF  MED  ORIGIN      DECIDED BY
-*  0.0.0.0/0           192.168.1.1   tor      65000        200         0    egp         only path
-*  10.244.1.0/24       192.168.1.11  (local)  -            -           -    igp         locally originated
-   10.244.2.0/24       192.168.1.12  node2    -            100         -    igp         not eligible: next hop is unreachable
-*  172.16.0.0/24       192.168.1.1   tor      65000 65001  -           50   incomplete  lowest router id
-=  172.16.0.0/24       192.168.1.1   tor-b    65000 65001  -           50   incomplete  -
-   172.16.0.0/24       192.168.1.12  node2    -            100         -    igp         -
-*  fd00:10:244:2::/64  fd00::12      node2    -            100         -    igp         only path
+    PREFIX              NEXT HOP      PEER     AS PATH      LOCAL_PREF  MED  ORIGIN      DECIDED BY
+*   0.0.0.0/0           192.168.1.1   tor      65000        200         0    egp         only path
+*   10.244.1.0/24       192.168.1.11  (local)  -            -           -    igp         locally originated
+    10.244.2.0/24       192.168.1.12  node2    -            100         -    igp         not eligible: next hop is unreachable
+*   172.16.0.0/24       192.168.1.1   tor      65000 65001  -           50   incomplete  lowest router id
+=   172.16.0.0/24       192.168.1.1   tor-b    65000 65001  -           50   incomplete  -
+    172.16.0.0/24       192.168.1.12  node2    -            100         -    igp         -
+*s  fd00:10:244:2::/64  fd00::12      node2    -            100         -    igp         only path
 ";
     golden("routes", "routes", expected).await;
 }
@@ -226,6 +247,7 @@ async fn a_route_with_every_attribute_in_json() {
         "peer": "tor",
         "best": true,
         "multipath": true,
+        "stale": false,
         "nextHop": "192.168.1.1",
         "linkLocalNextHop": "fe80::1",
         "origin": "egp",
@@ -279,6 +301,7 @@ async fn a_route_with_no_optional_attribute_in_json() {
       {
         "best": true,
         "multipath": true,
+        "stale": false,
         "nextHop": "192.168.1.11",
         "origin": "igp",
         "asPath": "",

@@ -56,7 +56,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
     let local = Local { name: node_name, node, settings: &own, others: &others };
     local.check(&mut findings);
 
-    let mut peers = peer::sessions(&local, objects, &mut findings);
+    let (mut peers, ranges) = peer::sessions(&local, objects, &mut findings);
     mesh::add_sessions(&local, &mut peers, &mut findings);
     let warnings = findings.finish()?;
 
@@ -75,6 +75,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         fib: own.fib.clone(),
         cluster_id: own.cluster_id,
         peers,
+        ranges,
     };
     let network = NodeNetwork { bridge: own.bridge.clone(), mtu: own.mtu, pod_cidrs: node.pod_cidrs.clone() };
     Ok(Compiled { intent, network, warnings })

@@ -117,8 +117,20 @@ impl fmt::Display for Finding {
             (None, None) => {}
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{}: ", printable(&self.field))?;
         }
-        f.write_str(&self.text)
+        f.write_str(&printable(&self.text))
     }
+}
+
+/// Text of a manifest as one line that a terminal takes for text: its control characters escaped.
+fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            control if control.is_control() => line.extend(control.escape_default()),
+            other => line.push(other),
+        }
+    }
+    line
 }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::Clock;
@@ -47,6 +48,8 @@ struct Open {
     most: Arc<AtomicUsize>,
     /// To be aborted while it is still connecting.
     attempt: Option<AbortHandle>,
+    /// Gone with this: tells the task that it has not for ever to send what is queued.
+    _until_closed: oneshot::Sender<()>,
 }
 
 impl Connections {
@@ -59,6 +62,7 @@ impl Connections {
     pub fn dial(&mut self, connection: ConnectionId, remote: SocketAddr, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
         let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let (_until_closed, closing) = oneshot::channel();
         let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         let attempt = self.tasks.spawn(async move {
@@ -67,7 +71,7 @@ impl Connections {
                     Ok(local) => {
                         let connected = Input::Connected { connection, local };
                         if inputs.send(connected).await.is_ok() {
-                            carry(connection, stream, queue, (inputs, clock), &limit).await;
+                            carry(connection, stream, (queue, closing), (inputs, clock), &limit).await;
                         }
                         return;
                     }
@@ -78,24 +82,25 @@ impl Connections {
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(input).await;
         });
-        self.open.insert(connection, Open { outgoing, most, attempt: Some(attempt) });
+        self.open.insert(connection, Open { outgoing, most, attempt: Some(attempt), _until_closed });
     }
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, connection: ConnectionId, stream: TcpStream, transport: &Transport) {
         let (outgoing, queue) = unbounded_channel();
         let most = Arc::new(AtomicUsize::new(MAX_MESSAGE_LENGTH));
+        let (_until_closed, closing) = oneshot::channel();
         let limit = most.clone();
         let (inputs, clock, options) = (self.inputs.clone(), self.clock, options(transport));
         self.tasks.spawn(async move {
             match socket::set_ttl(&stream, &options) {
-                Ok(()) => carry(connection, stream, queue, (inputs, clock), &limit).await,
+                Ok(()) => carry(connection, stream, (queue, closing), (inputs, clock), &limit).await,
                 Err(error) => {
                     let _ = inputs.send(closed(connection, error.to_string())).await;
                 }
             }
         });
-        self.open.insert(connection, Open { outgoing, most, attempt: None });
+        self.open.insert(connection, Open { outgoing, most, attempt: None, _until_closed });
     }
 
     /// An attempt has become a connection: from now on it is closed gently.
@@ -144,6 +149,7 @@ impl Connections {
 fn options(transport: &Transport) -> Options {
     Options {
         source: transport.source,
+        source_interface: transport.source_interface.clone(),
         md5_key: transport.password.as_ref().map(|p| p.expose().to_vec()),
         ttl: transport.ttl,
         min_ttl: transport.min_ttl,
@@ -158,7 +164,7 @@ fn closed(connection: ConnectionId, why: String) -> Input {
 async fn carry(
     connection: ConnectionId,
     stream: TcpStream,
-    queue: UnboundedReceiver<Vec<u8>>,
+    (queue, closing): (UnboundedReceiver<Vec<u8>>, oneshot::Receiver<()>),
     (inputs, clock): (Sender<Input>, Clock),
     most: &AtomicUsize,
 ) {
@@ -175,6 +181,8 @@ async fn carry(
                     Err(error.to_string())
                 }
             },
+            // A peer that reads nothing (RFC 9687) would keep what is queued for ever.
+            () = linger(closing) => return,
         }
     };
     match ended {
@@ -183,6 +191,13 @@ async fn carry(
             let _ = inputs.send(closed(connection, why)).await;
         }
     }
+}
+
+/// Waits until a connection has been closed, and then for as long as it may take to end.
+async fn linger(closing: oneshot::Receiver<()>) {
+    // An error says that the sender is gone, which is what is waited for.
+    let _ = closing.await;
+    tokio::time::sleep(LINGER * 2).await;
 }
 
 /// Hands whole messages to the driver until the stream ends, and says why it did.
@@ -272,7 +287,8 @@ mod tests {
             outgoing.send(vec![0; 1000]).unwrap();
             outgoing.send(vec![0; 1000]).unwrap();
             let most = AtomicUsize::new(MAX_MESSAGE_LENGTH);
-            carry(ConnectionId(1), stream, queue, (inputs, Clock::start()), &most).await;
+            let (_open, closing) = oneshot::channel();
+            carry(ConnectionId(1), stream, (queue, closing), (inputs, Clock::start()), &most).await;
             let mut last_words = vec![];
             while let Ok(input) = heard.try_recv() {
                 if let Input::Frames { octets, .. } = input {

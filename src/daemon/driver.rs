@@ -17,7 +17,7 @@ use super::input::Input;
 use super::listeners::Listeners;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::Change;
-use crate::speaker::{Action, ConnectionId, Notice, Speaker};
+use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
 /// Inputs handled before actions are polled.
@@ -56,16 +56,21 @@ impl Driver {
         }
     }
 
-    /// Runs until `stop` completes, then takes leave of every peer.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+    /// Runs until `stop` completes, then takes leave of every peer as it says.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<Departure>) {
+        let departure;
         let mut burst = Vec::with_capacity(BURST);
         loop {
             let wake = self.speaker.poll_timeout().map(|(at, _)| self.clock.machine(at));
             tokio::select! {
                 biased;
-                _ = &mut stop => break,
+                said = &mut stop => {
+                    departure = said.unwrap_or(Departure::Restart);
+                    break;
+                }
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
+                        departure = Departure::Restart;
                         break;
                     }
                 }
@@ -81,7 +86,7 @@ impl Driver {
             self.perform();
             self.judge_readiness();
         }
-        self.speaker.handle_shutdown(self.clock.now());
+        self.speaker.handle_shutdown(self.clock.now(), departure);
         self.perform();
         self.connections.finish().await;
     }
@@ -206,11 +211,17 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
 
 fn log(notice: &Notice) {
     match notice {
-        Notice::PeerUp { .. } | Notice::Originated(_) | Notice::Swept => info!("{notice}"),
+        Notice::PeerUp { .. }
+        | Notice::Originated(_)
+        | Notice::Kept { .. }
+        | Notice::LetGo { .. }
+        | Notice::Selecting
+        | Notice::Swept => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }
         | Notice::Malformed { .. }
         | Notice::PrefixLimit { .. }
+        | Notice::RangeFull { .. }
         | Notice::NotEncodable { .. } => warn!("{notice}"),
     }
 }

@@ -1,16 +1,18 @@
-//! Listening sockets: as many as the configuration names, with the MD5 keys of all peers.
+//! Listening sockets: as many as the configuration names, with the MD5 keys of all peers and ranges.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::input::Input;
-use crate::kernel::socket;
+use crate::kernel::{self, socket};
+use crate::prefix::Prefix;
 use crate::speaker::Intent;
 use crate::speaker::intent::Password;
 
@@ -21,11 +23,11 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Listeners {
     inputs: Sender<Input>,
-    tasks: BTreeMap<SocketAddr, (Keys, JoinHandle<()>)>,
+    tasks: BTreeMap<SocketAddr, (watch::Sender<Keys>, JoinHandle<()>)>,
 }
 
-/// MD5 keys by peer.
-type Keys = BTreeMap<IpAddr, Password>;
+/// MD5 keys by address, or range of addresses.
+type Keys = BTreeMap<Prefix, Password>;
 
 impl Listeners {
     /// No socket yet. Connections arrive at `inputs`.
@@ -33,23 +35,21 @@ impl Listeners {
         Listeners { inputs, tasks: BTreeMap::new() }
     }
 
-    /// Opens and closes sockets until they are those of `intent`. A socket whose keys change is
-    /// opened anew; established connections are not touched by that.
+    /// Opens and closes sockets until they are those of `intent`. Keys change on the open socket: it
+    /// keeps who is connecting meanwhile, and an established connection has the key it was made with.
     pub fn configure(&mut self, intent: &Intent) {
-        let keys: Keys =
-            intent.peers.values().filter_map(|p| Some((p.address, p.password.clone()?))).collect();
         let wanted: BTreeMap<SocketAddr, Keys> = intent
             .listen
             .addresses
             .iter()
             .map(|address| {
-                let of_family = keys.iter().filter(|(peer, _)| peer.is_ipv4() == address.is_ipv4());
-                let keys = of_family.map(|(peer, key)| (*peer, key.clone())).collect();
-                (SocketAddr::new(*address, intent.listen.port), keys)
+                let of_family =
+                    keys(intent).filter(|(peer, _)| peer.address().is_ipv4() == address.is_ipv4());
+                (SocketAddr::new(*address, intent.listen.port), of_family.collect())
             })
             .collect();
-        self.tasks.retain(|address, (keys, task)| {
-            let keep = wanted.get(address) == Some(keys);
+        self.tasks.retain(|address, (_, task)| {
+            let keep = wanted.contains_key(address);
             if !keep {
                 task.abort();
             }
@@ -57,11 +57,23 @@ impl Listeners {
         });
         for (address, keys) in wanted {
             let inputs = self.inputs.clone();
-            self.tasks.entry(address).or_insert_with(|| {
-                (keys.clone(), tokio::spawn(async move { accept_on(address, keys, inputs).await }))
+            let (told, _) = self.tasks.entry(address).or_insert_with(|| {
+                let (told, keys) = watch::channel(keys.clone());
+                (told, tokio::spawn(async move { accept_on(address, keys, inputs).await }))
+            });
+            told.send_if_modified(|before| {
+                let news = *before != keys;
+                *before = keys;
+                news
             });
         }
     }
+}
+
+fn keys(intent: &Intent) -> impl Iterator<Item = (Prefix, Password)> {
+    let peers = intent.peers.values().map(|peer| (Prefix::host(peer.address), peer));
+    let ranges = intent.ranges.values().map(|range| (range.range, &range.template));
+    peers.chain(ranges).filter_map(|(prefix, peer)| Some((prefix, peer.password.clone()?)))
 }
 
 impl Drop for Listeners {
@@ -73,13 +85,13 @@ impl Drop for Listeners {
 }
 
 /// Accepts on one address for ever. While the address cannot be had, sessions are outgoing only.
-async fn accept_on(address: SocketAddr, keys: Keys, inputs: Sender<Input>) {
+async fn accept_on(address: SocketAddr, mut keys: watch::Receiver<Keys>, inputs: Sender<Input>) {
     let mut told = None;
     loop {
-        let error = match listen(address, &keys) {
-            Ok(listener) => {
+        let error = match listen(address, &mut keys) {
+            Ok((listener, held)) => {
                 info!(%address, "listening");
-                accept_all(&listener, &inputs).await
+                accept_all(&listener, held, &mut keys, &inputs).await
             }
             Err(error) => error.to_string(),
         };
@@ -92,18 +104,57 @@ async fn accept_on(address: SocketAddr, keys: Keys, inputs: Sender<Input>) {
     }
 }
 
-fn listen(address: SocketAddr, keys: &Keys) -> Result<TcpListener, crate::kernel::Error> {
+fn listen(
+    address: SocketAddr,
+    keys: &mut watch::Receiver<Keys>,
+) -> Result<(TcpListener, Keys), kernel::Error> {
     let listener = socket::listen(address)?;
-    for (peer, key) in keys {
-        socket::set_md5_key(&listener, *peer, Some(key.expose()))?;
-    }
-    Ok(listener)
+    let keys = keys.borrow_and_update().clone();
+    set_keys(&listener, &Keys::new(), &keys)?;
+    Ok((listener, keys))
 }
 
-/// Hands accepted connections to the driver until the socket fails, and says how it did.
-async fn accept_all(listener: &TcpListener, inputs: &Sender<Input>) -> String {
+/// Goes from one set of keys to another, touching only those that differ.
+fn set_keys(listener: &TcpListener, old: &Keys, new: &Keys) -> Result<(), kernel::Error> {
+    for prefix in old.keys().filter(|prefix| !new.contains_key(prefix)) {
+        set_key(listener, *prefix, None)?;
+    }
+    for (prefix, key) in new.iter().filter(|(prefix, key)| old.get(prefix) != Some(*key)) {
+        set_key(listener, *prefix, Some(key.expose()))?;
+    }
+    Ok(())
+}
+
+fn set_key(listener: &TcpListener, prefix: Prefix, key: Option<&[u8]>) -> Result<(), kernel::Error> {
+    let address = prefix.address();
+    if prefix == Prefix::host(address) {
+        socket::set_md5_key(listener, address, key)
+    } else {
+        socket::set_md5_key_of_range(listener, prefix, key)
+    }
+}
+
+/// Hands accepted connections to the driver until the socket fails or refuses a key, and says how.
+async fn accept_all(
+    listener: &TcpListener,
+    mut held: Keys,
+    keys: &mut watch::Receiver<Keys>,
+    inputs: &Sender<Input>,
+) -> String {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            Ok(()) = keys.changed() => {
+                let wanted = keys.borrow_and_update().clone();
+                if let Err(error) = set_keys(listener, &held, &wanted) {
+                    return error.to_string();
+                }
+                held = wanted;
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, remote)) => {
                 if let Ok(local) = stream.local_addr() {
                     let _ = inputs.send(Input::Accepted { stream, local, remote }).await;

@@ -7,7 +7,7 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::speaker::view::{PeerView, Summary};
+use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -59,6 +59,15 @@ impl Exposition {
         let router_id = summary.router_id.to_string();
         let labels = [("node", summary.node_name.as_str()), ("asn", &asn), ("router_id", &router_id)];
         self.gauge("routelet_bgp_speaker_info", "Who this speaker is; always 1.", [sample(labels, 1)]);
+        let ranges = |value: fn(&RangeView) -> u64| {
+            summary.ranges.iter().map(move |range| sample([("range", range.name.as_str())], value(range)))
+        };
+        let help = "Dynamic peers of a range.";
+        self.gauge("routelet_bgp_range_peers", help, ranges(|range| range.peers));
+        let help = "Dynamic peers that a range may have at once.";
+        self.gauge("routelet_bgp_range_limit", help, ranges(|range| range.limit.into()));
+        let help = "Connections refused because a range had as many peers as it may have.";
+        self.counter("routelet_bgp_range_refused_total", help, ranges(|range| range.refused));
     }
 
     fn sessions(&mut self, peers: &[PeerView]) {
@@ -157,6 +166,27 @@ impl Exposition {
             "routelet_bgp_end_of_rib_received",
             "Whether the peer has sent all it has (End-of-RIB, RFC 4724): 1, else 0.",
             ends,
+        );
+        let of_family = |value: fn(&PeerFamilyView) -> Option<u64>| {
+            families().filter_map(move |(peer, family)| {
+                let name = family.family.to_string();
+                Some(sample([("peer", peer), ("family", name.as_str())], value(family)?))
+            })
+        };
+        self.gauge(
+            "routelet_bgp_stale_paths",
+            "Paths that the peer is yet to announce again, after a restart or in a refresh.",
+            of_family(|family| Some(family.stale)),
+        );
+        self.gauge(
+            "routelet_bgp_stale_paths_kept_seconds",
+            "How long stale paths are kept yet that have outlived their session.",
+            of_family(|family| family.stale_for.map(|time| time.as_secs())),
+        );
+        self.gauge(
+            "routelet_bgp_forwarding_kept",
+            "Whether the peer says that it has kept forwarding over its restart (F bit): 1, else 0.",
+            of_family(|family| family.forwarding.map(u64::from)),
         );
     }
 
@@ -324,6 +354,9 @@ mod tests {
         for (series, value) in [
             (concat!("routelet_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
             (r#"routelet_bgp_speaker_info{node="node1",asn="64512",router_id="192.168.1.11"}"#, 1.0),
+            (r#"routelet_bgp_range_peers{range="rack"}"#, 1.0),
+            (r#"routelet_bgp_range_limit{range="rack"}"#, 100.0),
+            (r#"routelet_bgp_range_refused_total{range="rack"}"#, 3.0),
             (r#"routelet_bgp_peer_info{peer="tor",address="fe80::1",asn="65000"}"#, 1.0),
             (r#"routelet_bgp_session_established{peer="node2"}"#, 1.0),
             (r#"routelet_bgp_session_established{peer="node3"}"#, 0.0),
@@ -340,6 +373,9 @@ mod tests {
             (r#"routelet_bgp_prefix_limit{peer="node2",family="ipv4Unicast"}"#, 10_000.0),
             (r#"routelet_bgp_prefixes_discarded_total{peer="node2",family="ipv4Unicast"}"#, 12.0),
             (r#"routelet_bgp_end_of_rib_received{peer="node2",family="ipv4Unicast"}"#, 1.0),
+            (r#"routelet_bgp_stale_paths{peer="node2",family="ipv4Unicast"}"#, 1.0),
+            (r#"routelet_bgp_stale_paths_kept_seconds{peer="node2",family="ipv4Unicast"}"#, 100.0),
+            (r#"routelet_bgp_forwarding_kept{peer="node2",family="ipv4Unicast"}"#, 1.0),
             (r#"routelet_rib_destinations{family="ipv4Unicast"}"#, 4.0),
             (r#"routelet_fib_routes{state="installed"}"#, 3.0),
             (r#"routelet_fib_routes{state="pending"}"#, 1.0),

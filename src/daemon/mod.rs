@@ -33,6 +33,7 @@ use crate::api;
 use crate::cluster::ManifestDirectory;
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
+use crate::speaker::Departure;
 use clock::Clock;
 use configuration::Configuration;
 use driver::Driver;
@@ -47,6 +48,10 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 
 /// Runs the daemon until SIGTERM or SIGINT. Kernel routes stay when it ends: `routelet cleanup`
 /// removes them.
+///
+/// SIGTERM, which a service or a pod gets to be replaced, leaves peers in the belief that we restart:
+/// those that speak graceful restart keep our routes (RFC 4724). SIGINT, a person's Ctrl-C, tells them
+/// that we leave.
 ///
 /// # Errors
 /// The daemon could not start, or a part without which it is of no use has ended.
@@ -91,15 +96,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let driver = Driver::new(seed(), Clock::start(), (inputs, queue), changes, readiness);
     let mut driver = tokio::spawn(driver.run(stopped));
 
-    tokio::select! {
-        _ = terminate.recv() => info!("asked to terminate"),
-        _ = interrupt.recv() => info!("interrupted"),
+    let departure = tokio::select! {
+        _ = terminate.recv() => Departure::Restart,
+        _ = interrupt.recv() => Departure::ForGood,
         ended = &mut driver => bail!("the driver has ended: {ended:?}"),
         ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
+    };
+    match departure {
+        Departure::Restart => info!("terminated: peers that speak graceful restart keep our routes"),
+        Departure::ForGood => info!("interrupted: leaving for good"),
     }
-    drop(stop);
+    // A driver that is gone is noticed in the next line.
+    let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
     api.abort();
     // The socket file goes with its server.

@@ -55,6 +55,9 @@ struct Entry {
     /// Found in the kernel at start and not desired by anyone yet: kept until [`Fib::sweep`].
     stale: bool,
     in_flight: Option<Option<Target>>,
+    /// What a dump has shown while a change was in flight, if that was not what was asked for. Whether
+    /// the dump or the change came first is not known.
+    doubt: Option<Option<Target>>,
     /// The kernel's last refusal, until a change succeeds.
     refusal: Option<String>,
     /// Refusals in a row.
@@ -85,10 +88,13 @@ impl Fib {
             routes.into_iter().map(|r| ((r.prefix, r.metric), r.target)).collect();
         for (key, entry) in &mut self.entries {
             let held = found.remove(key);
-            // What is in flight will be answered; that answer is newer than the dump.
-            if entry.in_flight.is_none() && entry.installed != held {
-                entry.installed = held;
-                self.dirty.insert(due(*key));
+            match &entry.in_flight {
+                Some(asked) => entry.doubt = (*asked != held).then_some(held),
+                None if entry.installed != held => {
+                    entry.installed = held;
+                    self.dirty.insert(due(*key));
+                }
+                None => {}
             }
         }
         for (key, target) in found {
@@ -186,16 +192,22 @@ impl Fib {
         };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Some(asked) = entry.in_flight.take() else { return };
+        let doubt = entry.doubt.take();
         self.in_flight -= 1;
         self.refused -= usize::from(entry.refusal.is_some());
         match result {
             Ok(()) => {
-                entry.installed = asked;
+                // A dump that was taken after the change was made has shown what somebody did to it
+                // since; one taken before costs a change that changes nothing.
+                entry.installed = doubt.unwrap_or(asked);
                 entry.refusal = None;
                 entry.attempts = 0;
                 self.dirty.insert(due(key));
             }
             Err(reason) => {
+                if let Some(held) = doubt {
+                    entry.installed = held;
+                }
                 self.failures += 1;
                 self.refused += 1;
                 entry.refusal = Some(reason);
@@ -372,6 +384,26 @@ mod tests {
                 Change::Remove { prefix: "10.9.0.0/16".parse().unwrap(), metric: METRIC }
             ]
         );
+    }
+
+    #[test]
+    fn a_route_that_somebody_removes_before_its_answer_is_heard_comes_back() {
+        let mut fib = Fib::default();
+        let install = Change::Install(route(via("192.168.1.12")));
+        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
+        let asked = fib.poll_changes(10);
+        fib.handle_dump([], false);
+        fib.handle_result(Instant::ORIGIN, &asked[0], Ok(()));
+        assert_eq!(fib.poll_changes(10), [install], "the dump may be older than the change, or not");
+        fib.handle_dump([route(via("192.168.1.12"))], false);
+        fib.handle_result(Instant::ORIGIN, &asked[0], Ok(()));
+        assert_eq!(fib.poll_changes(10), []);
+        fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
+        let asked = fib.poll_changes(10);
+        fib.handle_dump([], false);
+        fib.handle_result(Instant::ORIGIN, &asked[0], Err("no".to_owned()));
+        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
+        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.12"))));
     }
 
     #[test]

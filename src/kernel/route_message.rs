@@ -298,4 +298,43 @@ mod tests {
         assert_eq!(owner(RouteProtocol::Bird), "bird (protocol 12)");
         assert_eq!(owner(RouteProtocol::Other(115)), "protocol 115");
     }
+
+    /// Routes of other people pass through here as well, whatever they may look like.
+    #[test]
+    fn whatever_parses_is_read_without_harm() {
+        use netlink_packet_core::{Emitable, Parseable};
+        use proptest::prelude::*;
+        let forms = [
+            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("fe80::1", 3)])),
+            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2)])),
+            route_to("::/0", Target::Unreachable),
+        ];
+        let sound = forms.map(|form| {
+            let message = install(OURS, &form);
+            let mut bytes = vec![0; message.buffer_len()];
+            message.emit(&mut bytes);
+            bytes
+        });
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let changes = prop::collection::vec(change, 0..6);
+        let strategy = (prop::sample::select(sound.to_vec()), changes, any::<prop::sample::Index>());
+        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) };
+        proptest!(config, |((mut bytes, changes, end) in strategy)| {
+            for (at, octet) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = octet;
+            }
+            if bytes[0] % 4 == 0 {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            if let Ok(message) = RouteMessage::parse(&bytes) {
+                let read = route(&message);
+                prop_assert!(read.is_none_or(|route| Some((route.prefix, route.metric)) == key(&message)));
+                prop_assert!(is_ours(OURS, &message) == (table(&message) == 254
+                    && u8::from(message.header.protocol) == 114));
+                exits(&message);
+                prop_assert!(!owner(message.header.protocol).is_empty());
+            }
+        });
+    }
 }

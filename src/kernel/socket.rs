@@ -29,6 +29,8 @@ const LISTENER_TTL: u8 = 255;
 pub struct Options {
     /// Local address; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one, where `source` is not given.
+    pub source_interface: Option<String>,
     /// TCP MD5 key.
     pub md5_key: Option<Vec<u8>>,
     /// TTL or hop limit of outgoing packets.
@@ -101,7 +103,11 @@ fn prepare(remote: SocketAddr, options: &Options) -> Result<TcpSocket, Error> {
     if let Some(key) = &options.md5_key {
         sys::set_md5_key(&socket, remote.ip(), None, key).map_err(step("set the TCP MD5 key"))?;
     }
-    if let Some(source) = options.source {
+    let source = match (options.source, &options.source_interface) {
+        (None, Some(name)) => Some(address_of(name, remote.ip()).map_err(step("use the source interface"))?),
+        (source, _) => source,
+    };
+    if let Some(source) = source {
         let mut local = SocketAddr::new(source, 0);
         if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut local, remote) {
             // A link-local address means nothing without its link, and both are on the same.
@@ -114,6 +120,29 @@ fn prepare(remote: SocketAddr, options: &Options) -> Result<TcpSocket, Error> {
             .map_err(Error::system(|| format!("connect to {remote}: use source address {source}")))?;
     }
     Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// The address of an interface that a connection to `remote` can come from: the first of its family,
+/// link-local where `remote` is and only there.
+fn address_of(interface: &str, remote: IpAddr) -> io::Result<IpAddr> {
+    let link_local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let suits = |address: &IpAddr| {
+        address.is_ipv4() == remote.is_ipv4() && link_local(*address) == link_local(remote)
+    };
+    let found = nix::ifaddrs::getifaddrs()?
+        .filter(|entry| entry.interface_name == interface)
+        .filter_map(|entry| {
+            let storage = entry.address?;
+            let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        })
+        // 127.0.0.1 and ::1 are on lo beside what a session would use.
+        .filter(|address| remote.is_loopback() || !address.is_loopback())
+        .find(suits);
+    found.ok_or_else(|| {
+        let text = format!("{interface} is missing, or has no address that reaches {remote}");
+        io::Error::new(io::ErrorKind::AddrNotAvailable, text)
+    })
 }
 
 /// A socket of the address's family, with what every BGP socket has. Accepted ones inherit it.

@@ -7,6 +7,9 @@
 //! The rules are a chain of filters. Each looks at the candidates the ones before have left and
 //! keeps the best of them; the first that leaves a single one has decided.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::bgp::PathAttributes;
@@ -94,8 +97,9 @@ pub struct Decision {
     pub best: usize,
     /// The rule that left it alone.
     pub rule: Rule,
-    /// Indexes of all paths as good as the best up to and including interior cost, the best among
-    /// them: those that multipath may use together.
+    /// Indexes of all paths as good as the best up to and including interior cost: those that
+    /// multipath may use together. In the order in which the rules after that prefer them, the best
+    /// first, so that multipath over fewer paths than there are does not hang on who spoke first.
     pub equal: Vec<usize>,
 }
 
@@ -129,12 +133,13 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     apply(&mut left, Rule::Med, &|l| keep_lowest_med_of_each_as(l, candidates));
     apply(&mut left, Rule::ExternalOverInternal, &|l| keep_least(l, |i| c(i).kind));
     apply(&mut left, Rule::InteriorCost, &|l| keep_least(l, |i| c(i).interior_cost));
-    let equal = left.clone();
-    apply(&mut left, Rule::RouterId, &|l| {
-        keep_least(l, |i| c(i).attributes.originator_id.unwrap_or(c(i).router_id));
-    });
-    apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, |i| c(i).attributes.cluster_list.len()));
+    let mut equal = left.clone();
+    let router_id = |i: usize| c(i).attributes.originator_id.unwrap_or(c(i).router_id);
+    let clusters = |i: usize| c(i).attributes.cluster_list.len();
+    apply(&mut left, Rule::RouterId, &|l| keep_least(l, router_id));
+    apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, clusters));
     apply(&mut left, Rule::PeerAddress, &|l| keep_least(l, |i| c(i).peer_address));
+    equal.sort_by_key(|i| (router_id(*i), clusters(*i), c(*i).peer_address));
 
     Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PeerAddress), equal })
 }
@@ -155,115 +160,4 @@ fn keep_lowest_med_of_each_as(left: &mut Vec<usize>, candidates: &[Candidate<'_>
     let beaten = |i: usize| left.iter().any(|j| neighbor(*j) == neighbor(i) && med(*j) < med(i));
     let kept = left.iter().copied().filter(|i| !beaten(*i)).collect();
     *left = kept;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bgp::{AsPath, Origin};
-
-    fn attributes() -> PathAttributes {
-        PathAttributes {
-            as_path: AsPath::sequence([65000]),
-            ..PathAttributes::originated("192.0.2.1".parse().unwrap())
-        }
-    }
-
-    fn candidate(attributes: &PathAttributes) -> Candidate<'_> {
-        Candidate {
-            attributes,
-            kind: Kind::Internal,
-            interior_cost: 10,
-            router_id: Ipv4Addr::new(10, 0, 0, 9),
-            peer_address: Some("10.0.0.9".parse().unwrap()),
-        }
-    }
-
-    /// Decides over every permutation of the candidates and checks that the same one wins by the
-    /// same rule each time.
-    fn decide_permuted(candidates: &[Candidate<'_>]) -> (usize, Rule, Vec<usize>) {
-        let mut outcomes = permutations(candidates.len()).into_iter().map(|order| {
-            let shuffled: Vec<_> = order.iter().map(|i| candidates[*i]).collect();
-            let decision = decide(&shuffled).unwrap();
-            let mut equal: Vec<usize> = decision.equal.iter().map(|i| order[*i]).collect();
-            equal.sort_unstable();
-            (order[decision.best], decision.rule, equal)
-        });
-        let first = outcomes.next().unwrap();
-        for other in outcomes {
-            assert_eq!(other, first);
-        }
-        first
-    }
-
-    fn permutations(n: usize) -> Vec<Vec<usize>> {
-        if n == 0 {
-            return vec![vec![]];
-        }
-        let mut all = vec![];
-        for shorter in permutations(n - 1) {
-            for at in 0..n {
-                let mut order = shorter.clone();
-                order.insert(at, n - 1);
-                all.push(order);
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn no_path_no_decision() {
-        assert_eq!(decide(&[]), None);
-    }
-
-    #[test]
-    fn each_rule_decides_when_the_ones_before_are_level() {
-        let base = attributes();
-        let preferred = PathAttributes { local_pref: Some(200), ..base.clone() };
-        let longer = PathAttributes { as_path: AsPath::sequence([65000, 65001]), ..base.clone() };
-        let incomplete = PathAttributes { origin: Origin::Incomplete, ..base.clone() };
-        let med = PathAttributes { med: Some(1), ..base.clone() };
-        let reflected = PathAttributes { cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1)], ..base.clone() };
-        let c = candidate;
-        let table = [
-            (Rule::LocallyOriginated, Candidate { kind: Kind::Local, ..c(&base) }, c(&preferred)),
-            (Rule::LocalPref, c(&preferred), c(&base)),
-            (Rule::AsPathLength, c(&base), c(&longer)),
-            (Rule::Origin, c(&base), c(&incomplete)),
-            (Rule::Med, c(&base), c(&med)),
-            (Rule::ExternalOverInternal, Candidate { kind: Kind::External, ..c(&base) }, c(&base)),
-            (Rule::InteriorCost, Candidate { interior_cost: 9, ..c(&base) }, c(&base)),
-            (Rule::RouterId, Candidate { router_id: Ipv4Addr::new(10, 0, 0, 8), ..c(&base) }, c(&base)),
-            (Rule::ClusterListLength, c(&base), c(&reflected)),
-            (Rule::PeerAddress, c(&base), {
-                Candidate { peer_address: Some("10.0.0.10".parse().unwrap()), ..c(&base) }
-            }),
-        ];
-        for (rule, winner, loser) in table {
-            let (best, by, equal) = decide_permuted(&[winner, loser]);
-            assert_eq!((best, by), (0, rule));
-            assert_eq!(equal.len(), if rule > Rule::InteriorCost { 2 } else { 1 }, "{rule:?}");
-            assert_eq!(decide_permuted(&[winner]).1, Rule::OnlyPath);
-        }
-    }
-
-    #[test]
-    fn med_is_compared_within_one_neighboring_as_only() {
-        // The textbook case: A and B come from AS 65000, C from AS 65001. B beats A by MED, though
-        // A has the lowest router ID of the three and would win without the comparison.
-        let a = PathAttributes { med: Some(10), ..attributes() };
-        let b = PathAttributes { med: Some(5), ..attributes() };
-        let c = PathAttributes { med: Some(100), as_path: AsPath::sequence([65001]), ..attributes() };
-        let with_id =
-            |attributes, id| Candidate { router_id: Ipv4Addr::new(10, 0, 0, id), ..candidate(attributes) };
-        let candidates = [with_id(&a, 1), with_id(&b, 2), with_id(&c, 3)];
-        assert_eq!(decide_permuted(&candidates), (1, Rule::RouterId, vec![1, 2]));
-    }
-
-    #[test]
-    fn originator_id_stands_in_for_the_router_id() {
-        let reflected = PathAttributes { originator_id: Some(Ipv4Addr::new(10, 0, 0, 1)), ..attributes() };
-        let plain = attributes();
-        assert_eq!(decide_permuted(&[candidate(&plain), candidate(&reflected)]).0, 1);
-    }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
-use super::next_hop::Underlay;
+use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
 use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
@@ -18,7 +18,8 @@ pub enum NextHopRule {
     /// subnet shared with them; towards internal ones as received.
     #[default]
     Standard,
-    /// Ourselves, towards internal peers too.
+    /// Ourselves, towards internal peers too; but what is reflected stays as received, for RFC 4456
+    /// §10 warns of loops.
     Own,
     /// As received, towards external peers too. What begins here has ourselves.
     Unchanged,
@@ -54,6 +55,8 @@ pub struct Export<'a> {
     pub cluster_id: Ipv4Addr,
     /// Our address as a next hop, by family; `None` where we have none and cannot be one.
     pub own_next_hop: [Option<IpAddr>; 2],
+    /// It takes IPv6 next hops for IPv4 prefixes (RFC 8950).
+    pub extended_next_hop: bool,
     /// Which next hop to name.
     pub next_hop: NextHopRule,
     /// What to do to AS_PATHs towards an external peer.
@@ -89,9 +92,8 @@ impl<'a> Export<'a> {
         }
         let mut attributes = received.clone();
         attributes.next_hop = self.next_hop(family, received, from)?;
-        if attributes.next_hop != received.next_hop {
-            attributes.link_local_next_hop = None;
-        }
+        // RFC 2545 §3: it is for those who share a link with that router, which nobody has looked at.
+        attributes.link_local_next_hop = None;
         if self.external {
             self.rewrite_for_external(&mut attributes, from);
         } else {
@@ -115,7 +117,7 @@ impl<'a> Export<'a> {
     pub fn is_like(&self, other: &Export<'_>) -> bool {
         let facts = |e: &Export<'_>| {
             let peer_asn = e.as_path.override_peer.then_some(e.peer_asn);
-            let addresses = (e.own_next_hop, e.next_hop);
+            let addresses = (e.own_next_hop, e.extended_next_hop, e.next_hop);
             (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, addresses)
         };
         facts(self) == facts(other)
@@ -139,12 +141,23 @@ impl<'a> Export<'a> {
     fn next_hop(&self, family: Family, attributes: &PathAttributes, from: Provenance) -> Option<IpAddr> {
         let keep = match (self.next_hop, from.kind) {
             (NextHopRule::Address(address), _) if Family::of(address) == family => return Some(address),
-            (NextHopRule::Own, _) | (_, Kind::Local) => false,
+            (_, Kind::Local) => false,
+            (NextHopRule::Own, kind) => !self.external && kind == Kind::Internal,
             (NextHopRule::Unchanged, _) => true,
             _ if self.external => self.underlay.shared_subnet(attributes.next_hop, self.peer_address),
             _ => true,
         };
-        if keep { Some(attributes.next_hop) } else { self.own_next_hop[family as usize] }
+        if keep && self.can_be_told(family, attributes.next_hop) {
+            Some(attributes.next_hop)
+        } else {
+            self.own_next_hop[family as usize]
+        }
+    }
+
+    /// Whether a next hop means the same to the peer as to us, and has a form on its session.
+    fn can_be_told(&self, family: Family, next_hop: IpAddr) -> bool {
+        let has_form = Family::of(next_hop) == family || (next_hop.is_ipv6() && self.extended_next_hop);
+        has_form && !is_link_local(next_hop)
     }
 
     fn rewrite_for_external(&self, attributes: &mut PathAttributes, from: Provenance) {
@@ -226,6 +239,7 @@ mod tests {
             peer_asn: 65000,
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
+            extended_next_hop: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,
@@ -275,6 +289,9 @@ mod tests {
             assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
             assert_eq!(told.next_hop.to_string(), "192.168.1.12");
         }
+        let own = |e: &mut Export<'_>| (e.client, e.next_hop) = (true, NextHopRule::Own);
+        let told = export(&received(), from(Kind::Internal), own).unwrap();
+        assert_eq!(told.next_hop.to_string(), "192.168.1.12", "two reflectors that changed it would loop");
     }
 
     #[test]
@@ -289,6 +306,18 @@ mod tests {
     #[test]
     fn without_an_address_of_the_family_we_cannot_be_the_next_hop() {
         assert_eq!(export(&received(), from(Kind::Local), |e| e.own_next_hop = [None, None]), None);
+    }
+
+    #[test]
+    fn a_next_hop_that_the_peer_could_not_use_is_replaced_by_ours() {
+        let told = |next_hop: &str, extended| {
+            let received = PathAttributes { next_hop: next_hop.parse().unwrap(), ..received() };
+            let configure = |e: &mut Export<'_>| e.extended_next_hop = extended;
+            export(&received, from(Kind::External), configure).unwrap().next_hop.to_string()
+        };
+        assert_eq!(told("2001:db8::1", true), "2001:db8::1");
+        assert_eq!(told("2001:db8::1", false), "192.168.1.11", "it has no form without RFC 8950");
+        assert_eq!(told("fe80::1", true), "192.168.1.11", "it is somebody else on the peer's link");
     }
 
     #[test]
@@ -339,6 +368,7 @@ mod tests {
             (Kind::Internal, true, NextHopRule::Unchanged, "192.168.1.12"),
             (Kind::Local, true, NextHopRule::Unchanged, "192.168.1.11"),
             (Kind::External, false, NextHopRule::Own, "192.168.1.11"),
+            (Kind::Internal, true, NextHopRule::Own, "192.168.1.11"),
             (Kind::External, false, given, "192.168.1.100"),
             (Kind::Local, true, given, "192.168.1.100"),
             (Kind::External, false, other_family, "192.168.1.12"),
@@ -364,6 +394,7 @@ mod tests {
             peer_asn: 65000,
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [None, None],
+            extended_next_hop: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,

@@ -75,6 +75,9 @@ impl Arrival<'_> {
         if covers(self.import.protected, prefix) {
             return Err(Rejection::Protected);
         }
+        if is_multicast(prefix) {
+            return Err(Rejection::Multicast);
+        }
         let changes = self.import.policy.judge(prefix, &self.received).ok_or(Rejection::ImportPolicy)?;
         let known = self.last.take().filter(|(last, _)| *last == changes);
         let known = known.unwrap_or_else(|| {
@@ -138,6 +141,14 @@ impl<'a> Import<'a> {
         if bears(received, BLACKHOLE) && !bears(attributes, NO_ADVERTISE) {
             insert(&mut attributes.communities, NO_EXPORT);
         }
+    }
+}
+
+/// Whether all of a prefix is multicast: 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291 §2.4).
+fn is_multicast(prefix: Prefix) -> bool {
+    match prefix {
+        Prefix::V4(net) => net.length() >= 4 && net.address().is_multicast(),
+        Prefix::V6(net) => net.length() >= 8 && net.address().is_multicast(),
     }
 }
 
@@ -218,6 +229,16 @@ mod tests {
         assert_eq!(judge("172.16.0.0/24", |a| a.cluster_list = vec![own_id]), Some(Rejection::ClusterLoop));
         assert_eq!(judge("172.16.0.0/24", |a| a.next_hop = own_id.into()), Some(Rejection::OwnNextHop));
         assert_eq!(judge("fd00::/64", |_| ()), Some(Rejection::ImportPolicy));
+    }
+
+    #[test]
+    fn multicast_is_no_destination_for_unicast_routes() {
+        for prefix in ["224.0.0.0/4", "232.1.0.0/16", "239.255.255.255/32", "ff00::/8", "ff02::1/128"] {
+            assert_eq!(judge(prefix, |_| ()), Some(Rejection::Multicast), "{prefix}");
+        }
+        for prefix in ["0.0.0.0/0", "224.0.0.0/3", "223.255.255.0/24"] {
+            assert_eq!(judge(prefix, |_| ()), None, "{prefix}");
+        }
     }
 
     #[test]

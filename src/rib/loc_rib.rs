@@ -151,16 +151,21 @@ impl LocRib {
     /// Removes every path of a source.
     pub fn withdraw_all(&mut self, source: Source) {
         for family in Family::ALL {
-            if self.counts.remove(&(source, family)).is_none_or(|c| c.received == 0) {
-                continue;
-            }
-            let dirty = &mut self.dirty;
-            for_each_mut!(self, family, |place, _, destination: &mut Destination| {
-                if destination.remove(source).is_some() {
-                    destination.mark(place, dirty);
-                }
-            });
+            self.withdraw_family(source, family);
         }
+    }
+
+    /// Removes every path of a source in one family.
+    pub fn withdraw_family(&mut self, source: Source, family: Family) {
+        if self.counts.remove(&(source, family)).is_none_or(|c| c.received == 0) {
+            return;
+        }
+        let dirty = &mut self.dirty;
+        for_each_mut!(self, family, |place, _, destination: &mut Destination| {
+            if destination.remove(source).is_some() {
+                destination.mark(place, dirty);
+            }
+        });
     }
 
     /// Judges every path of a source anew, after a change of policy. `judge` makes of each path what
@@ -204,6 +209,11 @@ impl LocRib {
             self.dirty = VecDeque::new();
         }
         Some(place)
+    }
+
+    /// Whether no destination is dirty.
+    pub fn is_settled(&self) -> bool {
+        self.dirty.is_empty()
     }
 
     /// The destination of that prefix.

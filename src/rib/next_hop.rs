@@ -4,7 +4,7 @@
 //! else installed. A path whose next hop it cannot reach takes no part in the decision.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::prefix::Prefix;
 
@@ -19,6 +19,34 @@ pub struct UnderlayRoute {
     pub interface: Option<u32>,
     /// The kernel's priority: lower is preferred.
     pub metric: u32,
+}
+
+/// A next hop to be resolved: an address, and where it is link-local the link that it is on, for
+/// without one it names nobody (RFC 4007 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OnLink {
+    address: IpAddr,
+    /// Index of the interface.
+    interface: Option<u32>,
+}
+
+impl OnLink {
+    /// A link-local address on the link of that interface; `None` if the link is not known, and then
+    /// nothing resolves.
+    pub fn link_local(address: Ipv6Addr, interface: Option<u32>) -> OnLink {
+        OnLink { address: address.into(), interface }
+    }
+}
+
+impl From<IpAddr> for OnLink {
+    fn from(address: IpAddr) -> OnLink {
+        OnLink { address, interface: None }
+    }
+}
+
+/// Whether an address is of use on its own link alone.
+pub fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// How a next hop is reached.
@@ -38,26 +66,37 @@ pub struct Resolution {
 pub struct Underlay {
     /// By prefix; of several routes for one prefix the kernel's choice.
     routes: BTreeMap<Prefix, UnderlayRoute>,
+    /// Interfaces with a connected link-local subnet: every link has the same one.
+    link_local: BTreeSet<u32>,
 }
 
 impl Underlay {
     /// Indexes a snapshot of the kernel.
     pub fn new(snapshot: impl IntoIterator<Item = UnderlayRoute>) -> Underlay {
         let mut routes: BTreeMap<Prefix, UnderlayRoute> = BTreeMap::new();
+        let mut link_local = BTreeSet::new();
         for route in snapshot {
+            if route.via.is_none() && is_link_local(route.prefix.address()) {
+                link_local.extend(route.interface);
+            }
             let kept = routes.entry(route.prefix).or_insert(route);
             if route.metric < kept.metric {
                 *kept = route;
             }
         }
-        Underlay { routes }
+        Underlay { routes, link_local }
     }
 
     /// How `next_hop` is reached, if at all.
-    pub fn resolve(&self, next_hop: IpAddr) -> Option<Resolution> {
-        let route = self.longest_match(next_hop)?;
+    pub fn resolve(&self, next_hop: impl Into<OnLink>) -> Option<Resolution> {
+        let OnLink { address, interface } = next_hop.into();
+        if is_link_local(address) {
+            let interface = interface.filter(|index| self.link_local.contains(index))?;
+            return Some(Resolution { via: address, interface: Some(interface), cost: 0 });
+        }
+        let route = self.longest_match(address)?;
         let Some(gateway) = route.via else {
-            return Some(Resolution { via: next_hop, interface: route.interface, cost: 0 });
+            return Some(Resolution { via: address, interface: route.interface, cost: 0 });
         };
         Some(Resolution { via: gateway, interface: route.interface, cost: route.metric.saturating_add(1) })
     }
@@ -78,8 +117,10 @@ impl Underlay {
     }
 
     /// Whether an address is reached by the same route in another underlay.
-    pub fn reaches_alike(&self, other: &Underlay, address: IpAddr) -> bool {
-        self.longest_match(address) == other.longest_match(address)
+    pub fn reaches_alike(&self, other: &Underlay, next_hop: impl Into<OnLink>) -> bool {
+        let next_hop = next_hop.into();
+        self.longest_match(next_hop.address) == other.longest_match(next_hop.address)
+            && self.resolve(next_hop) == other.resolve(next_hop)
     }
 
     fn longest_match(&self, address: IpAddr) -> Option<&UnderlayRoute> {
@@ -95,7 +136,7 @@ impl Underlay {
 #[derive(Debug, Default)]
 pub struct NextHops {
     underlay: Underlay,
-    resolved: BTreeMap<IpAddr, Option<Resolution>>,
+    resolved: BTreeMap<OnLink, Option<Resolution>>,
 }
 
 impl NextHops {
@@ -105,18 +146,19 @@ impl NextHops {
     }
 
     /// Resolves a next hop and remembers the outcome.
-    pub fn resolve(&mut self, next_hop: IpAddr) -> Option<Resolution> {
+    pub fn resolve(&mut self, next_hop: impl Into<OnLink>) -> Option<Resolution> {
+        let next_hop = next_hop.into();
         *self.resolved.entry(next_hop).or_insert_with(|| self.underlay.resolve(next_hop))
     }
 
     /// The outcome as last resolved.
-    pub fn resolved(&self, next_hop: IpAddr) -> Option<Resolution> {
-        self.resolved.get(&next_hop).copied().flatten()
+    pub fn resolved(&self, next_hop: impl Into<OnLink>) -> Option<Resolution> {
+        self.resolved.get(&next_hop.into()).copied().flatten()
     }
 
     /// Takes a new underlay and returns the next hops that are now reached by another route, or no
     /// longer, or again.
-    pub fn replace_underlay(&mut self, underlay: Underlay) -> BTreeSet<IpAddr> {
+    pub fn replace_underlay(&mut self, underlay: Underlay) -> BTreeSet<OnLink> {
         let before = std::mem::replace(&mut self.underlay, underlay);
         let mut changed = BTreeSet::new();
         for (next_hop, outcome) in &mut self.resolved {
@@ -151,7 +193,7 @@ mod tests {
     #[test]
     fn a_connected_next_hop_resolves_to_itself() {
         for next_hop in ["192.168.1.12", "fd00:192:168:1::12"] {
-            let next_hop = next_hop.parse().unwrap();
+            let next_hop: IpAddr = next_hop.parse().unwrap();
             let expected = Resolution { via: next_hop, interface: Some(2), cost: 0 };
             assert_eq!(underlay().resolve(next_hop), Some(expected));
         }
@@ -161,12 +203,31 @@ mod tests {
     fn a_distant_next_hop_resolves_through_the_preferred_gateway() {
         let gateway = "192.168.1.253".parse().unwrap();
         let expected = Resolution { via: gateway, interface: Some(2), cost: 51 };
-        assert_eq!(underlay().resolve("203.0.113.1".parse().unwrap()), Some(expected));
+        assert_eq!(underlay().resolve("203.0.113.1".parse::<IpAddr>().unwrap()), Some(expected));
     }
 
     #[test]
     fn what_nothing_covers_does_not_resolve() {
-        assert_eq!(underlay().resolve("2001:db8::1".parse().unwrap()), None);
+        assert_eq!(underlay().resolve("2001:db8::1".parse::<IpAddr>().unwrap()), None);
+    }
+
+    #[test]
+    fn a_link_local_next_hop_is_on_the_link_it_was_heard_on_and_on_no_other() {
+        let subnet = |interface| UnderlayRoute {
+            prefix: "fe80::/64".parse().unwrap(),
+            via: None,
+            interface: Some(interface),
+            metric: 256,
+        };
+        let underlay = Underlay::new([subnet(2), subnet(3)]);
+        let router: Ipv6Addr = "fe80::1".parse().unwrap();
+        for link in [2, 3] {
+            let expected = Resolution { via: router.into(), interface: Some(link), cost: 0 };
+            assert_eq!(underlay.resolve(OnLink::link_local(router, Some(link))), Some(expected));
+        }
+        assert_eq!(underlay.resolve(OnLink::link_local(router, Some(4))), None, "a link that is down");
+        assert_eq!(underlay.resolve(OnLink::link_local(router, None)), None, "a link that nobody knows");
+        assert_eq!(underlay.resolve(IpAddr::from(router)), None);
     }
 
     #[test]
@@ -180,7 +241,8 @@ mod tests {
     #[test]
     fn a_changed_underlay_names_the_next_hops_it_moves() {
         let mut next_hops = NextHops::default();
-        let (near, far) = ("192.168.1.12".parse().unwrap(), "203.0.113.1".parse().unwrap());
+        let on_link = |text: &str| OnLink::from(text.parse::<IpAddr>().unwrap());
+        let (near, far) = (on_link("192.168.1.12"), on_link("203.0.113.1"));
         assert_eq!(next_hops.resolve(near), None);
         assert_eq!(next_hops.resolve(far), None);
         assert_eq!(next_hops.replace_underlay(underlay()), [near, far].into());

@@ -30,6 +30,8 @@ pub enum Rejection {
     ClusterLoop,
     /// The prefix is a pod CIDR or address of this cluster's own, or a Service CIDR.
     Protected,
+    /// The prefix is of multicast addresses, which unicast routes do not lead to (RFC 4271 §6.3).
+    Multicast,
     /// It asks for packets to be discarded (RFC 7999), and the peer is not one that may.
     Blackhole,
     /// No rule of the import policy accepts it (RFC 8212).
@@ -49,6 +51,7 @@ impl Rejection {
             Rejection::OriginatorLoop => "we originated it",
             Rejection::ClusterLoop => "our cluster id is in its CLUSTER_LIST",
             Rejection::Protected => "the prefix is protected",
+            Rejection::Multicast => "the prefix is multicast",
             Rejection::Blackhole => "its peer may not ask for a blackhole",
             Rejection::ImportPolicy => "no import rule accepts it",
             Rejection::OwnNextHop => "its next hop is ourselves",

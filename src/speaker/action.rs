@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bgp::update::AttributeFault;
@@ -54,6 +55,8 @@ pub enum Action {
 pub struct Transport {
     /// Local address; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one, as it is when the connection is made.
+    pub source_interface: Option<String>,
     /// TCP MD5 key (RFC 2385).
     pub password: Option<Password>,
     /// TTL of outgoing packets; the kernel's default where absent.
@@ -111,8 +114,40 @@ pub enum Notice {
         /// The limit.
         limit: MaxPrefixes,
     },
+    /// A connection was refused because its range has as many peers as it may have. Said once, until a
+    /// place becomes free.
+    RangeFull {
+        /// The range's name.
+        range: String,
+        /// How many peers it may have.
+        limit: u32,
+        /// Who was refused.
+        refused: IpAddr,
+    },
     /// One of our pod CIDRs can be delivered here and is announced from now on.
     Originated(Prefix),
+    /// After our restart, all peers that were waited for have told what they have.
+    Selecting,
+    /// Paths of a peer stay after its session has fallen (RFC 4724).
+    Kept {
+        /// The peer's name.
+        peer: String,
+        /// Family of the paths.
+        family: Family,
+        /// How many.
+        paths: usize,
+        /// How long the peer has to come back.
+        time: Duration,
+    },
+    /// Paths that were kept after a session had fallen, and not announced again, are let go.
+    LetGo {
+        /// The peer's name.
+        peer: String,
+        /// Family of the paths.
+        family: Family,
+        /// How many.
+        paths: usize,
+    },
     /// Routes found at start that no peer confirmed are let go.
     Swept,
 }
@@ -139,7 +174,17 @@ impl fmt::Display for Notice {
                 };
                 write!(f, "{peer} has {accepted} accepted prefixes of {family}, of at most {limit}{instead}")
             }
+            Notice::RangeFull { range, limit, refused } => {
+                write!(f, "{range} has {limit} dynamic peers, its limit: refused a connection from {refused}")
+            }
             Notice::Originated(prefix) => write!(f, "announcing {prefix}"),
+            Notice::Kept { peer, family, paths, time } => {
+                write!(f, "keeping {paths} {family} paths of {peer} for {} s", time.as_secs())
+            }
+            Notice::LetGo { peer, family, paths } => {
+                write!(f, "letting go of {paths} stale {family} paths of {peer}")
+            }
+            Notice::Selecting => f.write_str("choosing paths from now on"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),
         }
     }

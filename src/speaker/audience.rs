@@ -5,8 +5,10 @@
 //! announced are worked out once. Groups are found anew for each portion of work, which costs little
 //! and leaves nothing that a change of configuration could make stale.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::intent::ExtendedNextHop;
 use super::peer::Peer;
 use super::settle::Facts;
 use crate::bgp::PathAttributes;
@@ -129,7 +131,7 @@ impl<'a> Facts<'a> {
         let local = Provenance { kind: Kind::Local, from_client: false, router_id: self.intent.router_id };
         let Source::Peer(id) = best.source else { return local };
         let Some(peer) = self.peers.get(&id) else { return local };
-        let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { return local };
+        let Some(negotiated) = &peer.agreed else { return local };
         Provenance {
             kind: if negotiated.external() { Kind::External } else { Kind::Internal },
             from_client: peer.intent.route_reflector_client,
@@ -138,11 +140,6 @@ impl<'a> Facts<'a> {
     }
 
     fn export(&self, peer: &'a Peer, negotiated: &Negotiated) -> Export<'a> {
-        let local = peer.first.connection.as_ref().and_then(|c| c.local).map(|l| l.ip());
-        let own_next_hop = Family::ALL.map(|family| {
-            let of_family = |address: &std::net::IpAddr| Family::of(*address) == family;
-            local.filter(of_family).or_else(|| self.intent.addresses.iter().copied().find(of_family))
-        });
         Export {
             peer_address: peer.intent.address,
             external: negotiated.external(),
@@ -150,13 +147,28 @@ impl<'a> Facts<'a> {
             local_asn: self.intent.asn,
             peer_asn: negotiated.asn,
             cluster_id: self.intent.cluster_id.unwrap_or(self.intent.router_id),
-            own_next_hop,
+            own_next_hop: Family::ALL.map(|family| self.own_next_hop(family, peer, negotiated)),
+            extended_next_hop: negotiated.codec.extended_next_hop,
             next_hop: peer.intent.next_hop,
             as_path: peer.intent.as_path,
             only_to_customer: peer.intent.only_to_customer(self.intent.asn, negotiated.asn),
             communities: &peer.intent.export_communities,
             policy: &peer.intent.export,
             underlay: self.next_hops.underlay(),
+        }
+    }
+    /// Our address as the next hop of a family: our end of the session, else the node's first address
+    /// of that family; for IPv4 our end of an IPv6 session, where that was agreed on (RFC 8950) and is
+    /// wanted or there is nothing else.
+    fn own_next_hop(&self, family: Family, peer: &Peer, negotiated: &Negotiated) -> Option<IpAddr> {
+        let local = peer.first.connection.as_ref().and_then(|c| c.local).map(|l| l.ip());
+        let of_family = |address: &IpAddr| Family::of(*address) == family;
+        let ordinary =
+            local.filter(of_family).or_else(|| self.intent.addresses.iter().copied().find(of_family));
+        let extended = local.filter(|local| local.is_ipv6() && negotiated.codec.extended_next_hop);
+        match peer.intent.extended_next_hop {
+            ExtendedNextHop::Always => extended.filter(|_| family == Family::Ipv4Unicast).or(ordinary),
+            _ => ordinary.or(extended),
         }
     }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Speaker;
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
 use super::updates::import;
+use super::{Departure, Speaker};
 use crate::bgp::Reason;
 use crate::fib::{AGGREGATE_METRIC, Fib, Target};
 use crate::prefix::Prefix;
@@ -28,6 +28,7 @@ impl Speaker {
         if old == new {
             return;
         }
+        self.configure_ranges(&old, &new);
         for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
             self.remove_peer(name);
         }
@@ -41,11 +42,15 @@ impl Speaker {
         self.originate_what_is_deliverable();
     }
 
-    /// Takes leave of every peer. Kernel routes stay: a daemon that is being replaced must not stop
-    /// the packets.
-    pub fn handle_shutdown(&mut self, now: Instant) {
+    /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
+    /// back. Kernel routes stay: a daemon that is being replaced must not stop the packets.
+    pub fn handle_shutdown(&mut self, now: Instant, departure: Departure) {
         self.now = now;
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            let kept = self.peers.get(&id).is_some_and(Peer::keeps_our_routes);
+            if departure == Departure::Restart && kept {
+                self.abandon_session(id, "routelet is restarting");
+            }
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
@@ -54,6 +59,7 @@ impl Speaker {
 
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
+        self.begin_restart();
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
         }
@@ -63,13 +69,16 @@ impl Speaker {
             }
         }
         self.originate_what_is_deliverable();
+        self.advance_restart();
     }
 
     fn add_peer(&mut self, name: &str, peer: &PeerIntent) {
         let Some(intent) = &self.intent else { return };
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
-        self.peers.insert(id, Peer::new(id, peer.clone(), intent, self.seed));
+        let mut peer = Peer::new(id, peer.clone(), intent, self.seed);
+        peer.set_restart_bits(self.restart.bits());
+        self.peers.insert(id, peer);
         self.names.insert(name.to_owned(), id);
         self.start_session(id);
     }
@@ -77,20 +86,36 @@ impl Speaker {
     fn remove_peer(&mut self, name: &str) {
         let Some(id) = self.names.remove(name) else { return };
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        self.forget_peer(id);
+    }
+
+    /// Forgets a peer whose sessions have ended.
+    pub(super) fn forget_peer(&mut self, id: PeerId) {
+        self.let_go_all(id);
         if let Some(peer) = self.peers.remove(&id) {
             self.forget_wake(id, peer.wake);
         }
         self.busy.remove(&id);
-        self.sweep_when_all_told();
+        self.advance_restart();
     }
 
-    fn change_peer(&mut self, name: &str, old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) {
+    pub(super) fn change_peer(
+        &mut self,
+        name: &str,
+        old: (&Intent, &PeerIntent),
+        new: (&Intent, &PeerIntent),
+    ) {
         let Some(id) = self.names.get(name).copied() else { return };
-        let needs_new_session =
-            session_config(old.0, old.1) != session_config(new.0, new.1) || socket_differs(old.1, new.1);
-        if needs_new_session {
+        let config = session_config(new.0, new.1);
+        let can_go_on = config.differs_in_pauses_alone(&session_config(old.0, old.1));
+        if !can_go_on || socket_differs(old.1, new.1) {
             let why = "a configuration change needs a new session";
-            self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
+            if is_same_router(old.1, new.1) {
+                self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
+            } else {
+                self.stop_sessions(id, Reason::PEER_DECONFIGURED, why);
+                self.let_go_all(id);
+            }
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.intent = new.1.clone();
                 let session = peer.new_session(new.0, self.seed);
@@ -102,6 +127,7 @@ impl Speaker {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.intent = new.1.clone();
+            peer.first.session.set_pauses(&config);
         }
         if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);
@@ -115,6 +141,10 @@ impl Speaker {
         }
         if old.1.max_prefixes != new.1.max_prefixes {
             self.ask_for_what_was_discarded(id);
+        }
+        if old.1.route_reflector_client != new.1.route_reflector_client {
+            // Others may now be told of a client's paths, or no longer (RFC 4456 §6).
+            self.rib.mark_dirty(|path| path.source == Source::Peer(id));
         }
         self.enforce_max_prefixes(id);
         self.drain(id);
@@ -144,25 +174,37 @@ impl Speaker {
     }
 }
 
+/// Whether what the one has announced may be kept until the other does.
+fn is_same_router(old: &PeerIntent, new: &PeerIntent) -> bool {
+    (old.address, &old.interface, old.asn) == (new.address, &new.interface, new.asn)
+}
+
 /// Whether the difference can only be had with a new connection.
 fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
-    (old.address, &old.interface, old.port, old.source, &old.password, old.distance)
-        != (new.address, &new.interface, new.port, new.source, &new.password, new.distance)
+    let of = |peer: &PeerIntent| {
+        let ends =
+            (peer.address, peer.interface.clone(), peer.port, peer.source, peer.source_interface.clone());
+        (ends, peer.password.clone(), peer.distance)
+    };
+    of(old) != of(new)
 }
 
 fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
     let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole);
     old.1.import != new.1.import
         || peer(old.1) != peer(new.1)
-        || (&old.0.protected, &old.0.addresses, old.0.cluster_id)
-            != (&new.0.protected, &new.0.addresses, new.0.cluster_id)
+        || (old.0.asn, &old.0.protected, &old.0.addresses, old.0.cluster_id)
+            != (new.0.asn, &new.0.protected, &new.0.addresses, new.0.cluster_id)
 }
 
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
-    let peer =
-        |p: &PeerIntent| (p.export_communities.clone(), p.next_hop, p.as_path, p.route_reflector_client);
+    let peer = |p: &PeerIntent| {
+        (p.export_communities.clone(), p.next_hop, p.extended_next_hop, p.as_path, p.route_reflector_client)
+    };
     old.1.export != new.1.export
         || peer(old.1) != peer(new.1)
+        // A session under another AS of ours outlives a change of the real one.
+        || old.0.asn != new.0.asn
         || old.0.addresses != new.0.addresses
         || old.0.cluster_id != new.0.cluster_id
 }

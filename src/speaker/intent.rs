@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub use crate::bgp::Role;
-pub use crate::bgp::session::RemoteAs;
+pub use crate::bgp::session::{Damping, RemoteAs};
 use crate::prefix::{Family, Prefix};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
 pub use crate::rib::export::NextHopRule;
@@ -42,6 +42,26 @@ pub struct Intent {
     pub cluster_id: Option<Ipv4Addr>,
     /// Peers by name.
     pub peers: BTreeMap<String, PeerIntent>,
+    /// Ranges of addresses from which anybody may connect who is not among `peers`, by name.
+    pub ranges: BTreeMap<String, RangeIntent>,
+}
+
+/// A range of addresses, each of which may be a peer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeIntent {
+    /// The range.
+    pub range: Prefix,
+    /// The most peers at once.
+    pub limit: u32,
+    /// What each of them is, but for its address.
+    pub template: PeerIntent,
+}
+
+impl RangeIntent {
+    /// The peer at an address of the range.
+    pub fn peer(&self, address: IpAddr) -> PeerIntent {
+        PeerIntent { address, ..self.template.clone() }
+    }
 }
 
 /// Where incoming sessions are accepted.
@@ -83,6 +103,8 @@ pub struct PeerIntent {
     pub asn: RemoteAs,
     /// Local address of the session; the kernel chooses where absent.
     pub source: Option<IpAddr>,
+    /// Interface whose address is the local one of sessions that we open.
+    pub source_interface: Option<String>,
     /// Families to offer.
     pub families: BTreeSet<Family>,
     /// Session timers.
@@ -103,6 +125,8 @@ pub struct PeerIntent {
     pub route_reflector_client: bool,
     /// Which next hop the peer is told.
     pub next_hop: NextHopRule,
+    /// Whether IPv4 prefixes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: ExtendedNextHop,
     /// What AS_PATHs may contain, and what is done to those the peer is told.
     pub as_path: AsPathRules,
     /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
@@ -113,6 +137,8 @@ pub struct PeerIntent {
     pub role_strict: bool,
     /// How many prefixes the peer may have accepted of each family.
     pub max_prefixes: Option<MaxPrefixes>,
+    /// Keep forwarding while either side restarts (RFC 4724, RFC 8538); not at all if `None`.
+    pub graceful_restart: Option<GracefulRestart>,
 }
 
 /// A bound on the accepted prefixes of a peer, for each family by itself.
@@ -141,6 +167,23 @@ pub enum LimitAction {
     Warn,
 }
 
+/// Graceful restart with one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long the peer may wait for us to come back: whole seconds, at most 4,095.
+    pub restart_time: Duration,
+    /// The longest that paths of the peer are kept from the fall of its session to its End-of-RIB,
+    /// whatever it has asked for.
+    pub stale_time: Duration,
+}
+
+impl Default for GracefulRestart {
+    fn default() -> GracefulRestart {
+        // RFC 8538 §4.2 suggests the latter.
+        GracefulRestart { restart_time: Duration::from_secs(120), stale_time: Duration::from_secs(180) }
+    }
+}
+
 impl PeerIntent {
     /// What the role makes of routes for customers only (RFC 9234 §5), between AS `local` and a peer
     /// that shows `peer_asn`.
@@ -159,6 +202,18 @@ impl PeerIntent {
     }
 }
 
+/// Whether IPv4 prefixes may have IPv6 next hops (RFC 8950).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExtendedNextHop {
+    /// Offered on IPv6 sessions, and used where we have no IPv4 address to give.
+    #[default]
+    WhereNeeded,
+    /// Offered; used on IPv6 sessions whenever we are the next hop.
+    Always,
+    /// Not offered.
+    Never,
+}
+
 /// Where a session comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerOrigin {
@@ -166,6 +221,8 @@ pub enum PeerOrigin {
     Configured,
     /// `mesh: full` or `mesh: reflectors`; the peer's name is its node's.
     Mesh,
+    /// A `BgpPeer` object with a range; the peer's name is the object's and the peer's address.
+    Dynamic,
 }
 
 /// Session timers (RFC 4271 §10).
@@ -177,6 +234,8 @@ pub struct Timers {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// Pauses after failures.
+    pub damping: Damping,
 }
 
 impl Default for Timers {
@@ -185,6 +244,7 @@ impl Default for Timers {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            damping: Damping::default(),
         }
     }
 }

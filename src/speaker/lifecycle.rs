@@ -3,35 +3,43 @@
 
 use super::peer::{Slot, Which};
 use super::{Action, Notice, Speaker};
-use crate::bgp::session::{Negotiated, Output, State};
-use crate::rib::{PeerId, Source};
+use crate::bgp::session::{Fall, Negotiated, Output, RestartBits, State};
+use crate::prefix::Family;
+use crate::rib::PeerId;
 
 impl Speaker {
     pub(super) fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Negotiated) {
         if which == Which::Second {
             self.promote_or_drop_second(id);
         }
+        self.welcome_back(id, negotiated);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.forget_session_state();
+        peer.agreed = Some(negotiated.clone());
         peer.faults_reported.clear();
+        peer.note_link();
         for family in &negotiated.codec.families {
             peer.walks.insert(*family, None);
             peer.end_of_rib_due.insert(*family);
         }
+        // From here on, a session that falls is all that happens: packets are forwarded meanwhile.
+        let restarting = self.restart.is_deferring();
+        peer.set_restart_bits(RestartBits { restarting, forwarding: [true; Family::ALL.len()] });
         self.busy.insert(id);
         let peer = self.peer_name(id);
         self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
+        self.advance_restart();
     }
 
-    pub(super) fn peer_down(&mut self, id: PeerId) {
+    pub(super) fn peer_down(&mut self, id: PeerId, fall: Fall) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.flaps += 1;
         peer.forget_session_state();
         let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
         peer.last_error = Some(reason.clone());
-        self.rib.withdraw_all(Source::Peer(id));
         let peer = self.peer_name(id);
         self.notice(Notice::PeerDown { peer, reason });
+        self.keep_over_fall(id, fall);
     }
 
     /// Reports a session that did not come up, unless the other one of a collision may still.

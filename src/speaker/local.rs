@@ -1,4 +1,4 @@
-//! The node's own prefixes: first deliverable, then announced; and routes found at start.
+//! The node's own prefixes: first deliverable, then announced.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -46,6 +46,7 @@ impl Speaker {
             }
         }
         self.not_originated = most - self.originated.len();
+        self.advance_restart();
     }
 
     /// Whether every pod CIDR of this node is announced.
@@ -61,25 +62,5 @@ impl Speaker {
         };
         let attributes = self.interner.intern(PathAttributes::originated(unspecified));
         self.rib.insert(prefix, Path { source: Source::Local, attributes, received: None, rejected: None });
-    }
-
-    /// Lets go of routes found at start if every peer has told all it has.
-    pub(super) fn sweep_when_all_told(&mut self) {
-        let told = self.sweep_at.is_some()
-            && self.peers.values().all(|peer| {
-                let families = peer.established().and_then(|s| s.negotiated()).map(|n| &n.codec.families);
-                families.is_some_and(|f| f.iter().all(|f| peer.end_of_rib_seen.contains(f)))
-            });
-        if told {
-            // What the peers told must be desired before the rest is let go.
-            while self.settle_dirty() {}
-            self.sweep();
-        }
-    }
-
-    pub(super) fn sweep(&mut self) {
-        self.sweep_at = None;
-        self.fib.sweep();
-        self.notice(Notice::Swept);
     }
 }

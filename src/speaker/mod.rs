@@ -12,10 +12,14 @@
 //! | [`intent`] | what the node is meant to do |
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
+//! | `dynamic` | peers that come from a range of addresses |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
+//! | `graceful` | a peer restarts: its paths outlive its session |
+//! | `restart` | we restart: the kernel's routes outlive us |
+//! | `stale` | paths that a peer is yet to announce again |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `audience` | peers that are told the same |
 //! | `local` | the node's own prefixes: first deliverable, then announced |
@@ -24,36 +28,39 @@
 mod action;
 mod audience;
 mod configure;
+mod dynamic;
+mod graceful;
 pub mod intent;
 mod lifecycle;
 mod local;
 mod peer;
 mod prefix_limit;
 mod refresh;
+mod restart;
 mod sessions;
 mod settle;
 mod show;
+mod stale;
 mod updates;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 pub use action::{Action, ConnectionId, Notice, Transport};
 pub use intent::Intent;
 use peer::Peer;
+use restart::Restart;
+pub use restart::{Departure, STALE_TIME};
 
 use local::is_aggregate;
+use settle::next_hop;
 
 use crate::bgp::session::Timer;
 use crate::fib::{Change, Fib, Route};
-use crate::prefix::Prefix;
+use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
 use crate::time::Instant;
-
-/// How long routes found at start are kept for peers that do not say when they are done.
-pub const STALE_TIME: Duration = Duration::from_secs(120);
 
 /// A BGP speaker with its tables.
 #[derive(Debug)]
@@ -62,6 +69,7 @@ pub struct Speaker {
     intent: Option<Intent>,
     peers: BTreeMap<PeerId, Peer>,
     names: BTreeMap<String, PeerId>,
+    ranges: BTreeMap<String, dynamic::Range>,
     connections: BTreeMap<ConnectionId, PeerId>,
     next_connection: u64,
     next_peer: u32,
@@ -76,10 +84,12 @@ pub struct Speaker {
     not_originated: usize,
     /// The kernel has answered about an aggregate, and a pod CIDR may be deliverable now.
     aggregates_changed: bool,
-    /// When routes found at start are let go; `None` once they are.
-    sweep_at: Option<Instant>,
+    /// How far our own restart has come.
+    restart: Restart,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
+    /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
+    keeps: BTreeSet<(Instant, PeerId, Family)>,
     /// Peers that may have something to be sent.
     busy: BTreeSet<PeerId>,
     actions: VecDeque<Action>,
@@ -93,8 +103,10 @@ pub enum Wake {
     Session(PeerId, Timer),
     /// A refused route change is to be tried again.
     RouteRetry,
-    /// Routes found at start are to be let go.
-    Sweep,
+    /// After our own restart, choosing paths or keeping routes found at start has waited long enough.
+    Restart,
+    /// Paths that have outlived their session are to be let go.
+    LetGo(PeerId),
 }
 
 impl Speaker {
@@ -105,6 +117,7 @@ impl Speaker {
             intent: None,
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
+            ranges: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_peer: 0,
@@ -116,20 +129,13 @@ impl Speaker {
             originated: BTreeSet::new(),
             not_originated: 0,
             aggregates_changed: false,
-            sweep_at: None,
+            restart: Restart::default(),
             wakes: BTreeSet::new(),
+            keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
             actions: VecDeque::new(),
             now: Instant::ORIGIN,
         }
-    }
-
-    /// Takes over the routes of ours that the kernel holds at start. They keep forwarding until peers
-    /// confirm them, or until every peer has said End-of-RIB, or for [`STALE_TIME`].
-    pub fn handle_adopted(&mut self, now: Instant, routes: Vec<Route>) {
-        self.now = now;
-        self.fib.handle_dump(routes, true);
-        self.sweep_at = Some(now + STALE_TIME);
     }
 
     /// Takes what the kernel holds of ours now, and puts right what differs from what should be.
@@ -137,7 +143,7 @@ impl Speaker {
         self.now = now;
         // Before there is a configuration, nothing is known to be wrong.
         if self.intent.is_some() {
-            self.fib.handle_dump(routes, self.sweep_at.is_some());
+            self.fib.handle_dump(routes, self.restart.keeps_found_routes());
         }
     }
 
@@ -161,7 +167,8 @@ impl Speaker {
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
         let changed = self.next_hops.replace_underlay(underlay);
         if !changed.is_empty() {
-            self.rib.mark_dirty(|path| changed.contains(&path.attributes.next_hop));
+            let peers = &self.peers;
+            self.rib.mark_dirty(|path| changed.contains(&next_hop(peers, path)));
         }
         for id in moved {
             self.walk_again(id);
@@ -188,9 +195,10 @@ impl Speaker {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.fib.handle_timeout(now);
-        if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep();
+        if self.restart.poll_timeout().is_some_and(|at| at <= now) {
+            self.advance_restart();
         }
+        self.let_go_overdue();
         let due: Vec<PeerId> =
             self.wakes.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, _)| *id).collect();
         for id in due {
@@ -215,8 +223,9 @@ impl Speaker {
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let session = self.wakes.first().map(|(at, id, timer)| (*at, Wake::Session(*id, *timer)));
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
-        let sweep = self.sweep_at.map(|at| (at, Wake::Sweep));
-        session.into_iter().chain(retry).chain(sweep).min()
+        let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
+        let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
+        session.into_iter().chain(retry).chain(restart).chain(let_go).min()
     }
 
     fn notice(&mut self, notice: Notice) {

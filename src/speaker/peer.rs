@@ -13,22 +13,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::action::{ConnectionId, Transport};
-use super::intent::{Distance, Intent, PeerIntent};
+use super::graceful::Kept;
+use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
-use crate::bgp::session::{Config, Counters, State, Timer};
+use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
 use crate::bgp::{Open, Session};
 use crate::prefix::{Family, Prefix};
 use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 use crate::time::Instant;
 
+/// How long after a session is Established the OPEN of a connection that lost to it may arrive.
+const COLLISION_OVER: Duration = Duration::from_secs(2);
+
 /// A peer and everything that belongs to it alone.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
     pub(super) intent: PeerIntent,
+    /// The range it has come from, if it is dynamic.
+    pub(super) range: Option<String>,
     pub(super) first: Slot,
     pub(super) second: Option<Slot>,
     pub(super) out: AdjRibOut,
@@ -42,8 +49,18 @@ pub(super) struct Peer {
     pub(super) refreshing: BTreeSet<Family>,
     /// Families the peer has asked for again before their first End-of-RIB.
     pub(super) refresh_asked: BTreeSet<Family>,
-    /// What the peer has not announced again, of each family that it refreshes.
+    /// What the peer has not announced again, of each family that it refreshes or that has outlived
+    /// its session.
     pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    /// Index of the interface that the session runs over, where it is between link-local addresses. Kept
+    /// when the session goes: paths may outlive it.
+    pub(super) link: Option<u32>,
+    /// Families whose paths have outlived their session.
+    pub(super) kept: BTreeMap<Family, Kept>,
+    /// What the session agreed on that is up, or was last: that of all paths of the peer.
+    pub(super) agreed: Option<Negotiated>,
+    /// What OPENs say of our forwarding.
+    restart_bits: RestartBits,
     /// Counters of sessions that are gone.
     pub(super) past: Counters,
     pub(super) faults: u64,
@@ -94,6 +111,8 @@ pub(super) enum Collision {
     ThisLoses,
     /// The other connection is to be closed.
     OtherLoses,
+    /// The peer has restarted and knows nothing of the other connection (RFC 4724 §4.2).
+    OtherIsForgotten,
 }
 
 impl Peer {
@@ -102,6 +121,7 @@ impl Peer {
         Peer {
             id,
             intent,
+            range: None,
             first: Slot { session, connection: None },
             second: None,
             out: AdjRibOut::default(),
@@ -111,6 +131,10 @@ impl Peer {
             refreshing: BTreeSet::new(),
             refresh_asked: BTreeSet::new(),
             stale: BTreeMap::new(),
+            link: None,
+            kept: BTreeMap::new(),
+            agreed: None,
+            restart_bits: RestartBits::default(),
             past: Counters::default(),
             faults: 0,
             faults_reported: BTreeSet::new(),
@@ -126,7 +150,23 @@ impl Peer {
     pub(super) fn new_session(&mut self, local: &Intent, seed: u64) -> Session {
         self.sessions += 1;
         let seed = seed.wrapping_add(u64::from(self.id.0) << 32).wrapping_add(self.sessions);
-        Session::new(session_config(local, &self.intent), seed)
+        let mut session = Session::new(session_config(local, &self.intent), seed);
+        session.set_restart_bits(self.restart_bits);
+        session
+    }
+
+    /// Whether OPENs say from now on that we have restarted.
+    pub(super) fn set_restarting(&mut self, restarting: bool) {
+        self.set_restart_bits(RestartBits { restarting, ..self.restart_bits });
+    }
+
+    /// Sets what OPENs say of our forwarding from now on.
+    pub(super) fn set_restart_bits(&mut self, bits: RestartBits) {
+        self.restart_bits = bits;
+        self.first.session.set_restart_bits(bits);
+        if let Some(second) = &mut self.second {
+            second.session.set_restart_bits(bits);
+        }
     }
 
     pub(super) fn slot(&mut self, which: Which) -> Option<&mut Slot> {
@@ -162,13 +202,13 @@ impl Peer {
         Some(&self.first.session).filter(|s| s.state() == State::Established)
     }
 
-    /// The AS that the peer shows while its session is up; 0, which nobody has, while it is not.
+    /// The AS that the peer shows, or last did; 0, which nobody has, where it never has.
     pub(super) fn shown_asn(&self) -> u32 {
-        self.established().and_then(Session::negotiated).map_or(0, |n| n.asn)
+        self.agreed.as_ref().map_or(0, |agreed| agreed.asn)
     }
 
     /// Judges an OPEN that arrived on one session against the other.
-    pub(super) fn collision(&self, which: Which, open: &Open, local: &Intent) -> Collision {
+    pub(super) fn collision(&self, now: Instant, which: Which, open: &Open, local: &Intent) -> Collision {
         let Some(second) = &self.second else { return Collision::None };
         let (this, other) = match which {
             Which::First => (&self.first, second),
@@ -178,6 +218,9 @@ impl Peer {
             return Collision::None;
         }
         match other.session.state() {
+            State::Established if self.has_restarted(now, &other.session, open, local) => {
+                Collision::OtherIsForgotten
+            }
             // RFC 4271 §6.8: a collision with an Established session closes the new connection.
             State::Established => Collision::ThisLoses,
             State::OpenSent | State::OpenConfirm => {
@@ -193,17 +236,27 @@ impl Peer {
         }
     }
 
+    /// RFC 4724 §4.2: a new connection from a peer that keeps its forwarding state means that it has
+    /// restarted, though the end of the old one has not come through. Soon after that was Established,
+    /// it means a collision of which the peer has not heard yet.
+    fn has_restarted(&self, now: Instant, old: &Session, open: &Open, local: &Intent) -> bool {
+        let theirs = old.negotiated().and_then(Negotiated::graceful_restart);
+        self.intent.graceful_restart.is_some()
+            && theirs.is_some_and(|restart| !restart.families.is_empty())
+            && old.established_at().is_some_and(|at| now - at >= COLLISION_OVER)
+            && session_config(local, &self.intent).negotiate(open).is_ok()
+    }
+
+    /// Whether the peer will keep our routes when the session falls in silence: both sides speak
+    /// graceful restart (RFC 4724 §4).
+    pub(super) fn keeps_our_routes(&self) -> bool {
+        let theirs = self.established().and_then(Session::negotiated).and_then(|n| n.graceful_restart());
+        self.intent.graceful_restart.is_some() && theirs.is_some()
+    }
+
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
-        let external = self.intent.is_external(local.asn);
-        let (ttl, min_ttl) = match self.intent.distance {
-            Distance::Default if external => (Some(1), None),
-            Distance::Default => (None, None),
-            Distance::Multihop(hops) => (Some(hops), None),
-            // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
-            Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
-        };
-        Transport { source: self.intent.source, password: self.intent.password.clone(), ttl, min_ttl }
+        transport(&self.intent, local)
     }
 
     /// Counters over all sessions this peer has had.
@@ -216,6 +269,15 @@ impl Peer {
         self.past = add(self.past, session.counters());
     }
 
+    /// Notes the link that a session which has just come up runs over.
+    pub(super) fn note_link(&mut self) {
+        let local = self.first.connection.as_ref().and_then(|connection| connection.local);
+        self.link = match local {
+            Some(SocketAddr::V6(local)) if local.ip().is_unicast_link_local() => Some(local.scope_id()),
+            _ => None,
+        };
+    }
+
     /// Forgets what belonged to the session that was up.
     pub(super) fn forget_session_state(&mut self) {
         self.out = AdjRibOut::default();
@@ -224,8 +286,26 @@ impl Peer {
         self.end_of_rib_seen.clear();
         self.refreshing.clear();
         self.refresh_asked.clear();
-        self.stale.clear();
         self.limits.forget_session();
+    }
+}
+
+/// What the sockets of a peer must have.
+pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
+    let external = peer.is_external(local.asn);
+    let (ttl, min_ttl) = match peer.distance {
+        Distance::Default if external => (Some(1), None),
+        Distance::Default => (None, None),
+        Distance::Multihop(hops) => (Some(hops), None),
+        // RFC 5082 §3: send with 255, accept what has crossed no more than so many hops.
+        Distance::Security(hops) => (Some(255), Some(255 - hops.saturating_sub(1))),
+    };
+    Transport {
+        source: peer.source,
+        source_interface: peer.source_interface.clone(),
+        password: peer.password.clone(),
+        ttl,
+        min_ttl,
     }
 }
 
@@ -239,10 +319,17 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         hold: peer.timers.hold,
         keepalive: peer.timers.keepalive,
         connect_retry: peer.timers.connect_retry,
+        damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
+        extended_next_hop: match peer.extended_next_hop {
+            ExtendedNextHop::WhereNeeded => peer.address.is_ipv6(),
+            ExtendedNextHop::Always => true,
+            ExtendedNextHop::Never => false,
+        },
         role: peer.role,
         role_strict: peer.role_strict,
+        graceful_restart: peer.graceful_restart.map(|g| RestartOffer { restart_time: g.restart_time }),
     }
 }
 

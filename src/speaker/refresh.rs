@@ -1,20 +1,21 @@
 //! Route refresh (RFC 2918) and the marks around it (RFC 7313): ours when a peer asks for its routes
 //! again, and the peer's when it announces all of a family again.
 
-use std::collections::BTreeSet;
-
 use super::Speaker;
 use super::peer::Peer;
-use crate::bgp::{Capability, Session, Update};
-use crate::prefix::{Family, Prefix};
-use crate::rib::{PeerId, Source};
+use crate::bgp::{Capability, Session};
+use crate::prefix::Family;
+use crate::rib::PeerId;
 
 impl Speaker {
     /// The peer asks for all of a family again.
     pub(super) fn handle_route_refresh(&mut self, id: PeerId, family: Family) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.end_of_rib_due.contains(&family) && marks_refreshes(peer) {
-            // RFC 7313 §4: no refresh begins before the End-of-RIB of the first announcement.
+        let one_under_way = peer.end_of_rib_due.contains(&family) || peer.refreshing.contains(&family);
+        if one_under_way && marks_refreshes(peer) {
+            // RFC 7313 §4: no refresh begins before the End-of-RIB of the first announcement. Nor does
+            // one before the last has ended, which waits for room in the socket: the marks for a peer
+            // that asks without end and reads nothing would fill the memory.
             peer.refresh_asked.insert(family);
         } else {
             begin_refresh(peer, family);
@@ -33,7 +34,7 @@ impl Speaker {
             }
         }
         for family in std::mem::take(&mut peer.refresh_asked) {
-            if peer.end_of_rib_due.contains(&family) {
+            if peer.end_of_rib_due.contains(&family) || peer.refreshing.contains(&family) {
                 peer.refresh_asked.insert(family);
             } else {
                 begin_refresh(peer, family);
@@ -45,38 +46,17 @@ impl Speaker {
     /// The peer begins to announce all of a family again: what it has announced so far is stale until
     /// it does so again.
     pub(super) fn handle_begin_of_refresh(&mut self, id: PeerId, family: Family) {
-        let source = Source::Peer(id);
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get(&id) else { return };
         // RFC 7313 §4: a mark before the End-of-RIB that graceful restart promises is ignored.
         if promises_end_of_rib(peer) && !peer.end_of_rib_seen.contains(&family) {
             return;
         }
-        let all = self.rib.ordered(family, |_| true).into_iter();
-        let of_peer = all.filter(|(_, d)| d.paths().iter().any(|p| p.source == source));
-        peer.stale.insert(family, of_peer.map(|(prefix, _)| prefix).collect());
+        self.mark_stale(id, family);
     }
 
     /// The peer has announced all of a family again: what it left out is gone.
     pub(super) fn handle_end_of_refresh(&mut self, id: PeerId, family: Family) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        for prefix in peer.stale.remove(&family).unwrap_or_default() {
-            self.rib.withdraw(prefix, Source::Peer(id));
-        }
-    }
-}
-
-/// Takes note of what an UPDATE confirms while its peer refreshes a family.
-pub(super) fn confirm(peer: &mut Peer, update: &Update) {
-    let confirm_in = |stale: &mut BTreeSet<Prefix>, prefixes: &[Prefix]| {
-        for prefix in prefixes {
-            stale.remove(prefix);
-        }
-    };
-    for stale in peer.stale.values_mut() {
-        confirm_in(stale, &update.withdrawn);
-        for announcement in &update.announced {
-            confirm_in(stale, &announcement.prefixes);
-        }
+        self.withdraw_stale(id, family);
     }
 }
 

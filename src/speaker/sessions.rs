@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::dynamic::Admission;
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Speaker, Transport};
 use crate::bgp::session::{Negotiated, Output, State, Timer};
@@ -11,7 +12,8 @@ use crate::time::Instant;
 
 impl Speaker {
     /// A connection came in. Returns its id and what its socket must have, or `None` if nobody wants
-    /// it and the shell is to close it.
+    /// it and the shell is to close it. One that a full range refuses gets an id too, for the actions
+    /// that tell it so and close it.
     pub fn handle_accepted(
         &mut self,
         now: Instant,
@@ -19,7 +21,14 @@ impl Speaker {
         remote: SocketAddr,
     ) -> Option<(ConnectionId, Transport)> {
         self.now = now;
-        let id = self.peers.values().find(|p| p.matches(local.ip(), remote.ip()))?.id;
+        let known = self.peers.values().find(|p| p.matches(local.ip(), remote.ip())).map(|p| p.id);
+        let id = match known {
+            Some(id) => id,
+            None => match self.admit(local, remote)? {
+                Admission::Peer(id) => id,
+                Admission::Refused(connection, transport) => return Some((connection, transport)),
+            },
+        };
         // Of two connections that the peer opened, the older is the one it has forgotten.
         if let Some(older) = self.peers.get_mut(&id)?.second.take() {
             self.discard(id, older);
@@ -74,6 +83,7 @@ impl Speaker {
             if let Some(connection) = &mut slot.connection {
                 connection.unsent = connection.unsent.saturating_sub(octets);
             }
+            slot.session.handle_sent(now);
         });
         self.busy.extend(self.connections.get(&connection));
     }
@@ -100,7 +110,7 @@ impl Speaker {
             }
         };
         let collision = match &message {
-            Message::Open(open) => peer.collision(which, open, intent),
+            Message::Open(open) => peer.collision(now, which, open, intent),
             _ => Collision::None,
         };
         let other = if which == Which::First { Which::Second } else { Which::First };
@@ -109,6 +119,11 @@ impl Speaker {
             Collision::OtherLoses => {
                 if let Some(slot) = peer.slot(other) {
                     slot.session.handle_collision_dump(now);
+                }
+            }
+            Collision::OtherIsForgotten => {
+                if let Some(slot) = peer.slot(other) {
+                    slot.session.handle_abandon(now, "the peer has opened a new connection");
                 }
             }
             Collision::ThisLoses => {
@@ -156,6 +171,15 @@ impl Speaker {
         self.drain(id);
     }
 
+    /// Gives the session of a peer up without a word.
+    pub(super) fn abandon_session(&mut self, id: PeerId, why: &str) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.first.session.handle_abandon(now, why);
+        }
+        self.drain(id);
+    }
+
     fn with_session(&mut self, now: Instant, connection: ConnectionId, f: impl FnOnce(&mut Slot)) {
         self.now = now;
         let Some(id) = self.connections.get(&connection).copied() else { return };
@@ -174,6 +198,7 @@ impl Speaker {
         }
         self.promote_or_drop_second(id);
         self.note_wake(id);
+        self.forget_if_gone(id);
     }
 
     /// Notes when a peer's sessions are next due. Only what ends in [`Speaker::drain`] moves a timer.
@@ -219,7 +244,7 @@ impl Speaker {
                 }
             }
             Output::Up(negotiated) => self.peer_up(id, which, &negotiated),
-            Output::Down => self.peer_down(id),
+            Output::Down(fall) => self.peer_down(id, fall),
             Output::Update(update) => self.apply_update(id, update),
             Output::AcceptExtended => {
                 if let Some(connection) = peer.slot(which).and_then(|slot| slot.connection.as_ref()) {

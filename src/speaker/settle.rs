@@ -4,6 +4,9 @@
 //! Nothing here depends on what changed: for a dirty prefix the wanted state is computed afresh, and
 //! FIB and Adj-RIB-Out find out for themselves whether that is news.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::audience::Audience;
 use super::intent::Intent;
 use super::peer::Peer;
@@ -12,7 +15,7 @@ use crate::fib::{NextHop, Target};
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
 use crate::rib::loc_rib::{Destination, Place};
-use crate::rib::next_hop::NextHops;
+use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
 use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
@@ -37,16 +40,19 @@ impl Speaker {
         for id in std::mem::take(&mut self.busy) {
             told |= self.tell(id);
         }
-        decided || changed || told
+        // What is told may be no more than an end, of a table or of a refresh.
+        decided || changed || told || !self.actions.is_empty()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
         let Some(intent) = &self.intent else { return false };
-        let places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
+        let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
+        let any = !places.is_empty();
+        places.retain(|place| self.may_decide(*place));
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
-            let next_hop = path.attributes.next_hop;
+            let next_hop = next_hop(&self.peers, path);
             if resolved.replace(next_hop) != Some(next_hop) {
                 self.next_hops.resolve(next_hop);
             }
@@ -65,7 +71,7 @@ impl Speaker {
         for place in &places {
             self.rib.drop_if_empty(*place);
         }
-        !places.is_empty()
+        any
     }
 
     /// Puts what the peers that are `concerned` should know of these destinations into their
@@ -102,6 +108,9 @@ impl Speaker {
     /// room.
     fn tell(&mut self, id: PeerId) -> bool {
         let walked = self.walk(id);
+        // What is dirty must have been announced, too, before we say that this is all.
+        let settled = self.rib.is_settled();
+        let may_end = settled && !self.holds_end_of_rib();
         let Some((peer, negotiated)) = self.established_session(id) else { return false };
         if peer.first.connection.as_ref().is_none_or(|c| c.unsent > UNSENT_MOST) {
             return false;
@@ -126,7 +135,8 @@ impl Speaker {
                 }
             };
         }
-        if peer.out.is_in_step() {
+        let ends_later = !settled && !peer.end_of_rib_due.is_empty();
+        if may_end && peer.out.is_in_step() {
             for family in std::mem::take(&mut peer.end_of_rib_due) {
                 if peer.walks.contains_key(&family) {
                     peer.end_of_rib_due.insert(family);
@@ -138,7 +148,7 @@ impl Speaker {
         }
         peer.first.session.send_updates(octets, messages);
         self.mark_refreshes(id);
-        if walked || sent_any {
+        if walked || sent_any || ends_later {
             self.busy.insert(id);
         }
         self.drain(id);
@@ -165,16 +175,34 @@ impl Speaker {
     }
 }
 
+/// Where packets that take a path are handed to. A link-local next hop is on the link that the session
+/// with the peer runs over; where that session is between link-local addresses, the one beside a global
+/// next hop comes first (RFC 2545 §3 has it for forwarding).
+pub(super) fn next_hop(peers: &BTreeMap<PeerId, Peer>, path: &Path) -> OnLink {
+    let attributes = &path.attributes;
+    let (next_hop, beside) = (attributes.next_hop, attributes.link_local_next_hop);
+    if beside.is_none() && !is_link_local(next_hop) {
+        return next_hop.into();
+    }
+    let Source::Peer(id) = path.source else { return next_hop.into() };
+    let link = peers.get(&id).and_then(|peer| peer.link);
+    match (next_hop, beside) {
+        (IpAddr::V6(address), _) if address.is_unicast_link_local() => OnLink::link_local(address, link),
+        (_, Some(address)) if link.is_some() => OnLink::link_local(address, link),
+        _ => next_hop.into(),
+    }
+}
+
 /// What deciding and exporting look at besides the table, borrowed together.
 pub(super) struct Facts<'a> {
     pub(super) intent: &'a Intent,
-    pub(super) peers: &'a std::collections::BTreeMap<PeerId, Peer>,
+    pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
 }
 
 impl Facts<'_> {
     /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
-    /// refer to the destination's paths; of the equal ones the best stands first.
+    /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
         if let [path] = paths {
@@ -184,10 +212,8 @@ impl Facts<'_> {
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
         let mut decision = decide(&candidates)?;
-        let best = decision.best;
-        decision.equal.sort_by_key(|i| *i != best);
         decision.equal.iter_mut().for_each(|i| *i = indexes[*i]);
-        decision.best = indexes[best];
+        decision.best = indexes[decision.best];
         Some(decision)
     }
 
@@ -203,7 +229,7 @@ impl Facts<'_> {
         let mut hops: Vec<NextHop> = vec![];
         let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
         for path in learned.filter(|path| path.source != Source::Local) {
-            let Some(resolution) = self.next_hops.resolved(path.attributes.next_hop) else { continue };
+            let Some(resolution) = self.next_hops.resolved(next_hop(self.peers, path)) else { continue };
             let hop = NextHop { via: resolution.via, interface: resolution.interface };
             if !hops.contains(&hop) && hops.len() < most {
                 hops.push(hop);
@@ -228,10 +254,10 @@ impl Facts<'_> {
                 peer_address: None,
             });
         };
-        let resolution = self.next_hops.resolved(attributes.next_hop);
+        let resolution = self.next_hops.resolved(next_hop(self.peers, path));
         let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
         let peer = self.peers.get(&id).ok_or("its peer is gone")?;
-        let negotiated = peer.established().and_then(|s| s.negotiated()).ok_or("its session is down")?;
+        let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;
         Ok(Candidate {
             attributes,
             kind: if negotiated.external() { Kind::External } else { Kind::Internal },

@@ -1,13 +1,16 @@
 //! A speaker's state as plain values (see [`super::view`]).
 
+use std::time::Duration;
+
 use super::peer::Peer;
 use super::settle::Facts;
 use super::view::{
-    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RouteView, Summary,
+    FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RestartView, RouteView, Summary,
 };
 use super::{Speaker, intent::RemoteAs};
 use crate::bgp::Capability;
-use crate::bgp::capability::GracefulRestart;
+use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
+use crate::bgp::session::Negotiated;
 use crate::fib::Standing;
 use crate::prefix::{Family, Prefix};
 use crate::rib::Source;
@@ -31,6 +34,7 @@ impl Speaker {
             fib_installed: count(|s| matches!(s, Standing::Installed | Standing::Stale)),
             fib_pending: count(|s| matches!(s, Standing::Pending | Standing::Failed(_))),
             fib_failures: self.fib.failures(),
+            ranges: self.range_views(intent),
         })
     }
 
@@ -84,7 +88,11 @@ impl Speaker {
             RemoteAs::Internal => Some(local_asn),
             RemoteAs::External => None,
         };
-        let families = negotiated.map(|n| n.codec.families.clone()).unwrap_or_default();
+        // Of a peer that is down, what has outlived its session is left to see.
+        let kept = || peer.kept.keys().copied().collect();
+        let families = negotiated.map_or_else(kept, |n| n.codec.families.clone());
+        let ours = peer.intent.graceful_restart;
+        let restart = negotiated.and_then(Negotiated::graceful_restart).filter(|_| ours.is_some());
         PeerView {
             name: name.to_owned(),
             origin: peer.intent.origin,
@@ -96,7 +104,13 @@ impl Speaker {
             established_for: session.established_at().map(|at| now - at),
             router_id: negotiated.map(|n| n.router_id),
             hold_time: negotiated.map(|n| n.hold),
-            families: families.into_iter().map(|family| self.family_view(peer, family)).collect(),
+            extended_next_hop: negotiated.is_some_and(|n| n.codec.extended_next_hop),
+            families: families.into_iter().map(|family| self.family_view(peer, family, now)).collect(),
+            graceful_restart: restart.map(|restart| RestartView {
+                restarting: restart.restarting,
+                notification: restart.notification,
+                restart_time: Duration::from_secs(restart.restart_time.into()),
+            }),
             capabilities: negotiated.map(|n| n.capabilities.iter().map(words).collect()).unwrap_or_default(),
             counters: PeerCounters {
                 messages_in: counters.messages_in,
@@ -110,14 +124,18 @@ impl Speaker {
         }
     }
 
-    fn family_view(&self, peer: &Peer, family: Family) -> PeerFamilyView {
+    fn family_view(&self, peer: &Peer, family: Family, now: Instant) -> PeerFamilyView {
         let count = self.rib.count(Source::Peer(peer.id), family);
+        let restart = peer.established().and_then(|s| s.negotiated()).and_then(Negotiated::graceful_restart);
         PeerFamilyView {
             family,
             received: count.received,
             accepted: count.accepted,
             advertised: peer.out.len(family),
             end_of_rib: peer.end_of_rib_seen.contains(&family),
+            forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
+            stale: peer.stale.get(&family).map_or(0, |stale| stale.len() as u64),
+            stale_for: peer.kept.get(&family).map(|kept| kept.until.since(now)),
             limit: peer.intent.max_prefixes.map(|most| most.limit),
             discarded: peer.limits.discarded(family),
         }
@@ -142,6 +160,10 @@ impl Speaker {
                 changed: path.received.as_ref().map(|_| Box::new((*path.attributes).clone())),
                 best: best == Some(i),
                 multipath: equal.iter().take(most).any(|e| *e == i),
+                stale: match path.source {
+                    Source::Local => false,
+                    Source::Peer(id) => self.peers.get(&id).is_some_and(|peer| peer.is_stale(prefix)),
+                },
                 ineligible: facts.candidate(path).err(),
             })
             .collect();
@@ -156,6 +178,8 @@ fn words(capability: &Capability) -> String {
         Capability::MultiprotocolOther { afi, safi } => format!("multiprotocol AFI {afi} SAFI {safi}"),
         Capability::RouteRefresh => "route refresh".to_owned(),
         Capability::FourOctetAs(asn) => format!("four-octet AS {asn}"),
+        Capability::ExtendedNextHop(families) => extended_next_hop(families),
+        Capability::AddPath(families) => add_path(families),
         Capability::ExtendedMessage => "extended message".to_owned(),
         Capability::Role(role) => format!("role {role}"),
         Capability::GracefulRestart(restart) => graceful_restart(restart),
@@ -180,13 +204,38 @@ fn graceful_restart(restart: &GracefulRestart) -> String {
     format!("graceful restart within {} s{notification}", restart.restart_time)
 }
 
+fn extended_next_hop(families: &[NextHopFamily]) -> String {
+    let one = |family: &NextHopFamily| match *family {
+        NextHopFamily::IPV4_OVER_IPV6 => "ipv4Unicast over IPv6".to_owned(),
+        NextHopFamily { afi, safi, next_hop_afi } => format!("AFI {afi} SAFI {safi} over AFI {next_hop_afi}"),
+    };
+    let names: Vec<String> = families.iter().map(one).collect();
+    format!("extended next hop ({})", names.join(", "))
+}
+
+fn add_path(families: &[AddPathFamily]) -> String {
+    let one = |family: &AddPathFamily| {
+        let directions = match family.directions {
+            AddPath { receive: true, send: true } => "receive and send",
+            AddPath { receive: true, send: false } => "receive",
+            AddPath { receive: false, .. } => "send",
+        };
+        match family_of(family.afi, family.safi) {
+            Some(family) => format!("{family} {directions}"),
+            None => format!("AFI {} SAFI {} {directions}", family.afi, family.safi),
+        }
+    };
+    let names: Vec<String> = families.iter().map(one).collect();
+    format!("Add-Path ({})", names.join(", "))
+}
+
 /// Names of capabilities that are shown and not acted on (IANA, Capability Codes).
 fn name(code: u8) -> Option<&'static str> {
     Some(match code {
-        5 => "extended next hop",
+        5 => "extended next hop (malformed)",
         9 => "role",
         64 => "graceful restart",
-        69 => "Add-Path",
+        69 => "Add-Path (malformed)",
         71 => "long-lived graceful restart",
         73 => "FQDN",
         75 => "software version",

@@ -3,7 +3,7 @@
 
 use super::intent::{Intent, PeerIntent};
 use super::prefix_limit::has_room;
-use super::{Notice, Speaker, refresh};
+use super::{Notice, Speaker};
 use crate::bgp::Update;
 use crate::bgp::update::Announcement;
 use crate::rib::import::Import;
@@ -15,7 +15,7 @@ impl Speaker {
         let source = Source::Peer(id);
         self.report_faults(id, &update);
         if let Some(peer) = self.peers.get_mut(&id) {
-            refresh::confirm(peer, &update);
+            peer.confirm(&update);
         }
         for prefix in &update.withdrawn {
             self.rib.withdraw(*prefix, source);
@@ -40,7 +40,8 @@ impl Speaker {
             && let Some(peer) = self.peers.get_mut(&id)
         {
             peer.end_of_rib_seen.insert(family);
-            self.sweep_when_all_told();
+            self.let_go_stale(id, family);
+            self.advance_restart();
         }
         self.enforce_max_prefixes(id);
     }

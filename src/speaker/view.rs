@@ -31,8 +31,12 @@ pub struct PeerView {
     pub router_id: Option<Ipv4Addr>,
     /// Negotiated hold time.
     pub hold_time: Option<Duration>,
+    /// IPv4 prefixes may have IPv6 next hops on this session (RFC 8950).
+    pub extended_next_hop: bool,
     /// What each negotiated family carries.
     pub families: Vec<PeerFamilyView>,
+    /// What the peer offers for graceful restart, where both sides speak it.
+    pub graceful_restart: Option<RestartView>,
     /// The peer's capabilities, as words; empty before its OPEN.
     pub capabilities: Vec<String>,
     /// Messages and octets since the daemon started.
@@ -41,6 +45,17 @@ pub struct PeerView {
     pub last_error: Option<String>,
     /// How often the session has gone from Established to Idle.
     pub flaps: u64,
+}
+
+/// A peer's offer for graceful restart (RFC 4724 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartView {
+    /// It had restarted when the session came up (R bit).
+    pub restarting: bool,
+    /// NOTIFICATIONs, too, keep routes (N bit, RFC 8538).
+    pub notification: bool,
+    /// How long it may be waited for.
+    pub restart_time: Duration,
 }
 
 /// Prefix counts of one family on one session.
@@ -56,6 +71,13 @@ pub struct PeerFamilyView {
     pub advertised: u64,
     /// Whether the peer's End-of-RIB has arrived.
     pub end_of_rib: bool,
+    /// Whether the peer has kept forwarding over a restart (F bit); `None` where it does not offer
+    /// that for the family.
+    pub forwarding: Option<bool>,
+    /// Paths that the peer is yet to announce again.
+    pub stale: u64,
+    /// How long these are kept yet, where they have outlived their session.
+    pub stale_for: Option<Duration>,
     /// The most prefixes that may be accepted, where there is a limit.
     pub limit: Option<u32>,
     /// Announcements discarded because of it since the daemon started.
@@ -101,6 +123,8 @@ pub struct PathView {
     pub best: bool,
     /// It is used for forwarding beside or as the best path.
     pub multipath: bool,
+    /// Its peer is yet to announce it again: after a restart (RFC 4724) or in a refresh (RFC 7313).
+    pub stale: bool,
     /// Why it takes no part in the decision, where it does not.
     pub ineligible: Option<&'static str>,
 }
@@ -138,7 +162,7 @@ pub struct Summary {
     pub asn: u32,
     /// The BGP identifier.
     pub router_id: Ipv4Addr,
-    /// Configured peers.
+    /// Peers, configured and dynamic.
     pub peers: u64,
     /// Of these, established.
     pub established: u64,
@@ -150,4 +174,21 @@ pub struct Summary {
     pub fib_pending: u64,
     /// Changes the kernel refused since the daemon started.
     pub fib_failures: u64,
+    /// Ranges that dynamic peers come from, by name.
+    pub ranges: Vec<RangeView>,
+}
+
+/// A range of addresses that peers may connect from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RangeView {
+    /// Name of the `BgpPeer`.
+    pub name: String,
+    /// The addresses.
+    pub range: Prefix,
+    /// The most peers at once.
+    pub limit: u32,
+    /// Peers there are.
+    pub peers: u64,
+    /// Connections refused for the limit since the daemon started.
+    pub refused: u64,
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longer than a hold time of 3 s takes to expire.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// A message of the given type with a correct length.
 pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -21,41 +21,57 @@ pub fn update(withdrawn: &[u8], attributes: &[&[u8]], nlri: &[u8]) -> Vec<u8> {
     message(2, &[&length(withdrawn), withdrawn, &length(&attributes), &attributes, nlri].concat())
 }
 
-/// A sound announcement of a /24.
-pub fn announce(next_hop: [u8; 4], prefix: [u8; 3]) -> Vec<u8> {
-    let next_hop = [&[0x40, 3, 4][..], &next_hop].concat();
-    let nlri = [&[24][..], &prefix].concat();
-    update(&[], &[&[0x40, 1, 1, 0], &[0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe8], &next_hop], &nlri)
+/// An attribute with the extended length where its value needs that.
+pub fn attribute(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
+    match u8::try_from(value.len()) {
+        Ok(length) => [&[flags, code, length], value].concat(),
+        Err(_) => {
+            let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+            [&[flags | 0x10, code], &length[..], value].concat()
+        }
+    }
 }
 
-/// OPEN of AS 65000 with the given hold time and optional parameters.
-pub fn open(identifier: [u8; 4], hold: u8, parameters: &[u8]) -> Vec<u8> {
-    message(1, &[&[4, 0xfd, 0xe8, 0, hold], &identifier[..], parameters].concat())
+/// OPEN with the given AS, identifier, hold time and optional parameters, their length included.
+pub fn open(asn: u16, identifier: [u8; 4], hold: u8, parameters: &[u8]) -> Vec<u8> {
+    message(1, &[&[4], &asn.to_be_bytes()[..], &[0, hold], &identifier, parameters].concat())
 }
 
-/// Type codes of path attributes.
-pub fn codes(mut attributes: &[u8]) -> Vec<u8> {
-    let mut codes = vec![];
-    while let [flags, code, rest @ ..] = attributes {
-        codes.push(*code);
+/// Optional parameters with these capabilities in one parameter.
+pub fn parameters(capabilities: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(capabilities.len()).unwrap();
+    [&[length + 2, 2, length], capabilities].concat()
+}
+
+/// The attributes of a field whose form is right, by type code: code, flags and value.
+pub fn attributes(mut field: &[u8]) -> Vec<(u8, u8, &[u8])> {
+    let mut found = vec![];
+    while let [flags, code, rest @ ..] = field {
         let (header, length) = match flags & 0x10 {
             0 => (1, usize::from(rest[0])),
             _ => (2, usize::from(u16::from_be_bytes([rest[0], rest[1]]))),
         };
-        attributes = &rest[header + length..];
+        found.push((*code, *flags, &rest[header..header + length]));
+        field = &rest[header + length..];
     }
-    codes
+    found
+}
+
+/// Prefixes one by one, each with its length octet.
+fn prefixes(mut nlri: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = vec![];
+    while let Some(length) = nlri.first() {
+        let (prefix, rest) = nlri.split_at(1 + usize::from(*length).div_ceil(8));
+        found.push(prefix.to_vec());
+        nlri = rest;
+    }
+    found
 }
 
 /// One connection.
 pub struct Peer(pub TcpStream);
 
 impl Peer {
-    /// A sound OPEN: four-octet AS numbers, IPv4 unicast.
-    pub fn open(identifier: [u8; 4]) -> Vec<u8> {
-        open(identifier, 90, &[14, 2, 12, 1, 4, 0, 1, 0, 1, 65, 4, 0, 0, 0xfd, 0xe8])
-    }
-
     pub fn send(&mut self, octets: &[u8]) {
         // A daemon that has closed already is found out by reading.
         let _ = self.0.write_all(octets);
@@ -71,10 +87,11 @@ impl Peer {
         Ok((header[18], body))
     }
 
-    pub fn await_notification(&mut self) -> Result<(u8, u8), String> {
+    /// Code, subcode and data of the NOTIFICATION that ends the session.
+    pub fn await_notification(&mut self) -> Result<(u8, u8, Vec<u8>), String> {
         loop {
             if let (3, body) = self.receive()? {
-                return Ok((body[0], body[1]));
+                return Ok((body[0], body[1], body[2..].to_vec()));
             }
         }
     }
@@ -90,13 +107,24 @@ impl Peer {
             }
         }
     }
+
+    /// Waits for a message of this type; a NOTIFICATION in its place is an error.
+    pub fn await_kind(&mut self, kind: u8) -> Result<(), String> {
+        loop {
+            match self.receive()? {
+                (found, _) if found == kind => return Ok(()),
+                (3, body) => return Err(format!("NOTIFICATION {body:?}")),
+                _ => (),
+            }
+        }
+    }
 }
 
-/// The peer that sees what is announced further.
+/// A peer that sees what is announced further. A NOTIFICATION to it is an error in any row.
 pub struct Observer {
-    peer: Peer,
-    /// Attributes by /24.
-    pub prefixes: BTreeMap<[u8; 3], Vec<u8>>,
+    pub peer: Peer,
+    /// Attributes by prefix as NLRI.
+    pub prefixes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Observer {
@@ -104,12 +132,24 @@ impl Observer {
         Observer { peer, prefixes: BTreeMap::new() }
     }
 
-    /// Reads until a /24 is announced.
-    pub fn await_prefix(&mut self, prefix: [u8; 3]) -> Result<(), String> {
-        while !self.prefixes.contains_key(&prefix) {
-            let (kind, body) = self.peer.receive().map_err(|e| format!("{prefix:?} not announced: {e}"))?;
-            if kind == 2 {
-                self.apply(&body);
+    /// Reads until a prefix is announced.
+    pub fn await_prefix(&mut self, prefix: &[u8]) -> Result<(), String> {
+        self.read_until(|prefixes| prefixes.contains_key(prefix))
+            .map_err(|e| format!("{prefix:?} not announced to the observer: {e}"))
+    }
+
+    /// Reads until a prefix is not, or no longer, announced.
+    pub fn await_gone(&mut self, prefix: &[u8]) -> Result<(), String> {
+        self.read_until(|prefixes| !prefixes.contains_key(prefix))
+            .map_err(|e| format!("{prefix:?} not withdrawn from the observer: {e}"))
+    }
+
+    fn read_until(&mut self, met: impl Fn(&BTreeMap<Vec<u8>, Vec<u8>>) -> bool) -> Result<(), String> {
+        while !met(&self.prefixes) {
+            match self.peer.receive()? {
+                (2, body) => self.apply(&body),
+                (3, body) => return Err(format!("the observer itself got NOTIFICATION {body:?}")),
+                _ => (),
             }
         }
         Ok(())
@@ -121,12 +161,20 @@ impl Observer {
             (octets[2..2 + length].to_vec(), octets[2 + length..].to_vec())
         };
         let (withdrawn, rest) = split(body);
-        let (attributes, nlri) = split(&rest);
-        for route in withdrawn.chunks(4).filter(|r| r.len() == 4) {
-            self.prefixes.remove(&[route[1], route[2], route[3]]);
+        let (field, nlri) = split(&rest);
+        let (mut withdrawn, mut announced) = (prefixes(&withdrawn), prefixes(&nlri));
+        for (code, _, value) in attributes(&field) {
+            match code {
+                14 => announced.extend(prefixes(&value[5 + usize::from(value[3])..])),
+                15 => withdrawn.extend(prefixes(&value[3..])),
+                _ => (),
+            }
         }
-        for route in nlri.chunks(4).filter(|r| r.len() == 4) {
-            self.prefixes.insert([route[1], route[2], route[3]], attributes.clone());
+        for prefix in withdrawn {
+            self.prefixes.remove(&prefix);
+        }
+        for prefix in announced {
+            self.prefixes.insert(prefix, field.clone());
         }
     }
 }

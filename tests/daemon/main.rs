@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod dynamic;
+mod played;
 mod rig;
 
 use rig::{Addressing, Cluster};
@@ -19,7 +21,7 @@ async fn two_daemons_route_to_each_other_and_a_stopped_one_is_forgotten() {
         cluster.await_learned(1, &cluster.pod_cidrs(0)).await;
         assert_eq!(cluster.aggregates(0).await, cluster.pod_cidrs(0));
 
-        cluster.terminate(1).await;
+        cluster.leave(1).await;
         cluster.await_learned(0, &[]).await;
         assert_eq!(cluster.learned(1).await, cluster.pod_cidrs(0), "a stopped daemon leaves its routes");
 
@@ -30,20 +32,29 @@ async fn two_daemons_route_to_each_other_and_a_stopped_one_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_killed_daemon_leaves_its_routes_and_takes_them_up_again() {
-    let mut cluster = Cluster::new("kill", Addressing::Dual).await;
-    cluster.start(0);
-    cluster.start(1);
-    cluster.await_learned(0, &cluster.pod_cidrs(1)).await;
-    cluster.kill(0).await;
-    cluster.await_learned(1, &[]).await;
-    assert_eq!(cluster.learned(0).await, cluster.pod_cidrs(1));
-    let before = cluster.route_changes(0).await;
-    cluster.start(0);
-    cluster.await_learned(1, &cluster.pod_cidrs(0)).await;
-    cluster.await_established(0, "node2").await;
-    assert_eq!(cluster.learned(0).await, cluster.pod_cidrs(1));
-    assert_eq!(before.count().await, 0, "not one route was touched");
+async fn a_daemon_that_is_killed_or_replaced_touches_no_route_on_either_side() {
+    for addressing in EACH {
+        let mut cluster = Cluster::new("restart", addressing).await;
+        cluster.start(0);
+        cluster.start(1);
+        cluster.await_learned(0, &cluster.pod_cidrs(1)).await;
+        cluster.await_learned(1, &cluster.pod_cidrs(0)).await;
+        let changes = [cluster.route_changes(0).await, cluster.route_changes(1).await];
+        for killed in [true, false] {
+            if killed {
+                cluster.kill(0).await;
+            } else {
+                cluster.terminate(0).await;
+            }
+            cluster.await_down(1, "node1").await;
+            assert_eq!(cluster.learned(1).await, cluster.pod_cidrs(0), "killed: {killed}");
+            cluster.start_again(0).await;
+            cluster.await_end_of_rib(1, "node1").await;
+        }
+        for (node, changes) in changes.into_iter().enumerate() {
+            assert_eq!(changes.count().await, 0, "routes of node{} were touched", node + 1);
+        }
+    }
 }
 
 #[tokio::test]

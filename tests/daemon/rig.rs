@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
+use routelet::api::proto::Peer;
 use routelet::fib::{Change, Target};
 use routelet::kernel::links::VethPair;
 use routelet::kernel::routes::Ownership;
@@ -108,6 +109,29 @@ impl Cluster {
         fs::remove_file(self.directory.join("manifests").join(file)).unwrap();
     }
 
+    /// Gives a node's end of the wire another address.
+    pub async fn add_address(&self, node: usize, network: &str) {
+        let netlink = &self.nodes[node].netlink;
+        let link = netlink.link("eth0").await.unwrap().unwrap();
+        netlink.add_address(link.index, network.parse().unwrap()).await.unwrap();
+    }
+
+    pub fn namespace(&self, node: usize) -> &NetNs {
+        &self.nodes[node].namespace
+    }
+
+    /// The peers that a node's daemon shows.
+    pub async fn peers(&self, node: usize) -> Vec<Peer> {
+        let Ok(mut client) = Client::connect(&self.socket(node)).await else { return vec![] };
+        let Ok(peers) = client.peers(None).await else { return vec![] };
+        peers.collect().await.unwrap_or_default()
+    }
+
+    /// A configuration without a mesh, and what comes with it.
+    pub fn configure(&self, objects: &str) {
+        self.write("configuration.yaml", &format!("{}---\n{objects}", configuration("none")));
+    }
+
     pub fn add_pod_cidr(&mut self, node: usize, prefix: &str) {
         self.nodes[node].pod_cidrs.push(prefix.to_owned());
         self.write_nodes();
@@ -126,7 +150,7 @@ impl Cluster {
                 "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: key{name}}}\nstringData: {{password: {password}}}\n\
                  ---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: from{name}}}\n\
                  spec:\n  nodeSelector: {{matchLabels: {{name: node{name}}}}}\n  address: {}\n  asn: internal\n  \
-                 timers: {{connectRetry: 1s}}\n  passwordSecretRef: {{name: key{name}, key: password}}\n  \
+                 timers: {{connectRetry: 1s}}\n  gracefulRestart: {{enabled: false}}\n  passwordSecretRef: {{name: key{name}, key: password}}\n  \
                  import: {{accept: [{}]}}\n  export: {{accept: [{}]}}\n",
                 other.addresses[0],
                 prefixes(&other.pod_cidrs),
@@ -188,6 +212,10 @@ impl Cluster {
 
     pub async fn terminate(&mut self, node: usize) {
         assert!(self.end(node, Signal::SIGTERM).await.success(), "{}", self.log(node));
+    }
+
+    pub async fn leave(&mut self, node: usize) {
+        assert!(self.end(node, Signal::SIGINT).await.success(), "{}", self.log(node));
     }
 
     async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
@@ -255,14 +283,26 @@ impl Cluster {
         .await;
     }
 
-    pub async fn await_established(&self, node: usize, peer: &str) {
-        self.eventually(node, &format!("a session with {peer}"), async || {
-            let Ok(mut client) = Client::connect(&self.socket(node)).await else { return false };
-            let Ok(peers) = client.peers(Some(peer)).await else { return false };
-            let peers = peers.collect().await.unwrap_or_default();
-            peers.iter().any(|p| p.established_seconds.is_some())
-        })
-        .await;
+    pub async fn await_down(&self, node: usize, peer: &str) {
+        self.await_metric(node, &format!("routelet_bgp_session_established{{peer=\"{peer}\"}} 0")).await;
+    }
+
+    /// Waits until a node has all that its peer has told.
+    pub async fn await_end_of_rib(&self, node: usize, peer: &str) {
+        for family in ["ipv4Unicast", "ipv6Unicast"] {
+            if self.pod_cidrs(node).iter().any(|p| p.family().to_string() == family) {
+                let labels = format!("peer=\"{peer}\",family=\"{family}\"");
+                self.await_metric(node, &format!("routelet_bgp_end_of_rib_received{{{labels}}} 1")).await;
+            }
+        }
+    }
+
+    /// Starts a daemon again and waits until it has swept what it found.
+    pub async fn start_again(&mut self, node: usize) {
+        const SWEPT: &str = "routes left from before the start are swept";
+        let before = self.log(node).matches(SWEPT).count();
+        self.start(node);
+        self.eventually(node, SWEPT, async || self.log(node).matches(SWEPT).count() > before).await;
     }
 
     /// Waits for a line of `/metrics`.
@@ -284,6 +324,11 @@ impl Cluster {
         .await;
     }
 
+    /// Packets that a node has refused because they came from too far away.
+    pub fn dropped_for_ttl(&self, node: usize) -> u64 {
+        self.nodes[node].namespace.enter(|| tcp_counters(&["TCPMinTTLDrop"])).unwrap()
+    }
+
     /// Counts changes of our routes from now on.
     pub async fn route_changes(&self, node: usize) -> RouteChanges {
         let watch = self.nodes[node].namespace.enter(|| Watch::open(OURS)).unwrap().unwrap();
@@ -294,7 +339,7 @@ impl Cluster {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
-    async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    pub async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let wait = async {
             while !condition().await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -302,7 +347,12 @@ impl Cluster {
         };
         if tokio::time::timeout(DEADLINE, wait).await.is_err() {
             let learned = self.learned(node).await;
-            panic!("node{} never: {what}; it has {learned:?}; its log:\n{}", node + 1, self.log(node));
+            let other = self.log(1 - node);
+            panic!(
+                "node{} never: {what}; it has {learned:?}; its log:\n{}\nthe other's:\n{other}",
+                node + 1,
+                self.log(node)
+            );
         }
     }
 
@@ -351,14 +401,16 @@ fn configuration(mesh: &str) -> String {
 
 /// The kernel's count of segments refused for their MD5 signature, in this thread's namespace.
 fn md5_failures() -> u64 {
+    tcp_counters(&["TCPMD5Failure", "TCPMD5NotFound", "TCPMD5Unexpected"])
+}
+
+/// The sum of these counters of the kernel's TCP, in this thread's namespace.
+fn tcp_counters(wanted: &[&str]) -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let failures = names
-        .split(' ')
-        .zip(values.split(' '))
-        .filter(|(name, _)| ["TCPMD5Failure", "TCPMD5NotFound", "TCPMD5Unexpected"].contains(name));
-    failures.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    let found = names.split(' ').zip(values.split(' ')).filter(|(name, _)| wanted.contains(name));
+    found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
 fn metrics() -> std::io::Result<String> {

@@ -14,7 +14,7 @@ use routelet::cluster::{intent, manifests};
 use routelet::fib::{Change, Target as RouteTarget};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
-use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
+use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::engine::{Features, Target};
@@ -284,7 +284,8 @@ impl Shell {
                 self.speaker.handle_frame(self.now, connection, Ok(&step.octets));
             }
             (DUMP, _) if argument.is_multiple_of(2) => self.speaker.handle_kernel_dump(self.now, vec![]),
-            (DUMP, _) if argument == 255 => self.speaker.handle_shutdown(self.now),
+            (DUMP, _) if argument == 255 => self.speaker.handle_shutdown(self.now, Departure::ForGood),
+            (DUMP, _) if argument == 253 => self.speaker.handle_shutdown(self.now, Departure::Restart),
             (DUMP, _) => self.speaker.handle_adopted(self.now, vec![]),
             _ => {}
         }

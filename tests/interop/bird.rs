@@ -14,10 +14,15 @@ impl Speaker for Bird {
         "BIRD"
     }
 
-    fn programs(&self, directory: &Path, _: &Setup) -> Vec<(Vec<String>, Option<String>)> {
+    fn programs(&self, directory: &Path, setup: &Setup) -> Vec<(Vec<String>, Option<String>)> {
         let path = |file: &str| directory.join(file).to_str().unwrap().to_owned();
         let (config, control) = (path("config"), path("bird.ctl"));
-        vec![(words(&["bird", "-f", "-c", &config, "-s", &control]), Some(control.clone()))]
+        let mut line = words(&["bird", "-f", "-c", &config, "-s", &control]);
+        if setup.extra.peer.iter().any(|line| line.contains("graceful restart on")) {
+            // A start counts as a restart only with this.
+            line.extend(words(&["-R"]));
+        }
+        vec![(line, Some(control))]
     }
 
     fn config(&self, _: &Path, setup: &Setup) -> String {

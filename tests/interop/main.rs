@@ -26,6 +26,7 @@ mod speaker;
 
 // The rows.
 mod as_numbers;
+mod graceful;
 mod limits;
 mod next_hops;
 mod policy;

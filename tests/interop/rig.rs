@@ -46,7 +46,8 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn start(&self, line: &[String]) {
+    /// Starts a process that runs until this router is killed.
+    pub fn start(&self, line: &[String]) {
         let log = File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).env("ROUTELET_LOG", "debug,h2=off,hyper=off,tower=off,tonic=off");

@@ -72,7 +72,7 @@ fn we_are_passive(speaker: &dyn Speaker, family: Family) {
 }
 
 fn killed(speaker: &dyn Speaker, family: Family) {
-    let lab = joined(speaker, Setup::new(family), "");
+    let lab = joined(speaker, Setup::new(family), "gracefulRestart: {enabled: false}");
     lab.them.kill();
     lab.eventually("no route of the dead", || lab.installed() == 0 && !lab.established());
     lab.start_them();

@@ -1,7 +1,9 @@
 //! The table of scenarios: one line here for each file of rows.
 
 use crate::speaker::{Family, Speaker};
-use crate::{as_numbers, limits, next_hops, policy, reflection, refresh, routes, security, session};
+use crate::{
+    as_numbers, graceful, limits, next_hops, policy, reflection, refresh, routes, security, session,
+};
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
 #[rustfmt::skip]
@@ -15,6 +17,7 @@ pub const TABLE: &[&[Row]] = &[
     refresh::ROWS,
     as_numbers::ROWS,
     reflection::ROWS,
+    graceful::ROWS,
 ];
 
 /// A scenario, played against each speaker over each family.

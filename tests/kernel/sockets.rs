@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::rig::{Pair, eventually, namespace};
 
-const PLAIN: Options = Options { source: None, md5_key: None, ttl: None, min_ttl: None };
+const PLAIN: Options =
+    Options { source: None, source_interface: None, md5_key: None, ttl: None, min_ttl: None };
 
 /// Connects from inside a namespace. The socket is made when the future is first polled; from then
 /// on it does not matter where it is polled.
@@ -188,4 +189,26 @@ async fn forwarding_is_turned_on_once() {
     assert_eq!(ensure(), Family::ALL);
     assert_eq!(forwards(), [true, true]);
     assert_eq!(ensure(), []);
+}
+
+/// The address is looked up when the connection is made: it may have come since the configuration.
+#[tokio::test]
+async fn a_source_interface_lends_its_address() {
+    let pair = Pair::addressed().await;
+    let lo = pair.left.link("lo").await.unwrap().unwrap();
+    let from = |interface: &str| Options { source_interface: Some(interface.to_owned()), ..PLAIN };
+    for (listen_on, remote) in [("0.0.0.0:179", "192.0.2.2:179"), ("[::]:179", "[2001:db8::2]:179")] {
+        let listener = listen(&pair.right_namespace, listen_on);
+        let remote: SocketAddr = remote.parse().unwrap();
+        let refused = connect(&pair.left_namespace, remote, &from("lo")).await.unwrap_err().to_string();
+        assert!(refused.contains("lo is missing, or has no address that reaches"), "{refused}");
+        connect(&pair.left_namespace, remote, &from("left")).await.unwrap();
+        let (_, seen) = listener.accept().await.unwrap();
+        let expected: IpAddr = if remote.is_ipv4() { "192.0.2.1" } else { "2001:db8::1" }.parse().unwrap();
+        assert_eq!(seen.ip(), expected, "and no link-local one");
+    }
+    pair.left.add_address(lo.index, "192.0.2.77/32".parse().unwrap()).await.unwrap();
+    let listener = listen(&pair.right_namespace, "192.0.2.2:180");
+    connect(&pair.left_namespace, "192.0.2.2:180".parse().unwrap(), &from("lo")).await.unwrap();
+    assert_eq!(listener.accept().await.unwrap().1.ip(), "192.0.2.77".parse::<IpAddr>().unwrap());
 }

@@ -63,13 +63,17 @@ fn origin_and_as_path() {
         (
             "AS_PATH with a confederation, from outside",
             with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
-            withdrawn!("(2) AS_PATH: a confederation segment from an external peer"),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
         ),
     ];
     check(&external(), rows);
     check(
         &internal(),
-        vec![("AS_PATH with a confederation, from inside", with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]), FINE)],
+        vec![(
+            "AS_PATH with a confederation, from inside",
+            with(&[0x40, 2, 6, 3, 1, 0, 0, 0, 1]),
+            withdrawn!("(2) AS_PATH: a confederation segment, and we are in no confederation"),
+        )],
     );
 }
 
@@ -86,6 +90,9 @@ fn the_other_well_known() {
         ("NEXT_HOP multicast", with(&[0x40, 3, 4, 224, 0, 0, 5]), {
             withdrawn!("(3) NEXT_HOP: 224.0.0.5 is no next hop")
         }),
+        ("NEXT_HOP loopback", with(&[0x40, 3, 4, 127, 0, 0, 1]), {
+            withdrawn!("(3) NEXT_HOP: 127.0.0.1 is no next hop")
+        }),
         ("NEXT_HOP broadcast", with(&[0x40, 3, 4, 255, 255, 255, 255]), {
             withdrawn!("(3) NEXT_HOP: 255.255.255.255 is no next hop")
         }),
@@ -94,7 +101,7 @@ fn the_other_well_known() {
             discarded!("(6) ATOMIC_AGGREGATE: 1 octets instead of 0")
         }),
         ("ATOMIC_AGGREGATE optional", with(&[0xc0, 6, 0]), {
-            discarded!("(6) ATOMIC_AGGREGATE: flags 0xc0 on an attribute that is well-known")
+            withdrawn!("(6) ATOMIC_AGGREGATE: flags 0xc0 on an attribute that is well-known")
         }),
         (
             "an unknown attribute that calls itself well-known",
@@ -122,7 +129,7 @@ fn optional() {
             discarded!("(7) AGGREGATOR: AS 0")
         }),
         ("AGGREGATOR well-known", with(&[0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1]), {
-            discarded!("(7) AGGREGATOR: flags 0x40 on an attribute that is optional transitive")
+            withdrawn!("(7) AGGREGATOR: flags 0x40 on an attribute that is optional transitive")
         }),
         ("COMMUNITIES of no octets", with(&[0xc0, 8, 0]), {
             withdrawn!("(8) COMMUNITIES: 0 octets, which is not a positive multiple of 4")
@@ -262,6 +269,13 @@ fn multiprotocol() {
                  (Update Message Error: Optional Attribute Error)",
             ),
             (
+                "an IPv6 next hop for IPv4 that nobody agreed on",
+                update(&[], &[&[&[0x80, 14, 23, 0, 1, 1, 16][..], &[0xfd; 16], &[0, 8, 10]].concat()], &[]),
+                "reset 3/9 [128, 14, 23, 0, 1, 1, 16, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, \
+                 253, 253, 253, 253, 253, 0, 8, 10]: MP_REACH_NLRI: next hop of 16 octets for ipv4Unicast \
+                 (Update Message Error: Optional Attribute Error)",
+            ),
+            (
                 "MP_UNREACH_NLRI of two octets",
                 update(&[], &[&[0x80, 15, 2, 0, 2]], &[]),
                 "reset 3/9 [128, 15, 2, 0, 2]: attribute 15 of 2 octets ends within its fixed fields \
@@ -278,6 +292,11 @@ fn multiprotocol() {
                 ipv6(&[&[0xc0], &REACH[1..]].concat()),
                 "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: flags 0xc0 \
                  on an attribute that is optional non-transitive",
+            ),
+            (
+                "the loopback address as next hop",
+                ipv6(&[&REACH[..7], &[0; 15], &REACH[22..]].concat()),
+                "withdraw [fd00:244:1::/48]; treat-as-withdraw (14) MP_REACH_NLRI: ::1 is no next hop",
             ),
             (
                 "a multicast next hop",

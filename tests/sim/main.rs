@@ -5,10 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod collision;
+mod dynamic;
+mod graceful;
+mod helping;
 mod limits;
 mod oracle;
 mod plan;
 mod policy;
+mod random;
 mod scripted;
 mod world;
 
@@ -190,6 +195,7 @@ fn a_peer_with_too_many_prefixes_is_reset_and_the_others_are_not_touched() {
             warn_at: 75,
         });
         world.configure("node1", strict);
+        assert_eq!(world.sent_notifications(6, 1), 1, "at once");
         world.run_for(Duration::from_secs(60));
         let attempts = world.sent_notifications(6, 1);
         assert!((2..=12).contains(&attempts), "reset again and again, 5 s apart at least: {attempts}");

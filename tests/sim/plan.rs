@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, FibIntent, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    RemoteAs, Timers,
+    AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, NextHopRule, PeerIntent,
+    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -38,6 +38,8 @@ pub struct Plan {
     pub members: Vec<Member>,
     /// The node that reflects routes among the others; a full mesh where there is none.
     reflector: Option<&'static str>,
+    /// What every session is to do when one side restarts.
+    pub graceful_restart: Option<GracefulRestart>,
 }
 
 impl Member {
@@ -66,12 +68,17 @@ impl Plan {
         let tor_prefixes = used("172.16.0.0/24", "fd00:172:16::/64");
         let tor = member("tor", used("192.168.1.1", "fd00:192:168:1::1"), tor_prefixes);
         let members = vec![node(1, "node1"), node(2, "node2"), node(3, "node3"), tor];
-        Plan { members, reflector: None }
+        Plan { members, reflector: None, graceful_restart: None }
     }
 
     /// The nodes talk to node1 alone, which reflects.
     pub fn with_reflector(families: Families) -> Plan {
         Plan { reflector: Some("node1"), ..Plan::reference(families) }
+    }
+
+    /// Sessions whose paths outlive them.
+    pub fn graceful(families: Families) -> Plan {
+        Plan { graceful_restart: Some(GracefulRestart::default()), ..Plan::reference(families) }
     }
 
     /// A second ToR leads to the same place as the first.
@@ -127,6 +134,7 @@ impl Plan {
             fib: FibIntent { install: true, table: 254, protocol: 114, metric: METRIC, max_paths: 16 },
             cluster_id: None,
             peers,
+            ranges: BTreeMap::new(),
         }
     }
 
@@ -150,6 +158,7 @@ impl Plan {
             port: 179,
             asn: RemoteAs::Exactly(if other.is_tor() { TOR_AS } else { NODE_AS }),
             source: None,
+            source_interface: None,
             families: own.addresses.iter().map(|a| Family::of(*a)).collect(),
             timers: Timers::default(),
             password: None,
@@ -160,11 +169,13 @@ impl Plan {
             export_communities: vec![],
             route_reflector_client: reflected && is_reflector,
             next_hop: NextHopRule::Standard,
+            extended_next_hop: ExtendedNextHop::default(),
             as_path: AsPathRules::default(),
             accept_blackhole: false,
             role: None,
             role_strict: false,
             max_prefixes: None,
+            graceful_restart: self.graceful_restart,
         }
     }
 }

@@ -159,10 +159,16 @@ fn a_node_that_poses_as_another_as_is_known_by_that_alone() {
         };
         assert_eq!(told(world), ["64999".to_owned()].into());
         let down = world.seen("went down");
+        let down_with_tor = world.seen("session with tor went down");
         posing.peers.get_mut("tor").unwrap().as_path.local_as = local_as(false);
-        world.configure("node1", posing);
+        world.configure("node1", posing.clone());
         world.run_for(Duration::from_secs(1));
         assert_eq!(told(world), [format!("64999 {}", plan.intent("node1").asn)].into());
         assert_eq!(world.seen("went down"), down, "what stands in paths is no matter of the session");
+        posing.asn = 64998;
+        world.configure("node1", posing);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(told(world), ["64999 64998".to_owned()].into());
+        assert_eq!(world.seen("session with tor went down"), down_with_tor, "nor is who we really are");
     });
 }

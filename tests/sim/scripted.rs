@@ -9,7 +9,7 @@ use routelet::bgp::{AsPath, Capability, Codec, Message, Notification, Open, Path
 use routelet::prefix::{Family, Prefix};
 use routelet::speaker::intent::{Policy, PrefixRule};
 use routelet::speaker::view::PathView;
-use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
+use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::plan::{Families, Plan};
@@ -17,7 +17,7 @@ use crate::plan::{Families, Plan};
 /// node1 of the reference cluster with the ToR, AS 65000, played by the test.
 pub struct Rig {
     pub speaker: Speaker,
-    connection: ConnectionId,
+    pub connection: ConnectionId,
     pub now: Instant,
     /// What the test's side speaks once the session is up.
     pub codec: Codec,
@@ -33,6 +33,7 @@ impl Rig {
             four_octet_as: true,
             external: true,
             families: vec![Family::Ipv4Unicast],
+            extended_next_hop: false,
             extended_messages: capabilities.contains(&Capability::ExtendedMessage),
             enhanced_refresh: capabilities.contains(&Capability::EnhancedRouteRefresh),
         };
@@ -313,7 +314,7 @@ fn routes_are_marked_on_their_way_in_and_out() {
 fn who_stops_says_why_and_who_is_told_shows_it() {
     let mut rig = Rig::new(&[], |_| ());
     rig.heard();
-    rig.speaker.handle_shutdown(rig.now);
+    rig.speaker.handle_shutdown(rig.now, Departure::ForGood);
     rig.listen();
     assert_eq!(rig.heard(), ["Cease: Administrative Shutdown \"routelet is stopping\""]);
     let mut rig = Rig::new(&[], |_| ());

@@ -2,7 +2,11 @@
 //!
 //! Streams deliver in order and lose nothing, as TCP does; while two members are apart, what was sent
 //! waits, and arrives after the partition unless the connection has been given up by then. Delays are
-//! drawn from the seed.
+//! drawn from the seed, and so is where a stream is cut into pieces on its way. What goes wrong is in
+//! `faults`; what every action must be like, whatever goes wrong, is for a [`Watcher`] to say.
+
+mod faults;
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -11,11 +15,11 @@ use std::time::Duration;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
-use routelet::speaker::view::PathView;
+use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
 
-use crate::plan::{METRIC, Plan, Routes};
+use crate::plan::Plan;
 
 /// One end of a stream.
 type End = (&'static str, ConnectionId);
@@ -30,19 +34,39 @@ enum Event {
     Connected { end: End, local: SocketAddr },
     Octets { to: End, octets: Vec<u8> },
     Closed { end: End, why: &'static str },
-    RouteResults { name: &'static str, changes: Vec<Change> },
+    RouteResults { name: &'static str, changes: Vec<Change>, refused: bool },
 }
 
-#[derive(Default)]
+/// What a member is and is told, from its next start on or at once.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub addresses: Vec<IpAddr>,
+    pub intent: Intent,
+    pub underlay: Vec<UnderlayRoute>,
+}
+
 struct Member {
+    setup: Setup,
     speaker: Option<Speaker>,
     kernel: Kernel,
     /// Octets of messages that have not arrived in full.
     partial: BTreeMap<ConnectionId, Vec<u8>>,
+    /// Octets handed out that no socket has taken, because the other end does not read.
+    unsent: BTreeMap<ConnectionId, usize>,
+    /// The bridge for pods stands.
+    bridge: bool,
+    /// The kernel refuses every change.
+    refusing: bool,
+    /// When the speaker wants to be woken.
+    wake: Option<Instant>,
+}
+
+/// Sees every action of every member before it is carried out, and the member's kernel as it is then.
+pub trait Watcher {
+    fn see(&mut self, name: &'static str, action: &Action, kernel: &Kernel, bridge: bool);
 }
 
 pub struct World {
-    plan: Plan,
     seed: u64,
     random: u64,
     now: Instant,
@@ -60,19 +84,67 @@ pub struct World {
     isolated: BTreeSet<&'static str>,
     /// What waits for the end of a partition.
     held: Vec<Event>,
-    trace: Vec<String>,
+    /// Ends that do not read, until when.
+    stalled: BTreeMap<End, Instant>,
+    /// Streams are cut into pieces.
+    pieces: bool,
+    watcher: Option<Box<dyn Watcher>>,
+    trace: Option<Vec<String>>,
+    /// Every action is printed.
+    told: bool,
+}
+
+impl Event {
+    /// Whether it means nothing once this member has stopped.
+    fn belongs_to(&self, member: &str) -> bool {
+        match self {
+            Event::Dialled { from: end, .. }
+            | Event::Connected { end, .. }
+            | Event::Octets { to: end, .. }
+            | Event::Closed { end, .. } => end.0 == member,
+            Event::RouteResults { name, .. } => *name == member,
+        }
+    }
+}
+
+impl Member {
+    fn new(setup: Setup) -> Member {
+        Member {
+            setup,
+            speaker: None,
+            kernel: Kernel::new(),
+            partial: BTreeMap::new(),
+            unsent: BTreeMap::new(),
+            bridge: true,
+            refusing: false,
+            wake: None,
+        }
+    }
 }
 
 impl World {
     pub fn new(plan: &Plan, seed: u64) -> World {
-        let by_address = plan.members.iter().flat_map(|m| m.addresses.iter().map(|a| (*a, m.name))).collect();
+        let setup = |m: &crate::plan::Member| Setup {
+            addresses: m.addresses.clone(),
+            intent: plan.intent(m.name),
+            underlay: Plan::underlay(),
+        };
+        let mut world = World::of(plan.members.iter().map(|m| (m.name, setup(m))), seed);
+        world.trace = Some(vec![]);
+        world
+    }
+
+    /// Any members, of whose actions no trace is kept.
+    pub fn of(members: impl IntoIterator<Item = (&'static str, Setup)>, seed: u64) -> World {
+        let members: BTreeMap<_, _> =
+            members.into_iter().map(|(name, setup)| (name, Member::new(setup))).collect();
+        let addresses = members.iter().flat_map(|(name, m)| m.setup.addresses.iter().map(|a| (*a, *name)));
         World {
-            plan: plan.clone(),
             seed,
             random: seed,
             now: Instant::ORIGIN,
-            members: plan.members.iter().map(|m| (m.name, Member::default())).collect(),
-            by_address,
+            by_address: addresses.collect(),
+            members,
             events: BTreeMap::new(),
             sequence: 0,
             streams: BTreeMap::new(),
@@ -80,14 +152,24 @@ impl World {
             arrival: BTreeMap::new(),
             isolated: BTreeSet::new(),
             held: vec![],
-            trace: vec![],
+            stalled: BTreeMap::new(),
+            pieces: false,
+            watcher: None,
+            trace: None,
+            told: std::env::var_os("TRACE").is_some(),
         }
+    }
+
+    /// Shows every action from here on, and cuts streams into pieces.
+    pub fn watch(&mut self, watcher: Box<dyn Watcher>) {
+        self.watcher = Some(watcher);
+        self.pieces = true;
     }
 
     /// Starts every member, one after another at random distances up to two seconds.
     pub fn start_all(&mut self) {
-        for member in self.plan.members.clone() {
-            self.start(member.name);
+        for name in self.names() {
+            self.start(name);
             let pause = self.draw(2_000_000);
             self.run_for(Duration::from_micros(pause));
         }
@@ -95,84 +177,52 @@ impl World {
 
     /// Starts every member at the same moment, so that all dial each other at once.
     pub fn start_together(&mut self) {
-        for member in self.plan.members.clone() {
-            self.start(member.name);
+        for name in self.names() {
+            self.start(name);
         }
     }
 
     /// Starts a member's speaker over whatever its kernel holds.
     pub fn start(&mut self, name: &str) {
-        let plan = self.plan.member(name).clone();
-        let seed = self.seed ^ plan.addresses.len() as u64 ^ plan.name.bytes().map(u64::from).sum::<u64>();
-        let mut speaker = Speaker::new(seed);
-        speaker.handle_adopted(self.now, routes(&self.members[plan.name].kernel));
-        speaker.handle_underlay(self.now, Plan::underlay());
-        speaker.handle_bridge(self.now, true);
-        speaker.handle_intent(self.now, self.plan.intent(name));
-        let member = self.members.get_mut(plan.name).unwrap();
+        let name = self.name(name);
+        let member = self.members.get_mut(name).unwrap();
+        let letters = name.bytes().map(u64::from).sum::<u64>();
+        let mut speaker = Speaker::new(self.seed ^ member.setup.addresses.len() as u64 ^ letters);
+        speaker.handle_adopted(self.now, routes(&member.kernel));
+        speaker.handle_underlay(self.now, member.setup.underlay.iter().copied());
+        speaker.handle_bridge(self.now, member.bridge);
+        speaker.handle_intent(self.now, member.setup.intent.clone());
         member.speaker = Some(speaker);
-        self.perform(plan.name);
+        self.perform(name);
     }
 
     /// Ends a member as SIGKILL would: its streams break, nothing is said.
     pub fn stop(&mut self, name: &str) {
-        let name = self.plan.member(name).name;
-        self.members.get_mut(name).unwrap().speaker = None;
+        let name = self.name(name);
+        let member = self.members.get_mut(name).unwrap();
+        member.speaker = None;
+        member.wake = None;
+        member.partial.clear();
+        member.unsent.clear();
         let ends: Vec<End> = self.streams.keys().copied().filter(|(n, _)| *n == name).collect();
         for end in ends {
             self.break_stream(end);
         }
+        // Its next life gives out the same numbers for other connections.
+        self.streams.retain(|_, other| other.0 != name);
+        self.attempts.retain(|(n, _)| *n != name);
+        self.stalled.retain(|(n, _), _| *n != name);
+        self.arrival.retain(|(n, _), _| *n != name);
+        self.events.retain(|_, event| !event.belongs_to(name));
+        self.held.retain(|event| !event.belongs_to(name));
     }
 
-    /// Gives a running member another intent.
+    /// Gives a member another intent, from its next start on if it does not run.
     pub fn configure(&mut self, name: &str, intent: Intent) {
-        let name = self.plan.member(name).name;
-        let now = self.now;
-        if let Some(speaker) = &mut self.members.get_mut(name).unwrap().speaker {
-            speaker.handle_intent(now, intent);
-        }
-        self.perform(name);
-    }
-
-    /// What somebody else does to a member's kernel.
-    pub fn meddle(&mut self, name: &str, meddle: impl FnOnce(&mut Kernel)) {
-        let name = self.plan.member(name).name;
-        let now = self.now;
-        let member = self.members.get_mut(name).unwrap();
-        meddle(&mut member.kernel);
-        let held = routes(&member.kernel);
-        if let Some(speaker) = &mut member.speaker {
-            speaker.handle_kernel_dump(now, held);
-        }
-        self.perform(name);
-    }
-
-    pub fn isolate(&mut self, name: &str) {
-        let name = self.plan.member(name).name;
-        self.isolated.insert(name);
-    }
-
-    /// Ends all partitions; what was held is delivered.
-    pub fn heal(&mut self) {
-        self.isolated.clear();
-        for event in std::mem::take(&mut self.held) {
-            let at = match &event {
-                Event::Octets { to: end, .. } | Event::Closed { end, .. } => self.arrival_at(*end),
-                _ => self.now + self.delay(),
-            };
-            self.schedule(at, event);
-        }
-    }
-
-    /// Every stream, by one of its ends.
-    pub fn connected_pairs(&self) -> Vec<End> {
-        self.streams.iter().filter(|(a, b)| a < b).map(|(a, _)| *a).collect()
-    }
-
-    /// Breaks a stream for both ends.
-    pub fn reset(&mut self, end: End) {
-        self.break_stream(end);
-        self.deliver(Event::Closed { end, why: "connection reset" });
+        self.tell(name, |speaker, now, setup| {
+            setup.intent = intent.clone();
+            speaker.into_iter().for_each(|speaker| speaker.handle_intent(now, intent.clone()));
+        });
     }
 
     /// Lets virtual time pass.
@@ -186,8 +236,8 @@ impl World {
             }
             for name in self.names() {
                 let member = self.members.get_mut(name).unwrap();
-                if let Some(speaker) = &mut member.speaker
-                    && speaker.poll_timeout().is_some_and(|(at, _)| at <= self.now)
+                if member.wake.is_some_and(|at| at <= self.now)
+                    && let Some(speaker) = &mut member.speaker
                 {
                     speaker.handle_timeout(self.now);
                     self.perform(name);
@@ -197,63 +247,17 @@ impl World {
         self.now = end;
     }
 
-    pub fn is_running(&self, name: &str) -> bool {
-        self.members[name].speaker.is_some()
-    }
-
-    pub fn can_reach(&self, a: &str, b: &str) -> bool {
-        self.is_running(b) && !self.isolated.contains(a) && !self.isolated.contains(b)
-    }
-
-    pub fn learned_routes(&self, name: &str) -> Routes {
-        let of_metric = self.members[name].kernel.iter().filter(|((_, metric), _)| *metric == METRIC);
-        of_metric
-            .filter_map(|((prefix, _), target)| match target {
-                Target::Via(hops) => Some((*prefix, hops.iter().map(|h| h.via).collect())),
-                Target::Unreachable => None,
-            })
-            .collect()
-    }
-
-    /// Every path that a running member has, as it shows them.
-    pub fn paths(&self, name: &str) -> Vec<PathView> {
-        let speaker = self.members[self.plan.member(name).name].speaker.as_ref();
-        speaker.unwrap().routes(|_| true).into_iter().flat_map(|route| route.paths).collect()
-    }
-
-    pub fn unreachable_routes(&self, name: &str) -> BTreeSet<Prefix> {
-        let kernel = self.members[name].kernel.iter();
-        kernel.filter(|(_, t)| **t == Target::Unreachable).map(|((prefix, _), _)| *prefix).collect()
-    }
-
-    pub fn trace(&self) -> &[String] {
-        &self.trace
-    }
-
-    /// How many lines of the trace contain `words`.
-    pub fn seen(&self, words: &str) -> usize {
-        self.trace.iter().filter(|line| line.contains(words)).count()
-    }
-
-    /// How many NOTIFICATIONs of this code and subcode were sent.
-    pub fn sent_notifications(&self, code: u8, subcode: u8) -> usize {
-        let body = format!("03, {code:02x}, {subcode:02x}");
-        let is_one = |line: &&String| {
-            // A marker, two octets of length, type 3, the codes, and perhaps data.
-            let after_marker = line.split("ff, ff, 00, ").nth(1);
-            after_marker.is_some_and(|rest| rest.get(4..).is_some_and(|rest| rest.starts_with(&body)))
-        };
-        self.trace().iter().filter(is_one).count()
-    }
-
-    fn names(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&'static str> {
         self.members.keys().copied().collect()
+    }
+
+    fn name(&self, name: &str) -> &'static str {
+        self.members.get_key_value(name).unwrap().0
     }
 
     fn next_wake(&self) -> Option<Instant> {
         let event = self.events.keys().next().map(|(at, _)| *at);
-        let speakers = self.members.values().filter_map(|m| m.speaker.as_ref()?.poll_timeout());
-        event.into_iter().chain(speakers.map(|(at, _)| at)).min()
+        event.into_iter().chain(self.members.values().filter_map(|m| m.wake)).min()
     }
 
     fn deliver(&mut self, event: Event) {
@@ -271,6 +275,16 @@ impl World {
                 self.held.push(event);
             }
             return;
+        }
+        if let Event::Octets { to: end, .. } | Event::Closed { end, .. } = &event
+            && let Some(until) = self.stalled.get(end).copied()
+        {
+            if until > now {
+                self.schedule(until, event);
+                return;
+            }
+            self.stalled.remove(end);
+            self.drain_unsent(*end);
         }
         let Some(mut speaker) = self.members.get_mut(to).unwrap().speaker.take() else {
             if let Event::Dialled { from, .. } = event {
@@ -298,18 +312,16 @@ impl World {
                 self.streams.remove(&end);
                 speaker.handle_closed(now, end.1, why);
             }
-            Event::RouteResults { changes, .. } => {
+            Event::RouteResults { changes, refused, .. } => {
                 for change in changes {
-                    speaker.handle_route_result(now, &change, Ok(()));
+                    let result = if refused { Err("refused by the kernel".to_owned()) } else { Ok(()) };
+                    speaker.handle_route_result(now, &change, result);
                 }
             }
             Event::Octets { to: end, octets } => {
                 let partial = self.members.get_mut(to).unwrap().partial.entry(end.1).or_default();
                 partial.extend(octets);
-                while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, partial) {
-                    let frame: Vec<u8> = partial.drain(..length).collect();
-                    speaker.handle_frame(now, end.1, Ok(&frame));
-                }
+                hear(&mut speaker, now, end.1, partial);
             }
         }
         self.members.get_mut(to).unwrap().speaker = Some(speaker);
@@ -319,16 +331,32 @@ impl World {
     fn perform(&mut self, name: &'static str) {
         let Some(mut speaker) = self.members.get_mut(name).unwrap().speaker.take() else { return };
         while let Some(action) = speaker.poll_action() {
-            let text = match &action {
-                Action::Notice(notice) => notice.to_string(),
-                Action::Send { connection, octets } => format!("{connection:?} {octets:02x?}"),
-                other => format!("{other:?}"),
-            };
-            self.trace.push(format!("{:?} {name}: {text}", self.now));
+            if let Some(watcher) = &mut self.watcher {
+                let member = &self.members[name];
+                watcher.see(name, &action, &member.kernel, member.bridge);
+            }
+            if self.trace.is_some() || self.told {
+                let text = match &action {
+                    Action::Notice(notice) => notice.to_string(),
+                    Action::Send { connection, octets } => format!("{connection:?} {octets:02x?}"),
+                    other => format!("{other:?}"),
+                };
+                let line = format!("{:?} {name}: {text}", self.now);
+                #[allow(clippy::disallowed_macros, reason = "asked for, to follow a failure")]
+                if self.told {
+                    println!("{line}");
+                }
+                self.trace.iter_mut().for_each(|trace| trace.push(line.clone()));
+            }
             match action {
                 Action::Dial { connection, remote, .. } => self.dial((name, connection), remote),
                 Action::Send { connection, octets } => {
-                    speaker.handle_sent(self.now, connection, octets.len());
+                    let count = octets.len();
+                    if self.streams.get(&(name, connection)).is_some_and(|to| self.stalled.contains_key(to)) {
+                        self.hold_unsent((name, connection), count);
+                    } else {
+                        speaker.handle_sent(self.now, connection, count);
+                    }
                     self.send((name, connection), octets);
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
@@ -336,11 +364,14 @@ impl World {
                 Action::AcceptExtended { .. } | Action::Notice(_) => {}
             }
         }
-        self.members.get_mut(name).unwrap().speaker = Some(speaker);
+        assert_eq!(speaker.poll_action(), None, "nothing is left undone");
+        let member = self.members.get_mut(name).unwrap();
+        member.wake = speaker.poll_timeout().map(|(at, _)| at);
+        member.speaker = Some(speaker);
     }
 
     fn dial(&mut self, from: End, remote: SocketAddr) {
-        let own = &self.plan.member(from.0).addresses;
+        let own = &self.members[from.0].setup.addresses;
         let local = own.iter().copied().find(|a| a.is_ipv4() == remote.is_ipv4()).unwrap();
         let local = SocketAddr::new(local, 40_000 + from.1.0 as u16);
         let delay = self.delay();
@@ -350,8 +381,15 @@ impl World {
 
     fn send(&mut self, from: End, octets: Vec<u8>) {
         if let Some(to) = self.streams.get(&from).copied() {
+            let mut rest = octets;
+            while self.pieces && rest.len() > 1 && self.draw(4) == 0 {
+                let piece = 1 + self.draw(rest.len() as u64 - 1) as usize;
+                let after = rest.split_off(piece);
+                let at = self.arrival_at(to);
+                self.schedule(at, Event::Octets { to, octets: std::mem::replace(&mut rest, after) });
+            }
             let at = self.arrival_at(to);
-            self.schedule(at, Event::Octets { to, octets });
+            self.schedule(at, Event::Octets { to, octets: rest });
         }
     }
 
@@ -365,8 +403,10 @@ impl World {
     }
 
     fn change_routes(&mut self, name: &'static str, changes: Vec<Change>) {
-        let kernel = &mut self.members.get_mut(name).unwrap().kernel;
-        for change in &changes {
+        let member = self.members.get_mut(name).unwrap();
+        let refused = member.refusing;
+        let kernel = &mut member.kernel;
+        for change in changes.iter().filter(|_| !refused) {
             match change {
                 Change::Install(route) => {
                     kernel.insert((route.prefix, route.metric), route.target.clone());
@@ -375,7 +415,7 @@ impl World {
             }
         }
         let delay = self.delay();
-        self.schedule(self.now + delay, Event::RouteResults { name, changes });
+        self.schedule(self.now + delay, Event::RouteResults { name, changes, refused });
     }
 
     fn schedule(&mut self, at: Instant, event: Event) {
@@ -402,6 +442,24 @@ impl World {
         z ^= z >> 7;
         z ^= z << 17;
         z % bound
+    }
+}
+
+/// Hands a speaker the messages that have arrived in full.
+fn hear(speaker: &mut Speaker, now: Instant, connection: ConnectionId, partial: &mut Vec<u8>) {
+    loop {
+        match message_length_within(MAX_EXTENDED_LENGTH, partial) {
+            Ok(Some(length)) => {
+                let frame: Vec<u8> = partial.drain(..length).collect();
+                speaker.handle_frame(now, connection, Ok(&frame));
+            }
+            Ok(None) => return,
+            Err(error) => {
+                partial.clear();
+                speaker.handle_frame(now, connection, Err(error));
+                return;
+            }
+        }
     }
 }
 

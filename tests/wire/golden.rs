@@ -24,15 +24,26 @@ const CAPTURES: [(&str, bool, &str); 6] = [
     ("GoBGP", false, include_str!("golden/gobgp-two-octet.hex")),
 ];
 
+/// Every captured message.
+pub fn octets() -> Vec<Vec<u8>> {
+    let captures = CAPTURES.into_iter().chain(crate::passed_on::CAPTURES);
+    let lines = captures.flat_map(|(_, _, hex)| hex.lines());
+    lines.map(from_hex).collect()
+}
+
+pub fn from_hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(octet).collect()
+}
+
 /// An external peer with both families.
 fn external(four_octet_as: bool) -> Codec {
     Codec { four_octet_as, external: true, families: Family::ALL.to_vec(), ..Codec::initial() }
 }
 
 fn messages(codec: &Codec, hex: &str) -> Vec<Message> {
-    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    decode_stream(codec, &digits.chunks(2).map(octet).collect::<Vec<_>>()).unwrap()
+    decode_stream(codec, &from_hex(hex)).unwrap()
 }
 
 /// What each speaker was configured to announce: prefixes, attributes.

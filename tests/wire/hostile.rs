@@ -38,15 +38,13 @@ fn plausible_update() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// One sound message of any type.
-fn sound() -> impl Strategy<Value = Vec<u8>> {
+pub fn sound() -> impl Strategy<Value = Vec<u8>> {
     let announcement = (any::<bool>(), family()).prop_flat_map(|(four_octet_as, family)| {
-        (attributes(family, four_octet_as), vec(prefix(family), 1..40)).prop_map(
-            move |(attributes, prefixes)| {
-                let mut out = vec![];
-                internal(four_octet_as).encode_announcements(&attributes, &prefixes, &mut out);
-                out
-            },
-        )
+        (attributes(family), vec(prefix(family), 1..40)).prop_map(move |(attributes, prefixes)| {
+            let mut out = vec![];
+            internal(four_octet_as).encode_announcements(&attributes, &prefixes, &mut out);
+            out
+        })
     });
     let withdrawal = family().prop_flat_map(|family| vec(prefix(family), 1..40)).prop_map(|prefixes| {
         let mut out = vec![];
@@ -70,7 +68,7 @@ fn sound() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Sound messages with octets behind the header changed, cut out or put in, their length corrected.
-fn mutated() -> impl Strategy<Value = Vec<u8>> {
+pub fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<Index>(), any::<u8>(), 0..4_u8);
     (sound(), vec(change, 1..8)).prop_map(|(message, changes)| {
         let Some((head, body)) = message.split_at_checked(19) else {

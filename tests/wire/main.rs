@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 
+mod differential;
 mod golden;
 mod hostile;
 mod packing;
+mod passed_on;
 mod round_trip;
 mod strategies;
 

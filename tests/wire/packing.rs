@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use routelet::bgp::attribute::UnknownAttribute;
-use routelet::bgp::{AsPath, PathAttributes, header};
+use routelet::bgp::{AsPath, Codec, PathAttributes, header};
 use routelet::prefix::{Family, Prefix};
 
 use crate::{announced, internal, updates};
@@ -122,6 +122,25 @@ fn a_next_hop_of_the_other_family_writes_nothing() {
         assert_eq!(internal(true).encode_announcements(&originated(other), &hosts(family, 1), &mut out), 0);
         assert!(out.is_empty());
     }
+}
+
+#[test]
+fn ipv4_with_an_ipv6_next_hop_stands_in_mp_reach_nlri() {
+    let codec = Codec { extended_next_hop: true, ..internal(true) };
+    let next_hop = "2001:db8::1".parse().unwrap();
+    let attributes = PathAttributes {
+        link_local_next_hop: Some("fe80::1".parse().unwrap()),
+        ..PathAttributes::originated(next_hop)
+    };
+    let mut out = vec![];
+    let prefix = "10.244.1.0/24".parse().unwrap();
+    assert_eq!(codec.encode_announcements(&attributes, &[prefix], &mut out), 1);
+    // RFC 8950 §3: AFI 1, SAFI 1, a next hop of 32 octets, the reserved octet, NLRI.
+    let reach = [&[0x90, 14, 0, 41, 0, 1, 1, 32][..], &[0x20, 1, 0x0d, 0xb8]].concat();
+    assert!(out[23..].starts_with(&reach), "{out:?}");
+    assert!(out[23 + 8 + 32..].starts_with(&[0, 24, 10, 244, 1]), "{out:?}");
+    let other = Family::Ipv4Unicast;
+    assert_eq!(codec.encode_announcements(&originated(other), &hosts(Family::Ipv6Unicast, 1), &mut out), 0);
 }
 
 #[test]

@@ -2,16 +2,20 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use routelet::bgp::capability::{GracefulRestart, RestartFamily};
-use routelet::bgp::{Capability, Message, Open, PathAttributes, Role};
+use routelet::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, RestartFamily};
+use routelet::bgp::{Capability, Codec, Message, Open, PathAttributes, Role};
 use routelet::prefix::{Family, Prefix};
 
 use crate::strategies::{attributes, family, prefix};
 use crate::{announced, decode_stream, internal, updates, withdrawn};
 
-fn announcement() -> impl Strategy<Value = (bool, PathAttributes, Vec<Prefix>)> {
-    (any::<bool>(), family()).prop_flat_map(|(four_octet_as, family)| {
-        (Just(four_octet_as), attributes(family, four_octet_as), vec(prefix(family), 1..1200))
+/// Prefixes with attributes whose next hop is of their family, or else, where the codec permits it, of
+/// either.
+fn announcement() -> impl Strategy<Value = (Codec, PathAttributes, Vec<Prefix>)> {
+    (any::<(bool, bool)>(), family(), family()).prop_flat_map(|((four_octet_as, extended), one, other)| {
+        let next_hop = if extended && one == Family::Ipv4Unicast { other } else { one };
+        let codec = Codec { extended_next_hop: extended, ..internal(four_octet_as) };
+        (Just(codec), attributes(next_hop), vec(prefix(one), 1..1200))
     })
 }
 
@@ -23,10 +27,25 @@ fn capability() -> impl Strategy<Value = Capability> {
         Just(Capability::ExtendedMessage),
         Just(Capability::EnhancedRouteRefresh),
         prop::sample::select(&Role::ALL[..]).prop_map(Capability::Role),
+        vec(any::<(u16, u16, u16)>(), 0..9).prop_map(|families| {
+            let one = |(afi, safi, next_hop_afi)| NextHopFamily { afi, safi, next_hop_afi };
+            Capability::ExtendedNextHop(families.into_iter().map(one).collect())
+        }),
+        vec(any::<(u16, u8)>().prop_flat_map(|(afi, safi)| (Just(afi), Just(safi), 0..3_usize)), 0..9)
+            .prop_map(add_path),
         graceful_restart().prop_map(Capability::GracefulRestart),
         ("[^0]{0,20}", "[a-z.]{0,40}").prop_map(|(host, domain)| Capability::Fqdn { host, domain }),
         (74..=255_u8, vec(any::<u8>(), 0..=255)).prop_map(|(code, data)| Capability::Unknown { code, data }),
     ]
+}
+
+fn add_path(families: Vec<(u16, u8, usize)>) -> Capability {
+    let all = [(true, false), (false, true), (true, true)];
+    let one = |(afi, safi, which): (u16, u8, usize)| {
+        let (receive, send) = all[which];
+        AddPathFamily { afi, safi, directions: AddPath { receive, send } }
+    };
+    Capability::AddPath(families.into_iter().map(one).collect())
 }
 
 fn graceful_restart() -> impl Strategy<Value = GracefulRestart> {
@@ -47,8 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn announcements((four_octet_as, attributes, prefixes) in announcement()) {
-        let codec = internal(four_octet_as);
+    fn announcements((codec, attributes, prefixes) in announcement()) {
         let mut out = vec![];
         let count = codec.encode_announcements(&attributes, &prefixes, &mut out);
         if count == 0 {

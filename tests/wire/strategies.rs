@@ -25,12 +25,11 @@ pub fn family() -> impl Strategy<Value = Family> {
     prop::sample::select(Family::ALL.to_vec())
 }
 
-/// Attributes for a path of the family. For a two-octet peer the AS_PATH is such that RFC 6793 can
-/// carry it: confederation segments stand in front and their AS numbers fit two octets.
-pub fn attributes(family: Family, four_octet_as: bool) -> impl Strategy<Value = PathAttributes> {
+/// Attributes for a path of the family.
+pub fn attributes(family: Family) -> impl Strategy<Value = PathAttributes> {
     let scalars = (
         prop::sample::select(vec![Origin::Igp, Origin::Egp, Origin::Incomplete]),
-        as_path(four_octet_as),
+        as_path(),
         next_hop(family),
         option::of(any::<u32>()),
         option::of(any::<u32>()),
@@ -86,24 +85,19 @@ fn asn() -> impl Strategy<Value = u32> {
     prop_oneof![1..=65535_u32, 65536..=u32::MAX, Just(23456)]
 }
 
-fn as_path(four_octet_as: bool) -> impl Strategy<Value = AsPath> {
+/// Without confederation segments, which no peer of ours may send (RFC 5065 §5).
+fn as_path() -> impl Strategy<Value = AsPath> {
     let asns = || prop_oneof![9 => vec(asn(), 1..8), 1 => vec(asn(), 200..=255)];
-    let outside = prop_oneof![asns().prop_map(Segment::Sequence), asns().prop_map(Segment::Set)];
-    let (confed_asns, mixed) = if four_octet_as { (1..=u32::MAX, true) } else { (1..=65535, false) };
-    let confed = (vec(confed_asns, 1..8), any::<bool>())
-        .prop_map(|(asns, set)| if set { Segment::ConfedSet(asns) } else { Segment::ConfedSequence(asns) });
-    (vec(confed, 0..3), vec(outside, 0..3)).prop_map(move |(confed, outside)| {
-        let segments = if mixed { [outside, confed].concat() } else { [confed, outside].concat() };
-        AsPath { segments }
-    })
+    let segment = prop_oneof![asns().prop_map(Segment::Sequence), asns().prop_map(Segment::Set)];
+    vec(segment, 0..5).prop_map(|segments| AsPath { segments })
 }
 
 fn next_hop(family: Family) -> BoxedStrategy<(IpAddr, Option<Ipv6Addr>)> {
     match family {
-        Family::Ipv4Unicast => {
-            (0x0100_0000..0xe000_0000_u32).prop_map(|bits| (Ipv4Addr::from(bits).into(), None)).boxed()
-        }
-        Family::Ipv6Unicast => (1..0xff00_u128 << 112, option::of(any::<u64>()))
+        Family::Ipv4Unicast => prop_oneof![0x0100_0000..0x7f00_0000_u32, 0x8000_0000..0xe000_0000_u32]
+            .prop_map(|bits| (Ipv4Addr::from(bits).into(), None))
+            .boxed(),
+        Family::Ipv6Unicast => (2..0xff00_u128 << 112, option::of(any::<u64>()))
             .prop_map(|(global, host)| {
                 let link_local = host.map(|host| Ipv6Addr::from((0xfe80 << 112) | u128::from(host)));
                 (Ipv6Addr::from(global).into(), link_local)

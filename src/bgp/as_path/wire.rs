@@ -98,10 +98,13 @@ impl AsPath {
         Ok(AsPath { segments })
     }
 
-    /// Appends the value of AS_PATH, segments of more than 255 AS numbers split (RFC 4271 §5.1.2).
+    /// Appends the value of AS_PATH, segments of more than 255 AS numbers split: what was put in front
+    /// of a full segment gets one of its own (RFC 4271 §5.1.2).
     pub(in crate::bgp) fn encode(&self, width: AsWidth, out: &mut Vec<u8>) {
         for segment in &self.segments {
-            for asns in segment.asns().chunks(SEGMENT_LIMIT) {
+            let (front, full) = segment.asns().split_at(segment.asns().len() % SEGMENT_LIMIT);
+            let front = Some(front).filter(|asns| !asns.is_empty());
+            for asns in front.into_iter().chain(full.chunks(SEGMENT_LIMIT)) {
                 // A chunk holds no more than SEGMENT_LIMIT, which fits an octet.
                 out.extend([segment.kind(), asns.len() as u8]);
                 asns.iter().for_each(|asn| width.write(*asn, out));
@@ -196,7 +199,7 @@ mod tests {
         let mut out = vec![];
         AsPath::sequence(vec![7; 256]).encode(AsWidth::Two, &mut out);
         assert_eq!(out.len(), 2 + 255 * 2 + 2 + 2);
-        assert_eq!((&out[..2], &out[512..]), (&[2, 255][..], &[2, 1, 0, 7][..]));
+        assert_eq!(out[..6], [2, 1, 0, 7, 2, 255]);
         assert_eq!(AsPath::decode(&out, AsWidth::Two).unwrap().hops(), 256);
     }
 

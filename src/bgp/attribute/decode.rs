@@ -130,15 +130,17 @@ impl AttributeBlock {
             self.faults.push(raw.fault(Treatment::AttributeDiscard, what));
             return Ok(());
         }
-        let sound = rule.check(raw);
         match raw.code {
             // Their prefixes are needed even when the flags are wrong: to withdraw them.
             code::MP_REACH_NLRI => self.reach(codec, raw)?,
             code::MP_UNREACH_NLRI => self.unreach(codec, raw)?,
             _ => {}
         }
-        if let Err(what) = sound.and_then(|()| self.value(codec, raw, &rule)) {
-            self.faults.push(raw.fault(rule.otherwise, format!("{}: {what}", rule.name)));
+        let named = |what| format!("{}: {what}", rule.name);
+        if let Err(what) = rule.check_flags(raw) {
+            self.faults.push(raw.fault(Treatment::TreatAsWithdraw, named(what)));
+        } else if let Err(what) = rule.check_length(raw).and_then(|()| self.value(codec, raw, &rule)) {
+            self.faults.push(raw.fault(rule.otherwise, named(what)));
         }
         Ok(())
     }
@@ -149,9 +151,9 @@ impl AttributeBlock {
             code::MP_REACH_NLRI | code::MP_UNREACH_NLRI => {}
             code::AS_PATH => {
                 let path = AsPath::decode(raw.value, codec.as_width())?;
-                // RFC 5065 §5.3.
-                if codec.external && path.has_confederation() {
-                    return Err("a confederation segment from an external peer".into());
+                // RFC 5065 §5: an error from whoever is outside our confederation, and we are in none.
+                if path.has_confederation() {
+                    return Err("a confederation segment, and we are in no confederation".into());
                 }
                 self.attributes.as_path = path;
             }

@@ -1,4 +1,5 @@
-//! MP_REACH_NLRI and MP_UNREACH_NLRI (RFC 4760 §3, §4; IPv6 next hops of RFC 2545 §3).
+//! MP_REACH_NLRI and MP_UNREACH_NLRI (RFC 4760 §3, §4; IPv6 next hops of RFC 2545 §3, also for
+//! IPv4 prefixes, RFC 8950 §3).
 //!
 //! An error in here cannot be treated as a withdrawal, for it hides which prefixes to withdraw: it
 //! resets the session (RFC 7606 §5.3, §7.11, §7.12).
@@ -58,7 +59,7 @@ impl Reach {
         };
         let length = cursor.u8().ok_or_else(|| short(raw))?;
         let octets = cursor.take(length.into()).ok_or_else(|| short(raw))?;
-        let (next_hop, link_local_next_hop) = next_hops(family, octets)
+        let (next_hop, link_local_next_hop) = next_hops(codec, family, octets)
             .ok_or_else(|| error(raw, format!("MP_REACH_NLRI: next hop of {length} octets for {family}")))?;
         let _reserved = cursor.u8().ok_or_else(|| short(raw))?;
         let prefixes = prefixes(raw, "MP_REACH_NLRI", family, cursor.rest())?;
@@ -95,11 +96,15 @@ fn negotiated_family(codec: &Codec, cursor: &mut Cursor) -> Option<Result<Family
 /// The next hop and the link-local one beside it. A lone link-local address, which RFC 2545 does not
 /// provide for but unnumbered peers send, is a next hop like any other: alone in 16 octets, or
 /// behind `::` in 32.
-fn next_hops(family: Family, octets: &[u8]) -> Option<(IpAddr, Option<Ipv6Addr>)> {
-    match (family, octets.len()) {
-        (Family::Ipv4Unicast, 4) => Some((Ipv4Addr::from(*octets.as_array::<4>()?).into(), None)),
-        (Family::Ipv6Unicast, 16) => Some((Ipv6Addr::from(*octets.as_array::<16>()?).into(), None)),
-        (Family::Ipv6Unicast, 32) => {
+///
+/// RFC 8950 §3: IPv4 prefixes have an IPv6 next hop only where that was agreed on; the length tells
+/// the two apart.
+fn next_hops(codec: &Codec, family: Family, octets: &[u8]) -> Option<(IpAddr, Option<Ipv6Addr>)> {
+    let ipv6 = family == Family::Ipv6Unicast || codec.extended_next_hop;
+    match octets.len() {
+        4 if family == Family::Ipv4Unicast => Some((Ipv4Addr::from(*octets.as_array::<4>()?).into(), None)),
+        16 if ipv6 => Some((Ipv6Addr::from(*octets.as_array::<16>()?).into(), None)),
+        32 if ipv6 => {
             let (global, link_local) = octets.split_first_chunk::<16>()?;
             let global = Ipv6Addr::from(*global);
             let link_local = Ipv6Addr::from(*link_local.as_array::<16>()?);
@@ -132,10 +137,11 @@ fn error(raw: &RawAttribute, what: String) -> MessageError {
 }
 
 /// Whether an address can be a next hop as far as the address alone can tell (RFC 4271 §6.3: a valid
-/// IP host address). Whether it is reachable, or our own, is not asked here.
+/// IP host address). A loopback address is none on the wire (RFC 1122 §3.2.1.3 g, RFC 4291 §2.5.3): it
+/// would resolve to ourselves. Whether it is reachable, or our own, is not asked here.
 pub(in crate::bgp) fn is_host_address(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => matches!(address.octets()[0], 1..224),
-        IpAddr::V6(address) => !address.is_unspecified() && !address.is_multicast(),
+        IpAddr::V4(address) => matches!(address.octets()[0], 1..=126 | 128..=223),
+        IpAddr::V6(address) => !address.is_unspecified() && !address.is_loopback() && !address.is_multicast(),
     }
 }

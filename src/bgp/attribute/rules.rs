@@ -95,7 +95,7 @@ pub(in crate::bgp) struct Rule {
     pub(super) length: Length,
     /// Who may send it.
     pub(super) accepted: Accepted,
-    /// What follows from wrong flags, length or value.
+    /// What follows from a wrong length or value.
     pub(super) otherwise: Treatment,
 }
 
@@ -108,13 +108,19 @@ impl Rule {
         Rule { accepted, ..self }
     }
 
-    /// Says what is wrong with the flags or the length of `raw`. RFC 7606 §3 c makes an error of the
-    /// Optional and Transitive bits only; Partial and the unused bits are let through.
-    pub fn check(&self, raw: &RawAttribute) -> Result<(), String> {
+    /// Says what is wrong with the flags. RFC 7606 §3 c makes an error of the Optional and Transitive
+    /// bits only, the same for every attribute: treat as withdraw. Partial and the unused bits are let
+    /// through.
+    pub fn check_flags(&self, raw: &RawAttribute) -> Result<(), String> {
         let bits = flag::OPTIONAL | flag::TRANSITIVE;
-        if raw.flags & bits != self.category.flags() {
-            return Err(format!("flags {:#04x} on an attribute that is {}", raw.flags, self.category.name()));
+        if raw.flags & bits == self.category.flags() {
+            return Ok(());
         }
+        Err(format!("flags {:#04x} on an attribute that is {}", raw.flags, self.category.name()))
+    }
+
+    /// Says what is wrong with the length.
+    pub fn check_length(&self, raw: &RawAttribute) -> Result<(), String> {
         let length = raw.value.len();
         match self.length {
             Length::Exactly(right) if length != right => Err(format!("{length} octets instead of {right}")),

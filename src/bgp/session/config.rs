@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::bgp::capability::GracefulRestart;
+use super::restart::{RestartBits, RestartOffer};
+use crate::bgp::capability::{GracefulRestart, NextHopFamily};
 use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
 
@@ -30,7 +31,38 @@ impl RemoteAs {
     }
 }
 
-/// The configuration of one session. A change of any of it needs a new session.
+/// How the pauses in Idle grow that keep a failing session from oscillating (RFC 4271 §8.1.1,
+/// DampPeerOscillations and IdleHoldTime).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damping {
+    /// The pause after a first failure. Each further failure in a row doubles it.
+    pub first: Duration,
+    /// The longest pause.
+    pub most: Duration,
+    /// A session that has been Established for so long is healthy: its next failure is a first one.
+    pub stable_after: Duration,
+}
+
+impl Damping {
+    /// The pause after so many failures in a row before this one, without jitter.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        // More doublings than this would be more than the age of the universe.
+        self.first.saturating_mul(1 << failures.min(31)).min(self.most)
+    }
+}
+
+impl Default for Damping {
+    /// 250 ms, doubled up to a minute; healthy after a minute.
+    fn default() -> Damping {
+        Damping {
+            first: Duration::from_millis(250),
+            most: Duration::from_secs(60),
+            stable_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The configuration of one session. A change of it needs a new session, unless it is one of pauses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The local AS.
@@ -47,14 +79,20 @@ pub struct Config {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// Pauses after failures.
+    pub damping: Damping,
     /// Leave it to the peer to connect.
     pub passive: bool,
     /// Our name, to be shown by the peer; none is sent where empty.
     pub host_name: String,
+    /// Offer to take and send IPv4 prefixes with IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// What we are to the peer (RFC 9234); external sessions only.
     pub role: Option<Role>,
     /// Insist that the peer has a role too (RFC 9234 §4.2, strict mode).
     pub role_strict: bool,
+    /// What is offered for graceful restart; without it, no more than that we send End-of-RIB.
+    pub graceful_restart: Option<RestartOffer>,
 }
 
 /// What both sides agreed on.
@@ -77,6 +115,14 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// The peer's graceful restart capability; of several, the last (RFC 4724 §3).
+    pub fn graceful_restart(&self) -> Option<&GracefulRestart> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::GracefulRestart(restart) => Some(restart),
+            _ => None,
+        })
+    }
+
     /// Whether the peer belongs to another AS.
     pub fn external(&self) -> bool {
         self.codec.external
@@ -84,15 +130,24 @@ impl Negotiated {
 }
 
 impl Config {
-    /// The OPEN that this configuration sends.
-    pub fn open(&self) -> Open {
+    /// Whether a session under `other` can go on under this configuration.
+    pub fn differs_in_pauses_alone(&self, other: &Config) -> bool {
+        *self == Config { connect_retry: self.connect_retry, damping: self.damping, ..other.clone() }
+    }
+
+    /// The OPEN that this configuration sends, with what is true of our forwarding at the moment.
+    pub fn open(&self, restart: RestartBits) -> Open {
         let mut capabilities: Vec<Capability> =
             self.families.iter().copied().map(Capability::Multiprotocol).collect();
         capabilities.push(Capability::RouteRefresh);
         // RFC 4724 §3: without a family, the capability only says that we send End-of-RIB, and asks
         // peers that send it on request alone (FRR) to do so. That tells us when a peer's table is
         // complete.
-        capabilities.push(Capability::GracefulRestart(GracefulRestart::default()));
+        let offer = self.graceful_restart.map(|offer| offer.capability(&self.families, restart));
+        capabilities.push(Capability::GracefulRestart(offer.unwrap_or_default()));
+        if self.extended_next_hop && self.families.contains(&Family::Ipv4Unicast) {
+            capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_OVER_IPV6]));
+        }
         capabilities.push(Capability::ExtendedMessage);
         capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.extend(self.role.map(Capability::Role));
@@ -148,6 +203,7 @@ impl Config {
                 four_octet_as: open.four_octet_as(),
                 external,
                 families,
+                extended_next_hop: self.agrees_on_extended_next_hop(open),
                 extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
                 enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRouteRefresh),
             },
@@ -158,6 +214,17 @@ impl Config {
             route_refresh: open.route_refresh(),
             capabilities: open.capabilities.clone(),
         })
+    }
+
+    /// RFC 8950 §4: both have named the combination of families.
+    fn agrees_on_extended_next_hop(&self, open: &Open) -> bool {
+        let named = |capability: &Capability| match capability {
+            Capability::ExtendedNextHop(families) => families.contains(&NextHopFamily::IPV4_OVER_IPV6),
+            _ => false,
+        };
+        self.extended_next_hop
+            && self.families.contains(&Family::Ipv4Unicast)
+            && open.capabilities.iter().any(named)
     }
 
     /// RFC 9234 §4.2: the peer's role is our counterpart, or it has none and need not. A role of ours
@@ -205,10 +272,13 @@ mod tests {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            damping: Damping::default(),
             passive: false,
             host_name: "node1".into(),
+            extended_next_hop: false,
             role: None,
             role_strict: false,
+            graceful_restart: None,
         }
     }
 
@@ -233,12 +303,42 @@ mod tests {
     }
 
     #[test]
+    fn pauses_grow_to_their_ceiling_and_change_without_a_new_session() {
+        let damping = Damping { most: Duration::from_secs(3), ..Damping::default() };
+        let pauses = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| damping.pause(failures).as_millis());
+        assert_eq!(pauses, [250, 500, 1000, 2000, 3000, 3000, 3000]);
+        let other = Config { damping, connect_retry: Duration::from_secs(9), ..config() };
+        assert!(other.differs_in_pauses_alone(&config()));
+        assert!(!Config { hold: Duration::ZERO, ..other }.differs_in_pauses_alone(&config()));
+    }
+
+    #[test]
     fn what_only_one_side_speaks_is_not_spoken() {
         let agreed = config().negotiate(&open()).unwrap();
         assert!(!agreed.codec.extended_messages && !agreed.codec.enhanced_refresh);
-        let both = Open { capabilities: config().open().capabilities, ..open() };
+        let both = Open { capabilities: config().open(RestartBits::default()).capabilities, ..open() };
         let agreed = config().negotiate(&both).unwrap();
         assert!(agreed.codec.extended_messages && agreed.codec.enhanced_refresh && agreed.route_refresh);
+    }
+
+    #[test]
+    fn ipv6_next_hops_for_ipv4_take_two_who_say_so() {
+        let agreed = |ours, theirs: &[NextHopFamily]| {
+            let config = Config { extended_next_hop: ours, ..config() };
+            let capabilities = vec![Capability::ExtendedNextHop(theirs.to_vec())];
+            config.negotiate(&Open { capabilities, ..open() }).unwrap().codec.extended_next_hop
+        };
+        let other = NextHopFamily { safi: 128, ..NextHopFamily::IPV4_OVER_IPV6 };
+        assert!(agreed(true, &[other, NextHopFamily::IPV4_OVER_IPV6]));
+        assert!(!agreed(true, &[other]), "for VPN routes alone");
+        assert!(!agreed(false, &[NextHopFamily::IPV4_OVER_IPV6]));
+        let offers = |families: &[Family]| {
+            let config =
+                Config { extended_next_hop: true, families: families.iter().copied().collect(), ..config() };
+            let is_offer = |capability: &Capability| matches!(capability, Capability::ExtendedNextHop(_));
+            config.open(RestartBits::default()).capabilities.iter().any(is_offer)
+        };
+        assert!(offers(&Family::ALL) && !offers(&[Family::Ipv6Unicast]));
     }
 
     #[test]

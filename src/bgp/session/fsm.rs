@@ -7,11 +7,20 @@
 //! Where we differ from the letter of RFC 4271, and why:
 //!
 //! - A connection attempt that fails in Connect leads to Active (as in RFC 1771 and in every speaker
-//!   we know), not to Idle: in Idle the peer's own attempt would be refused.
+//!   we know), not to Idle: in Idle the peer's own attempt would be refused. For the same reason a
+//!   connection that is lost in Active leaves us there.
 //! - A NOTIFICATION received in OpenSent closes the connection in silence instead of answering with
 //!   an FSM error, for RFC 4271 §6.4 forbids to answer a NOTIFICATION with another.
+//! - A version error that is received makes us wait in Idle as every other failure does. RFC 4271 asks
+//!   for no damping there, and without it two speakers that disagree would do nothing else.
+//! - A bad header in Established is answered with what is wrong with it (RFC 4271 §6.1 demands that
+//!   of every state), not with an FSM error.
+//!
+//! Not in the table: events 6 and 7 (damping decides how a start is done, not whether), 12 and 20
+//! (DelayOpen), 14 (a SYN has no effect) and 15 (a connection nobody wants is refused by the owner).
 
 use crate::bgp::Reason;
+use crate::bgp::header::MessageType;
 
 /// FSM states (RFC 4271 §8.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,11 +111,13 @@ pub enum Event {
     UpdateMsg,
     /// Event 28.
     UpdateMsgErr,
+    /// Event 29 (RFC 9687 §3.2).
+    SendHoldTimerExpires,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Event; 20] = [
+    pub const ALL: [Event; 21] = [
         Event::ManualStart,
         Event::ManualStop,
         Event::ManualStartWithPassive,
@@ -127,7 +138,21 @@ impl Event {
         Event::KeepAliveMsg,
         Event::UpdateMsg,
         Event::UpdateMsgErr,
+        Event::SendHoldTimerExpires,
     ];
+}
+
+impl Event {
+    /// The type of the message whose arrival the event is; UPDATE stands for ROUTE-REFRESH too.
+    pub(super) fn message_type(self) -> Option<MessageType> {
+        match self {
+            Event::BgpOpen | Event::BgpOpenMsgErr => Some(MessageType::Open),
+            Event::UpdateMsg | Event::UpdateMsgErr => Some(MessageType::Update),
+            Event::NotifMsg | Event::NotifMsgVerErr => Some(MessageType::Notification),
+            Event::KeepAliveMsg => Some(MessageType::Keepalive),
+            _ => None,
+        }
+    }
 }
 
 /// What a transition asks of the session, in order.
@@ -258,7 +283,11 @@ fn established(event: Event) -> (State, &'static [Effect]) {
         Event::KeepaliveTimerExpires => (State::Established, &[SendKeepalive]),
         Event::KeepAliveMsg => (State::Established, &[RestartHoldTimer]),
         Event::UpdateMsg => (State::Established, &[RestartHoldTimer, Deliver]),
-        Event::HoldTimerExpires | Event::BgpHeaderErr | Event::OpenCollisionDump | Event::UpdateMsgErr => {
+        Event::HoldTimerExpires
+        | Event::SendHoldTimerExpires
+        | Event::BgpHeaderErr
+        | Event::OpenCollisionDump
+        | Event::UpdateMsgErr => {
             (State::Idle, &[SendNotification, DropConnection, StopTimers, StartIdleHoldTimer, Down])
         }
         Event::TcpConnectionFails | Event::NotifMsgVerErr | Event::NotifMsg => {

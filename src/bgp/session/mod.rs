@@ -9,6 +9,7 @@
 
 mod config;
 pub mod fsm;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -16,24 +17,22 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use config::{Config, Negotiated, RemoteAs};
+pub use config::{Config, Damping, Negotiated, RemoteAs};
 use fsm::{Effect, transition};
 pub use fsm::{Event, State};
+pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
 use timers::Timers;
 
+use super::header::MessageType;
 use super::{Codec, Message, MessageError, Notification, Reason, Update};
 use crate::prefix::Family;
 use crate::time::Instant;
 
 /// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
 const OPEN_HOLD: Duration = Duration::from_secs(240);
-/// First pause in Idle after a failure.
-const IDLE_HOLD_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause in Idle.
-const IDLE_HOLD_MOST: Duration = Duration::from_secs(60);
-/// A session that has been up this long counts as healthy: its next failure is a first one again.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// The least that a peer may take none of what we send (RFC 9687 §3.1).
+const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -49,7 +48,7 @@ pub enum Output {
     /// Established: UPDATEs may flow.
     Up(Negotiated),
     /// No longer Established.
-    Down,
+    Down(Fall),
     /// The session failed before it was Established, after the peer had been reached.
     Failed,
     /// The peer sent an UPDATE.
@@ -100,6 +99,7 @@ pub struct Session {
     rest: Rest,
     counters: Counters,
     last_error: Option<String>,
+    restart_bits: RestartBits,
     outputs: VecDeque<Output>,
 }
 
@@ -117,8 +117,21 @@ impl Session {
             rest: Rest::IdleHold,
             counters: Counters::default(),
             last_error: None,
+            restart_bits: RestartBits::default(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Sets what the next OPEN says of our forwarding.
+    pub fn set_restart_bits(&mut self, bits: RestartBits) {
+        self.restart_bits = bits;
+    }
+
+    /// Takes over the pauses of a configuration that differs in nothing else
+    /// ([`Config::differs_in_pauses_alone`]). They hold from the next pause on.
+    pub fn set_pauses(&mut self, config: &Config) {
+        self.config.connect_retry = config.connect_retry;
+        self.config.damping = config.damping;
     }
 
     /// Starts the session: by connecting, or by waiting for the peer where configured passive.
@@ -146,6 +159,7 @@ impl Session {
             }
             _ => notification(reason),
         };
+        let notification = self.hardened(notification);
         self.step(now, Event::ManualStop, Payload::Notification(notification));
     }
 
@@ -154,7 +168,26 @@ impl Session {
     pub fn handle_reset(&mut self, now: Instant, notification: Notification, rest: Rest, why: &str) {
         self.last_error = Some(why.to_owned());
         self.rest = rest;
+        let notification = self.hardened(notification);
         self.step(now, Event::UpdateMsgErr, Payload::Notification(notification));
+    }
+
+    /// Gives the connection up without a word: the peer has forgotten it, or is to keep our routes.
+    pub fn handle_abandon(&mut self, now: Instant, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::TcpConnectionFails, Payload::Gone);
+    }
+
+    /// As a Hard Reset, where that is needed for the peer to let our routes go.
+    fn hardened(&self, notification: Notification) -> Notification {
+        let ours = self.config.graceful_restart.is_some();
+        let theirs = self.negotiated.as_ref().and_then(|n| n.graceful_restart());
+        let keeps_routes = ours && theirs.is_some_and(|restart| restart.notification);
+        if keeps_routes && notification.reason().is_final() {
+            notification.into_hard_reset()
+        } else {
+            notification
+        }
     }
 
     /// Our connection attempt succeeded.
@@ -170,7 +203,14 @@ impl Session {
     /// The connection closed, or the attempt to make one failed.
     pub fn handle_closed(&mut self, now: Instant, why: &str) {
         self.last_error = Some(why.to_owned());
-        self.step(now, Event::TcpConnectionFails, Payload::None);
+        self.step(now, Event::TcpConnectionFails, Payload::Gone);
+    }
+
+    /// The kernel has taken some of what was to be sent.
+    pub fn handle_sent(&mut self, now: Instant) {
+        if self.state == State::Established {
+            self.restart_send_hold_timer(now);
+        }
     }
 
     /// This connection lost a collision (RFC 4271 §6.8).
@@ -215,7 +255,7 @@ impl Session {
                 self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
                 let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
-                self.step(now, event, Payload::None);
+                self.step(now, event, Payload::Notification(notification));
             }
         }
     }
@@ -242,6 +282,11 @@ impl Session {
                 self.rest = Rest::IdleHold;
             }
             match timer {
+                Timer::SendHold => {
+                    self.last_error = Some("send hold timer expired: the peer reads nothing".into());
+                    let payload = Payload::Notification(notification(Reason::SEND_HOLD_TIMER_EXPIRED));
+                    self.step(now, Event::SendHoldTimerExpires, payload);
+                }
                 Timer::IdleHold if self.config.passive => {
                     self.step(now, Event::IdleHoldTimerExpiresPassive, Payload::None);
                 }
@@ -355,7 +400,10 @@ impl Session {
         self.state = to;
         let mut payload = payload;
         for effect in effects {
-            self.carry_out(now, from, *effect, &mut payload);
+            match effect {
+                Effect::SendFsmError => self.send_fsm_error(from, event, &payload),
+                _ => self.carry_out(now, from, *effect, &mut payload),
+            }
         }
     }
 
@@ -378,7 +426,7 @@ impl Session {
             }
             Effect::SendOpen => {
                 self.codec = Codec::initial();
-                self.send(self.codec.encode_open(&self.config.open()));
+                self.send(self.codec.encode_open(&self.config.open(self.restart_bits)));
                 self.timers.start(Timer::Hold, now + OPEN_HOLD);
             }
             Effect::Negotiate => {
@@ -403,34 +451,49 @@ impl Session {
                     self.send(octets);
                 }
             }
-            Effect::SendFsmError => {
-                self.last_error = Some(format!("unexpected message in {}", from.name()));
-                let notification = notification(from.unexpected_message());
-                self.send(self.codec.encode_notification(&notification));
-            }
-            Effect::Up => {
-                self.established_at = Some(now);
-                if let Some(negotiated) = self.negotiated.clone() {
-                    self.outputs.push_back(Output::Up(negotiated));
-                }
-            }
-            Effect::Down => self.outputs.push_back(Output::Down),
+            // It depends on more than the payload: see `step`.
+            Effect::SendFsmError => {}
+            Effect::Up => self.come_up(now),
+            Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
             Effect::Deliver => {
                 if let Payload::Output(output) = std::mem::take(payload) {
                     self.outputs.push_back(output);
                 }
             }
             Effect::StopTimers => {
-                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive] {
+                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold] {
                     self.timers.stop(timer);
                 }
                 self.negotiated = None;
-                let healthy = self.established_at.take().is_some_and(|since| now - since >= HEALTHY_AFTER);
-                if healthy {
+                let stable_after = self.config.damping.stable_after;
+                if self.established_at.take().is_some_and(|since| now - since >= stable_after) {
                     self.failures = 0;
                 }
             }
         }
+    }
+
+    fn come_up(&mut self, now: Instant) {
+        self.established_at = Some(now);
+        self.restart_send_hold_timer(now);
+        if let Some(negotiated) = self.negotiated.clone() {
+            self.outputs.push_back(Output::Up(negotiated));
+        }
+    }
+
+    /// RFC 6608 §4: the data is the type of the message that has no place in this state.
+    fn send_fsm_error(&mut self, state: State, event: Event, payload: &Payload) {
+        let kind = match (event, payload) {
+            // An UPDATE comes with what it says; a ROUTE-REFRESH, which shares its event, with what it
+            // asks for or with nothing.
+            (Event::UpdateMsg, Payload::Output(Output::Update(_))) => Some(MessageType::Update),
+            (Event::UpdateMsg, _) => Some(MessageType::RouteRefresh),
+            _ => event.message_type(),
+        };
+        self.last_error = Some(format!("unexpected message in {}", state.name()));
+        let mut notification = notification(state.unexpected_message());
+        notification.data.extend(kind.map(|kind| kind as u8));
+        self.send(self.codec.encode_notification(&notification));
     }
 
     fn send(&mut self, octets: Vec<u8>) {
@@ -439,8 +502,8 @@ impl Session {
     }
 
     fn start_idle_hold_timer(&mut self, now: Instant) {
-        let pause = IDLE_HOLD_FIRST.saturating_mul(1 << self.failures.min(16)).min(IDLE_HOLD_MOST);
-        self.failures += 1;
+        let pause = self.config.damping.pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
         let pause = match self.rest {
             Rest::IdleHold => self.timers.jittered(pause),
             Rest::For(time) => time,
@@ -456,6 +519,16 @@ impl Session {
         match self.negotiated.as_ref().map(|n| n.hold) {
             Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
             _ => self.timers.stop(Timer::Hold),
+        }
+    }
+
+    /// RFC 9687 §3.1: a peer that takes nothing for so long is no peer, though it may go on talking.
+    fn restart_send_hold_timer(&mut self, now: Instant) {
+        match self.negotiated.as_ref().map(|n| n.hold) {
+            Some(hold) if !hold.is_zero() => {
+                self.timers.start(Timer::SendHold, now + (hold * 2).max(SEND_HOLD_LEAST));
+            }
+            _ => self.timers.stop(Timer::SendHold),
         }
     }
 
@@ -478,6 +551,20 @@ enum Payload {
     Negotiated(Negotiated),
     Notification(Notification),
     Output(Output),
+    /// The connection is gone by itself.
+    Gone,
+}
+
+impl Payload {
+    /// How a session that ends with this has fallen.
+    fn fall(&self) -> Fall {
+        match self {
+            Payload::Gone => Fall::Silent,
+            Payload::Notification(notification) => Fall::by(notification.reason()),
+            // A message that has no place here is answered with a NOTIFICATION (RFC 6608).
+            Payload::None | Payload::Negotiated(_) | Payload::Output(_) => Fall::Notification,
+        }
+    }
 }
 
 fn notification(reason: Reason) -> Notification {

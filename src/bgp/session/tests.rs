@@ -5,32 +5,36 @@ use std::time::Duration;
 use super::*;
 use crate::bgp::{Capability, Open};
 
-/// One letter per cell: the next state, and in the second table what a peer or owner notices.
+/// One letter per cell: the next state, what a peer or owner notices, and what becomes of the timers.
 ///
 /// Columns are the states in RFC order: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
 /// States: I C A S O E. Effects: `.` nothing, `d` dial, `o` send OPEN, `k` send KEEPALIVE, `n` send
 /// the NOTIFICATION of the event, `f` send an FSM error, `x` close in silence, `u` up, `m` deliver.
-const TABLE: [(Event, &str, &str); 20] = [
-    (Event::ManualStart, "CCASOE", "d....."),
-    (Event::ManualStop, "IIIIII", ".xxnnn"),
-    (Event::ManualStartWithPassive, "ACASOE", "......"),
-    (Event::ConnectRetryTimerExpires, "ICCIII", ".ddfff"),
-    (Event::HoldTimerExpires, "IIIIII", ".xxnnn"),
-    (Event::KeepaliveTimerExpires, "IIIIOE", ".xxfkk"),
-    (Event::IdleHoldTimerExpires, "CIIIII", "dxxfff"),
-    (Event::IdleHoldTimerExpiresPassive, "AIIIII", ".xxfff"),
-    (Event::TcpCrAcked, "ISSIII", "xoofff"),
-    (Event::TcpConnectionConfirmed, "ISSIII", "xoofff"),
-    (Event::TcpConnectionFails, "IAAAII", "...xxx"),
-    (Event::BgpOpen, "IIIOII", ".xxkff"),
-    (Event::BgpHeaderErr, "IIIIII", ".xxnnn"),
-    (Event::BgpOpenMsgErr, "IIIIII", ".xxnnf"),
-    (Event::OpenCollisionDump, "IIIIII", ".xxnnn"),
-    (Event::NotifMsgVerErr, "IIIIII", ".xxxxx"),
-    (Event::NotifMsg, "IIIIII", ".xxxxx"),
-    (Event::KeepAliveMsg, "IIIIEE", ".xxfu."),
-    (Event::UpdateMsg, "IIIIIE", ".xxffm"),
-    (Event::UpdateMsgErr, "IIIIII", ".xxffn"),
+/// Timers: `.` nothing, `c` start ConnectRetry, `o` stop it and start Hold with its large value, `n` set
+/// Hold and Keepalive as negotiated, `h` restart Hold, `k` restart Keepalive, `i` stop all and start
+/// IdleHold, `z` stop all, `a` stop all and start ConnectRetry.
+const TABLE: [(Event, &str, &str, &str); 21] = [
+    (Event::ManualStart, "CCASOE", "d.....", "c....."),
+    (Event::ManualStop, "IIIIII", ".xxnnn", ".zzzzz"),
+    (Event::ManualStartWithPassive, "ACASOE", "......", "......"),
+    (Event::ConnectRetryTimerExpires, "ICCIII", ".ddfff", ".cciii"),
+    (Event::HoldTimerExpires, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::KeepaliveTimerExpires, "IIIIOE", ".xxfkk", ".iiikk"),
+    (Event::IdleHoldTimerExpires, "CIIIII", "dxxfff", "ciiiii"),
+    (Event::IdleHoldTimerExpiresPassive, "AIIIII", ".xxfff", ".iiiii"),
+    (Event::TcpCrAcked, "ISSIII", "xoofff", ".ooiii"),
+    (Event::TcpConnectionConfirmed, "ISSIII", "xoofff", ".ooiii"),
+    (Event::TcpConnectionFails, "IAAAII", "...xxx", ".ccaii"),
+    (Event::BgpOpen, "IIIOII", ".xxkff", ".iinii"),
+    (Event::BgpHeaderErr, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::BgpOpenMsgErr, "IIIIII", ".xxnnf", ".iiiii"),
+    (Event::OpenCollisionDump, "IIIIII", ".xxnnn", ".iiiii"),
+    (Event::NotifMsgVerErr, "IIIIII", ".xxxxx", ".iiiii"),
+    (Event::NotifMsg, "IIIIII", ".xxxxx", ".iiiii"),
+    (Event::KeepAliveMsg, "IIIIEE", ".xxfu.", ".iiihh"),
+    (Event::UpdateMsg, "IIIIIE", ".xxffm", ".iiiih"),
+    (Event::UpdateMsgErr, "IIIIII", ".xxffn", ".iiiii"),
+    (Event::SendHoldTimerExpires, "IIIIII", ".xxffn", ".iiiii"),
 ];
 
 fn letter(state: State) -> char {
@@ -58,14 +62,50 @@ fn noticed(effects: &[Effect]) -> char {
     visible.into_iter().find(|(effect, _)| effects.contains(effect)).map_or('.', |(_, letter)| letter)
 }
 
+fn timed(effects: &[Effect]) -> char {
+    let has = |effect| effects.contains(&effect);
+    let starts_retry = has(Effect::StartConnectRetryTimer);
+    match (has(Effect::StopTimers), has(Effect::StartIdleHoldTimer)) {
+        (true, true) => 'i',
+        (true, false) if starts_retry => 'a',
+        (true, false) => 'z',
+        (false, true) => panic!("whoever waits in Idle has no other timer: {effects:?}"),
+        (false, false) if starts_retry => 'c',
+        (false, false) if has(Effect::Negotiate) && has(Effect::StopConnectRetryTimer) => 'n',
+        (false, false) if has(Effect::SendOpen) && has(Effect::StopConnectRetryTimer) => 'o',
+        (false, false) if has(Effect::RestartHoldTimer) => 'h',
+        (false, false) if has(Effect::SendKeepalive) => 'k',
+        (false, false) => '.',
+    }
+}
+
+/// RFC 4271 §8.2.2: what goes out goes out before the connection is closed, and whoever goes back to
+/// Idle has none.
+#[test]
+fn the_way_to_idle_closes_the_connection_and_says_why_first() {
+    for (state, event) in State::ALL.into_iter().flat_map(|s| Event::ALL.map(|e| (s, e))) {
+        let (next, effects) = transition(state, event);
+        let at = |effect| effects.iter().position(|e| *e == effect);
+        let closed = at(Effect::DropConnection);
+        assert!(next != State::Idle || state == State::Idle || closed.is_some(), "{state:?} {event:?}");
+        for said in [Effect::SendNotification, Effect::SendFsmError].into_iter().filter_map(at) {
+            assert!(closed.is_some_and(|closed| said < closed), "{state:?} {event:?}");
+        }
+        let repeated = effects.iter().enumerate().any(|(i, e)| effects[..i].contains(e));
+        assert!(!repeated, "{state:?} {event:?}: {effects:?}");
+    }
+}
+
 #[test]
 fn every_state_and_every_event() {
     assert_eq!(TABLE.map(|(event, ..)| event), Event::ALL);
-    for (event, states, effects) in TABLE {
+    for (event, states, effects, timers) in TABLE {
         let cells = State::ALL.map(|state| transition(state, event));
         let next: String = cells.iter().map(|(next, _)| letter(*next)).collect();
         let seen: String = cells.iter().map(|(_, effects)| noticed(effects)).collect();
         assert_eq!((next.as_str(), seen.as_str()), (states, effects), "{event:?}");
+        let timed: String = cells.iter().map(|(_, effects)| timed(effects)).collect();
+        assert_eq!(timed, timers, "{event:?}");
     }
 }
 
@@ -89,10 +129,13 @@ fn config() -> Config {
         hold: Duration::from_secs(90),
         keepalive: Duration::from_secs(30),
         connect_retry: Duration::from_secs(5),
+        damping: Damping::default(),
         passive: false,
         host_name: "node1".into(),
+        extended_next_hop: false,
         role: None,
         role_strict: false,
+        graceful_restart: None,
     }
 }
 
@@ -150,8 +193,74 @@ fn silence_ends_a_session_and_words_keep_it() {
     session.handle_timeout(at(9.4));
     assert_eq!(outputs(&mut session), ["KEEPALIVE"]);
     session.handle_timeout(at(18.1));
-    assert_eq!(outputs(&mut session), ["KEEPALIVE", "NOTIFICATION 4/0", "Close", "Down"]);
+    assert_eq!(outputs(&mut session), ["KEEPALIVE", "NOTIFICATION 4/0", "Close", "Down(Notification)"]);
     assert_eq!(session.last_error(), Some("hold timer expired"));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_dropped_though_it_talks() {
+    let minutes = |taking: bool| {
+        let mut session = established();
+        for second in 1..600 {
+            let now = at(f64::from(second));
+            session.handle_message(now, Message::Keepalive);
+            if taking && second % 400 == 0 {
+                session.handle_sent(now);
+            }
+            session.handle_timeout(now);
+            if session.state() != State::Established {
+                return (second / 60, outputs(&mut session));
+            }
+        }
+        (10, vec![])
+    };
+    let (dropped_after, last) = minutes(false);
+    assert_eq!(dropped_after, 8);
+    assert_eq!(last[last.len() - 3..], ["NOTIFICATION 8/0", "Close", "Down(Notification)"]);
+    assert_eq!(minutes(true).0, 10);
+}
+
+#[test]
+fn a_fall_says_whether_routes_may_outlive_it() {
+    let graceful = |ours: bool, theirs: bool| {
+        let offer = RestartOffer { restart_time: Duration::from_secs(120) };
+        let config = Config { graceful_restart: ours.then_some(offer), ..config() };
+        let mut session = Session::new(config.clone(), 1);
+        session.handle_start_passive(at(0.0));
+        session.handle_accepted(at(0.0));
+        let Message::Open(mut open) = open() else { unreachable!() };
+        if theirs {
+            let mut capabilities = config.open(RestartBits::default()).capabilities;
+            open.capabilities.append(&mut capabilities);
+            open.capabilities.retain(|c| *c != Capability::FourOctetAs(64512));
+        }
+        session.handle_message(at(0.0), Message::Open(open));
+        session.handle_message(at(0.0), Message::Keepalive);
+        assert_eq!(session.state(), State::Established);
+        outputs(&mut session);
+        session
+    };
+    let received = |ours, theirs, notification| {
+        let mut session = graceful(ours, theirs);
+        session.handle_message(at(1.0), Message::Notification(notification));
+        outputs(&mut session).pop().unwrap()
+    };
+    let plain = Notification { code: 6, subcode: 2, data: vec![] };
+    assert_eq!(received(true, true, plain.clone()), "Down(Notification)");
+    assert_eq!(received(true, true, plain.into_hard_reset()), "Down(Final)");
+    let mut session = graceful(true, true);
+    session.handle_closed(at(1.0), "reset");
+    assert_eq!(outputs(&mut session), ["Close", "Down(Silent)"]);
+    let stopped = |ours, theirs, reason| {
+        let mut session = graceful(ours, theirs);
+        session.handle_stop(at(1.0), reason, "bye");
+        outputs(&mut session)
+    };
+    let (final_, other) = (Reason::ADMINISTRATIVE_SHUTDOWN, Reason::OTHER_CONFIGURATION_CHANGE);
+    assert_eq!(stopped(true, true, final_), ["NOTIFICATION 6/9", "Close", "Down(Final)"]);
+    assert_eq!(stopped(true, true, other), ["NOTIFICATION 6/6", "Close", "Down(Notification)"]);
+    assert_eq!(stopped(true, false, final_), ["NOTIFICATION 6/2", "Close", "Down(Notification)"]);
+    assert_eq!(stopped(false, true, final_), ["NOTIFICATION 6/2", "Close", "Down(Notification)"]);
 }
 
 #[test]
@@ -182,6 +291,68 @@ fn failures_in_a_row_wait_longer_and_health_forgives() {
     session.handle_closed(later, "connection reset");
     let (due, _) = session.poll_timeout().unwrap();
     assert!((due - later) <= Duration::from_millis(250));
+}
+
+#[test]
+fn pauses_have_jitter_and_a_ceiling_of_their_own() {
+    let damping = Damping {
+        first: Duration::from_secs(1),
+        most: Duration::from_secs(4),
+        stable_after: Duration::from_secs(10),
+    };
+    let pauses = |seed| {
+        let mut session = Session::new(config(), seed);
+        session.set_pauses(&Config { damping, ..config() });
+        session.handle_start(at(0.0));
+        let mut now = at(0.0);
+        let mut pauses = vec![];
+        for _ in 0..6 {
+            session.handle_connected(now);
+            session.handle_message(now, Message::Keepalive);
+            let (due, _) = session.poll_timeout().unwrap();
+            pauses.push((due - now).as_secs_f64());
+            session.handle_timeout(due);
+            now = due;
+        }
+        pauses
+    };
+    for (i, full) in [1.0, 2.0, 4.0, 4.0, 4.0, 4.0].into_iter().enumerate() {
+        let drawn: Vec<f64> = (0..100).map(|seed| pauses(seed)[i]).collect();
+        assert!(drawn.iter().all(|pause| (full * 0.75..=full).contains(pause)), "{drawn:?}");
+        assert!(drawn.iter().any(|pause| *pause < full * 0.8) && drawn.iter().any(|p| *p > full * 0.95));
+    }
+}
+
+#[test]
+fn a_session_that_went_down_early_has_not_been_forgiven() {
+    let mut session = established();
+    let fail = |session: &mut Session, from: f64, to: f64| {
+        session.handle_message(at(to), Message::Update(Update::default()));
+        session.handle_closed(at(to), "connection reset");
+        let (due, _) = session.poll_timeout().unwrap();
+        session.handle_timeout(due);
+        session.handle_connected(due);
+        session.handle_message(due, open());
+        session.handle_message(due, Message::Keepalive);
+        assert_eq!(session.state(), State::Established, "since {from}");
+        (due - at(to)).as_secs_f64()
+    };
+    let first = fail(&mut session, 0.3, 5.0);
+    let second = fail(&mut session, 5.3, 8.0);
+    assert!((0.1875..=0.25).contains(&first) && (0.375..=0.5).contains(&second), "{first} {second}");
+}
+
+#[test]
+fn attempts_to_connect_have_jitter() {
+    let pause = |seed| {
+        let mut session = Session::new(config(), seed);
+        session.handle_start(at(0.0));
+        session.handle_closed(at(0.0), "connection refused");
+        (session.poll_timeout().unwrap().0 - at(0.0)).as_secs_f64()
+    };
+    let drawn: Vec<f64> = (0..100).map(pause).collect();
+    assert!(drawn.iter().all(|pause| (3.75..=5.0).contains(pause)), "{drawn:?}");
+    assert!(drawn.iter().any(|pause| *pause < 4.0) && drawn.iter().any(|pause| *pause > 4.75));
 }
 
 #[test]

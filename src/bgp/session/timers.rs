@@ -8,11 +8,12 @@ use crate::time::{Instant, Jitter};
 ///
 /// | timer | runs in | length |
 /// |---|---|---|
-/// | IdleHold | Idle, after a failure | 250 ms, doubled by each failure in a row up to 60 s, with jitter |
+/// | IdleHold | Idle, after a failure | doubled by each failure in a row up to a ceiling ([`super::Damping`]), with jitter |
 /// | IdleHold | Idle, after a reset by the owner | as the owner says |
 /// | ConnectRetry | Connect, Active | as configured, with jitter |
 /// | Hold | OpenSent | four minutes |
 /// | Hold | OpenConfirm, Established | as negotiated; off when zero |
+/// | SendHold | Established | twice the hold time, at least 8 min; off when the hold time is zero (RFC 9687) |
 /// | Keepalive | OpenConfirm, Established | as configured, at most a third of the hold time, with jitter |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -24,23 +25,26 @@ pub enum Timer {
     Hold,
     /// The longest silence we keep.
     Keepalive,
+    /// The longest that a peer may take none of what we send (RFC 9687).
+    SendHold,
 }
 
 impl Timer {
-    const ALL: [Timer; 4] = [Timer::IdleHold, Timer::ConnectRetry, Timer::Hold, Timer::Keepalive];
+    const ALL: [Timer; 5] =
+        [Timer::IdleHold, Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold];
 }
 
 /// Deadlines of all timers, with the source of their jitter.
 #[derive(Debug)]
 pub(super) struct Timers {
-    deadlines: [Option<Instant>; 4],
+    deadlines: [Option<Instant>; Timer::ALL.len()],
     jitter: Jitter,
 }
 
 impl Timers {
     /// No timer runs. Equal seeds give equal jitter.
     pub(super) fn new(seed: u64) -> Timers {
-        Timers { deadlines: [None; 4], jitter: Jitter::new(seed) }
+        Timers { deadlines: [None; Timer::ALL.len()], jitter: Jitter::new(seed) }
     }
 
     pub(super) fn start(&mut self, timer: Timer, at: Instant) {

@@ -1,7 +1,8 @@
 //! Writing UPDATEs: prefixes packed as full as the session's largest message allows.
 //!
 //! IPv4 stands in the message body, IPv6 in MP_REACH_NLRI and MP_UNREACH_NLRI (RFC 4760), which come
-//! before all other attributes (RFC 7606 §5.1).
+//! before all other attributes (RFC 7606 §5.1). IPv4 with an IPv6 next hop stands in MP_REACH_NLRI too
+//! (RFC 8950 §3); its withdrawal names no next hop and is any other IPv4 prefix's.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -41,7 +42,7 @@ pub(in crate::bgp) fn encode_announcements(
                 nlri::encode(prefixes, room, out)
             })
         }
-        (Family::Ipv6Unicast, IpAddr::V6(global)) => {
+        (_, IpAddr::V6(global)) if family == Family::Ipv6Unicast || codec.extended_next_hop => {
             attribute::encode(attributes, None, codec.as_width(), &mut block);
             let next_hop = next_hop_field(global, attributes.link_local_next_hop);
             let Some(room) = room_for(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
@@ -63,7 +64,7 @@ pub(in crate::bgp) fn encode_announcements(
                 })
             })
         }
-        // IPv4 with an IPv6 next hop takes RFC 8950, the reverse has no form at all.
+        // IPv4 with an IPv6 next hop takes RFC 8950, which was not agreed on; the reverse has no form.
         _ => 0,
     }
 }

@@ -12,7 +12,8 @@ use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AsPathRules, Distance, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AsPathRules, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
+    RemoteAs, Timers,
 };
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
@@ -67,6 +68,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         asn: RemoteAs::Exactly(theirs.asn),
         // The other side knows us by this address, and would refuse us under another.
         source: Some(source),
+        source_interface: None,
         families: BTreeSet::new(),
         timers: Timers::default(),
         password: None,
@@ -79,11 +81,13 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         route_reflector_client: internal
             && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
         next_hop: NextHopRule::Standard,
+        extended_next_hop: ExtendedNextHop::default(),
         as_path: AsPathRules::default(),
         accept_blackhole: false,
         role: None,
         role_strict: false,
         max_prefixes: None,
+        graceful_restart: local.settings.restart.intent(),
     }
 }
 

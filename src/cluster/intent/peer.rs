@@ -1,25 +1,31 @@
 //! Sessions that `BgpPeer` objects ask for.
 
 mod policy;
+mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use super::{Findings, Local};
 use crate::bgp::Role;
 use crate::cluster::objects::bgp_peer::{BgpPeerSpec, SecretKey, TimersSpec};
 use crate::cluster::objects::values::PeerAsn;
 use crate::cluster::objects::{ObjectSet, selector};
-use crate::prefix::Family;
-use crate::speaker::intent::{Distance, Password, PeerIntent, PeerOrigin, RemoteAs, Timers};
+use crate::prefix::{Family, Prefix};
+use crate::speaker::intent::{
+    Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
+};
 
-/// The sessions of all `BgpPeer`s that select this node.
-pub(super) fn sessions(
-    local: &Local<'_>,
-    objects: &ObjectSet,
-    findings: &mut Findings,
-) -> BTreeMap<String, PeerIntent> {
-    let mut peers: BTreeMap<String, PeerIntent> = BTreeMap::new();
+/// The most peers of a range where its object does not say, as FRR has it.
+const RANGE_LIMIT: u32 = 100;
+
+type Peers = BTreeMap<String, PeerIntent>;
+type Ranges = BTreeMap<String, RangeIntent>;
+
+/// The sessions of all `BgpPeer`s that select this node, and the ranges that others may come from.
+pub(super) fn sessions(local: &Local<'_>, objects: &ObjectSet, findings: &mut Findings) -> (Peers, Ranges) {
+    let (mut peers, mut ranges) = (Peers::new(), Ranges::new());
     for (name, spec) in &objects.peers {
         if spec
             .node_selector
@@ -29,12 +35,17 @@ pub(super) fn sessions(
             continue;
         }
         let subject = Subject { name, spec, local };
-        if let Some(peer) = subject.session(objects, findings) {
+        if let Some(range) = &spec.range {
+            let range = subject.range(range.0, objects, findings);
+            ranges.insert(name.clone(), range);
+        } else if let Some(address) = subject.address(findings) {
+            let peer = subject.session(address, objects, findings);
             peers.insert(name.clone(), peer);
         }
     }
     report_collisions(&peers, findings);
-    peers
+    ranges::check(local, &peers, &ranges, findings);
+    (peers, ranges)
 }
 
 /// Two sessions that differ in nothing the network shows are one too many.
@@ -72,21 +83,28 @@ impl Subject<'_> {
         format!("BgpPeer {}", self.name)
     }
 
-    /// The session; `None` where there can be none, which has been said then.
-    fn session(&self, objects: &ObjectSet, findings: &mut Findings) -> Option<PeerIntent> {
+    /// Everybody at an address of the range.
+    fn range(&self, range: Prefix, objects: &ObjectSet, findings: &mut Findings) -> RangeIntent {
+        let session = self.session(range.address(), objects, findings);
+        let template = PeerIntent { origin: PeerOrigin::Dynamic, passive: true, ..session };
+        RangeIntent { range, limit: self.spec.limit.map_or(RANGE_LIMIT, NonZeroU32::get), template }
+    }
+
+    /// The session with the peer at an address.
+    fn session(&self, address: IpAddr, objects: &ObjectSet, findings: &mut Findings) -> PeerIntent {
         let spec = self.spec;
-        let address = self.address(findings)?;
         self.warn_of_unsupported(findings);
         let asn = self.asn(findings);
         let (import, export) = (spec.import.as_ref(), spec.export.as_ref());
         let communities = export.and_then(|export| export.communities.as_ref());
-        Some(PeerIntent {
+        PeerIntent {
             origin: PeerOrigin::Configured,
             address,
             interface: spec.interface.as_ref().map(|interface| interface.as_str().to_owned()),
             port: spec.port.map_or(179, |port| port.get()),
             asn,
             source: spec.source_address,
+            source_interface: spec.source_interface.as_ref().map(|name| name.as_str().to_owned()),
             families: self.families(address),
             timers: timers(spec.timers.as_ref()),
             password: spec.password_secret_ref.as_ref().and_then(|key| self.password(key, objects, findings)),
@@ -101,18 +119,24 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
+            extended_next_hop: match spec.extended_next_hop {
+                None => ExtendedNextHop::WhereNeeded,
+                Some(true) => ExtendedNextHop::Always,
+                Some(false) => ExtendedNextHop::Never,
+            },
             as_path: policy::as_path(spec),
             accept_blackhole: import.and_then(|import| import.accept_blackhole).unwrap_or(false),
             role: spec.role.map(Role::from),
             role_strict: spec.role_strict.unwrap_or(false),
             max_prefixes: import.and_then(|import| import.max_prefixes.as_ref()).map(policy::max_prefixes),
-        })
+            graceful_restart: self.local.settings.restart.with(spec.graceful_restart.as_ref()).intent(),
+        }
     }
 
+    /// The peer's address; `None` where there can be no session, which has been said then.
     fn address(&self, findings: &mut Findings) -> Option<IpAddr> {
         let Some(address) = self.spec.address else {
-            let field = if self.spec.range.is_some() { "spec.range" } else { "spec.interface" };
-            findings.warning(self.object(), field, "not supported yet; the peer is left out");
+            findings.warning(self.object(), "spec.interface", "not supported yet; the peer is left out");
             return None;
         };
         if self.local.node.addresses.contains(&address) {
@@ -169,7 +193,11 @@ impl Subject<'_> {
     fn families(&self, address: IpAddr) -> BTreeSet<Family> {
         match &self.spec.families {
             Some(families) => families.iter().copied().map(Family::from).collect(),
-            None => self.local.node.addresses.iter().copied().chain([address]).map(Family::of).collect(),
+            None => {
+                let addresses = self.local.node.addresses.iter().copied().chain([address]);
+                let extended = self.spec.extended_next_hop == Some(true);
+                addresses.map(Family::of).chain(extended.then_some(Family::Ipv4Unicast)).collect()
+            }
         }
     }
 
@@ -208,17 +236,14 @@ impl Subject<'_> {
     }
 
     fn warn_of_unsupported(&self, findings: &mut Findings) {
-        let asked = [
-            ("spec.bfd", self.spec.bfd.is_some()),
-            ("spec.sourceInterface", self.spec.source_interface.is_some()),
-        ];
-        for (field, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-            findings.warning(self.object(), field, "not supported yet; the session goes without");
+        if self.spec.bfd.is_some() {
+            let text = "not supported yet; the session goes without";
+            findings.warning(self.object(), "spec.bfd", text);
         }
     }
 }
 
-/// Timers with their defaults: 90 s, a third of the hold time, 5 s.
+/// Timers with their defaults: 90 s, a third of the hold time, 5 s, and those of [`Damping`].
 fn timers(spec: Option<&TimersSpec>) -> Timers {
     let default = Timers::default();
     let Some(spec) = spec else { return default };
@@ -227,5 +252,10 @@ fn timers(spec: Option<&TimersSpec>) -> Timers {
         hold,
         keepalive: spec.keepalive.map_or(hold / 3, |keepalive| keepalive.0),
         connect_retry: spec.connect_retry.map_or(default.connect_retry, |retry| retry.0),
+        damping: Damping {
+            first: spec.idle_hold.map_or(default.damping.first, |first| first.0),
+            most: spec.max_idle_hold.map_or(default.damping.most, |most| most.0),
+            stable_after: spec.stable_after.map_or(default.damping.stable_after, |after| after.0),
+        },
     }
 }

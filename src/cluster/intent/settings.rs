@@ -9,9 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::cluster::Finding;
 use crate::cluster::objects::bgp_configuration::{BgpConfigurationSpec, Mesh};
+use crate::cluster::objects::duration::Span;
+use crate::cluster::objects::graceful_restart::GracefulRestartSpec;
 use crate::cluster::objects::{Node, ObjectSet, selector};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{FibIntent, Listen};
+use crate::speaker::intent::{FibIntent, GracefulRestart, Listen};
 
 /// What holds for one node, with no default left to fill in.
 pub(super) struct Settings {
@@ -22,6 +24,7 @@ pub(super) struct Settings {
     pub(super) cluster_id: Option<Ipv4Addr>,
     pub(super) listen: Listen,
     pub(super) fib: FibIntent,
+    pub(super) restart: Restart,
     pub(super) bridge: String,
     pub(super) mtu: Option<u32>,
     pub(super) service_cidrs: Vec<Prefix>,
@@ -74,11 +77,51 @@ impl Settings {
             cluster_id: layers.value("spec.reflectors.clusterId", |s| s.reflectors.as_ref()?.cluster_id),
             listen,
             fib,
+            restart: Restart::of(&mut layers),
             bridge: bridge.map_or_else(|| "cni0".into(), |bridge| bridge.as_str().to_owned()),
             mtu: layers.value("spec.cni.mtu", |s| s.cni.as_ref()?.mtu).and_then(|mtu| mtu.0),
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
             warnings: unsupported(&mut layers),
         }
+    }
+}
+
+/// Graceful restart with peers that no object says more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Restart {
+    enabled: bool,
+    times: GracefulRestart,
+}
+
+impl Restart {
+    fn of(layers: &mut Layers<'_>) -> Restart {
+        let default = GracefulRestart::default();
+        let mut time = |field: &str, of: fn(&GracefulRestartSpec) -> Option<Span>, default| {
+            let field = format!("spec.gracefulRestart.{field}");
+            layers.value(&field, |s| of(s.graceful_restart.as_ref()?)).map_or(default, |span| span.0)
+        };
+        let times = GracefulRestart {
+            restart_time: time("restartTime", |s| s.restart_time, default.restart_time),
+            stale_time: time("stalePathTime", |s| s.stale_path_time, default.stale_time),
+        };
+        let enabled = layers.value("spec.gracefulRestart.enabled", |s| s.graceful_restart.as_ref()?.enabled);
+        Restart { enabled: enabled.unwrap_or(true), times }
+    }
+
+    /// The same, with what a `BgpPeer` says of itself.
+    pub(super) fn with(self, spec: Option<&GracefulRestartSpec>) -> Restart {
+        let Some(spec) = spec else { return self };
+        let time = |own: Option<Span>, otherwise| own.map_or(otherwise, |span| span.0);
+        let times = GracefulRestart {
+            restart_time: time(spec.restart_time, self.times.restart_time),
+            stale_time: time(spec.stale_path_time, self.times.stale_time),
+        };
+        Restart { enabled: spec.enabled.unwrap_or(self.enabled), times }
+    }
+
+    /// What a session is to do.
+    pub(super) fn intent(self) -> Option<GracefulRestart> {
+        self.enabled.then_some(self.times)
     }
 }
 
@@ -104,10 +147,8 @@ fn role(layers: &mut Layers<'_>, node: &Node) -> Option<Role> {
 /// What the daemon cannot do yet. The session is kept: it works without, as it does with a peer that
 /// lacks the feature.
 fn unsupported(layers: &mut Layers<'_>) -> Vec<Finding> {
-    let restart = layers.find("spec.gracefulRestart.enabled", |s| s.graceful_restart.as_ref()?.enabled);
-    layers.find("spec.gracefulRestart.restartTime", |s| s.graceful_restart.as_ref()?.restart_time);
     let masquerade = layers.find("spec.cni.masquerade", |s| s.cni.as_ref()?.masquerade);
-    [("spec.gracefulRestart.enabled", restart), ("spec.cni.masquerade", masquerade)]
+    [("spec.cni.masquerade", masquerade)]
         .into_iter()
         .filter_map(|(field, setting)| match setting {
             Some((object, true)) => Some(Finding::about(configuration(object), field, "not supported yet")),

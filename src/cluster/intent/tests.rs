@@ -52,6 +52,10 @@ fn show(compiled: &Compiled) -> String {
     for (name, peer) in &intent.peers {
         show_peer(&mut text, name, peer);
     }
+    for (name, range) in &intent.ranges {
+        writeln!(text, "Range {}, at most {}", range.range, range.limit).unwrap();
+        show_peer(&mut text, name, &range.template);
+    }
     for warning in warnings {
         writeln!(text, "warning: {warning}").unwrap();
     }
@@ -59,7 +63,8 @@ fn show(compiled: &Compiled) -> String {
 }
 
 fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
-    let source = peer.source.map_or("*".into(), |source| source.to_string());
+    let source = peer.source.map(|source| source.to_string());
+    let source = source.or(peer.source_interface.clone()).unwrap_or("*".into());
     let interface = peer.interface.as_ref().map_or(String::new(), |name| format!("%{name}"));
     let flags = [
         (peer.passive, "passive"),
@@ -83,6 +88,9 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();
+    }
+    if timers.damping != Timers::default().damping {
+        writeln!(text, "  {:?}", timers.damping).unwrap();
     }
     if peer.as_path != AsPathRules::default() {
         writeln!(text, "  {:?}", peer.as_path).unwrap();

@@ -6,14 +6,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::duration::Span;
+use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
 use super::{Problems, selector};
 
@@ -42,7 +41,7 @@ pub struct BgpConfigurationSpec {
     /// Where incoming sessions are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<ListenSpec>,
-    /// Graceful restart (RFC 4724).
+    /// Graceful restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<GracefulRestartSpec>,
     /// How best paths become kernel routes.
@@ -89,18 +88,6 @@ pub struct ListenSpec {
     /// Local addresses. Default all; an empty list means outgoing sessions only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<IpAddr>>,
-}
-
-/// Graceful restart (RFC 4724).
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GracefulRestartSpec {
-    /// Whether peers are asked to keep our routes while we restart.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enabled: Option<bool>,
-    /// How long they should wait for us: whole seconds, at most 4095 s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub restart_time: Option<Span>,
 }
 
 /// How best paths become kernel routes.
@@ -165,11 +152,8 @@ impl BgpConfigurationSpec {
             check_identifier("spec.reflectors.clusterId", reflectors.cluster_id, problems);
         }
         check_identifier("spec.routerId", self.router_id, problems);
-        if let Some(Span(time)) = self.graceful_restart.as_ref().and_then(|restart| restart.restart_time) {
-            // RFC 4724 §3: twelve bits of seconds.
-            if time > Duration::from_secs(4095) || time.subsec_nanos() != 0 {
-                problems.add("spec.gracefulRestart.restartTime", "must be whole seconds, at most 4095s");
-            }
+        if let Some(restart) = &self.graceful_restart {
+            restart.check(problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).

@@ -1,7 +1,7 @@
 //! `BgpPeer`: a session with a router that is not a node, or is to be treated otherwise than the mesh.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU8, NonZeroU16};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PeerAsn};
 use crate::bgp::Role;
 
@@ -34,9 +35,13 @@ pub struct BgpPeerSpec {
     /// Interface of a link-local `address`; alone, the peer found there (unnumbered).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceName>,
-    /// Prefix from which any peer may connect.
+    /// Prefix from which anybody may connect who is no peer by its own address: each a peer named
+    /// `NAME/ADDRESS`, gone when its session ends. The longest range around an address holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<Cidr>,
+    /// The most peers of `range` at once; further ones are refused. Default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroU32>,
     /// The peer's TCP port. Default 179.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<NonZeroU16>,
@@ -54,7 +59,8 @@ pub struct BgpPeerSpec {
     /// Local address of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_address: Option<IpAddr>,
-    /// Interface whose address is the local one.
+    /// Interface whose address is the local one of sessions that we open: `lo`, say, for one that
+    /// outlives a link. The first of the peer's family that is not link-local, unless the peer's is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_interface: Option<InterfaceName>,
     /// Generalized TTL security (RFC 5082).
@@ -66,7 +72,8 @@ pub struct BgpPeerSpec {
     /// Bidirectional forwarding detection (RFC 5880).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
-    /// Families to offer. Default: that of the session and those the node has an address of.
+    /// Families to offer. Default: that of the session and those the node has an address of; IPv4 with
+    /// `extendedNextHop`, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub families: Option<Vec<FamilyName>>,
     /// What is accepted from the peer. Default nothing (RFC 8212).
@@ -85,6 +92,11 @@ pub struct BgpPeerSpec {
     /// an external peer, as received for an internal one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopText>,
+    /// Take and give IPv6 next hops for IPv4 prefixes (RFC 8950). With `true`, we give our IPv6
+    /// address on every IPv6 session. Default: where the session is IPv6 and we have no IPv4 address
+    /// to give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended_next_hop: Option<bool>,
     /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +104,9 @@ pub struct BgpPeerSpec {
     /// Refuse a peer that does not say its role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_strict: Option<bool>,
+    /// Graceful restart with this peer, where it differs from the `BgpConfiguration`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<GracefulRestartSpec>,
     /// Leave it to the peer to connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<bool>,
@@ -135,9 +150,19 @@ pub struct TimersSpec {
     /// Keepalive interval, at most a third of the hold time, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<Span>,
-    /// Pause between connection attempts. Default `5s`.
+    /// Pause between connection attempts, from which up to a quarter is taken at random. Default `5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_retry: Option<Span>,
+    /// Pause after a session has failed, doubled by each failure in a row, with up to a quarter taken
+    /// from it at random (RFC 4271 §8.1.1, IdleHoldTime). Default `250ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_hold: Option<Span>,
+    /// The longest such pause. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_idle_hold: Option<Span>,
+    /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stable_after: Option<Span>,
 }
 
 /// One key of a Secret.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{BfdSpec, BgpPeerSpec, NextHopText, TimersSpec};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
-use crate::prefix::Family;
-use crate::speaker::intent::Timers;
+use crate::prefix::{Family, Prefix};
+use crate::speaker::intent::{Damping, Timers};
 
 impl BgpPeerSpec {
     /// Notes all of it.
@@ -42,9 +42,16 @@ impl BgpPeerSpec {
         if let Some(bfd) = &self.bfd {
             bfd.check(problems);
         }
+        if let Some(restart) = &self.graceful_restart {
+            restart.check(problems);
+        }
         if let Some(families) = &self.families {
             if families.is_empty() {
                 problems.add("spec.families", "must not be empty; leave it out for the default");
+            }
+            let ipv4 = families.iter().any(|family| Family::from(*family) == Family::Ipv4Unicast);
+            if self.extended_next_hop == Some(true) && !ipv4 {
+                problems.add("spec.extendedNextHop", "is for IPv4 prefixes, and families has no ipv4Unicast");
             }
             for (i, family) in families.iter().enumerate() {
                 if families[..i].contains(family) {
@@ -82,8 +89,32 @@ impl BgpPeerSpec {
         if let Some(address) = self.address {
             check_address("spec.address", address, problems);
         }
-        if self.range.is_some() && self.port.is_some() {
+        if let Some(range) = &self.range {
+            self.check_range(range.0, problems);
+        } else if self.limit.is_some() {
+            problems.add("spec.limit", "goes with range: how many of its peers there may be at once");
+        }
+    }
+
+    fn check_range(&self, range: Prefix, problems: &mut Problems) {
+        if self.port.is_some() {
             problems.add("spec.port", "peers of a range are never connected to, so that no port is needed");
+        }
+        if self.source_interface.is_some() {
+            let text = "peers of a range are never connected to; sourceAddress says where they connect to";
+            problems.add("spec.sourceInterface", text);
+        }
+        if self.passive == Some(false) {
+            problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
+        }
+        let address = range.address();
+        if is_link_local(address) || address.is_multicast() {
+            problems.add("spec.range", format!("{range} holds no address that a peer could be told by"));
+        }
+        if let Some(source) = self.source_address
+            && Family::of(source) != range.family()
+        {
+            problems.add("spec.sourceAddress", format!("{source} cannot reach {range}: another family"));
         }
     }
 
@@ -125,6 +156,31 @@ impl TimersSpec {
             && !(Duration::from_millis(100)..=Duration::from_secs(65_535)).contains(&retry)
         {
             problems.add("spec.timers.connectRetry", "must be from 100ms to 65535s");
+        }
+        self.check_damping(problems);
+    }
+}
+
+impl TimersSpec {
+    /// RFC 4271 §8.1.1 leaves the numbers to us.
+    fn check_damping(&self, problems: &mut Problems) {
+        let day = Duration::from_secs(86_400);
+        let default = Damping::default();
+        let first = self.idle_hold.map_or(default.first, |Span(first)| first);
+        let most = self.max_idle_hold.map_or(default.most, |Span(most)| most);
+        if !(Duration::from_millis(100)..=day).contains(&first) {
+            problems.add("spec.timers.idleHold", "must be from 100ms to 24h");
+        } else if most < first || most > day {
+            let field = if self.max_idle_hold.is_some() { "maxIdleHold" } else { "idleHold" };
+            let text = format!(
+                "idleHold {} and maxIdleHold {}: the latter is to be more, up to 24h",
+                Span(first),
+                Span(most)
+            );
+            problems.add(format!("spec.timers.{field}"), text);
+        }
+        if self.stable_after.is_some_and(|Span(after)| after > day) {
+            problems.add("spec.timers.stableAfter", "must be at most 24h");
         }
     }
 }

@@ -1,0 +1,57 @@
+//! Graceful restart as one session sees it: what its OPEN says, and how it fell (RFC 4724, RFC 8538).
+//!
+//! What becomes of the peer's paths is for the owner of the tables to decide.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::bgp::Reason;
+use crate::bgp::capability::{GracefulRestart, RestartFamily};
+use crate::prefix::Family;
+
+/// What a session offers for graceful restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartOffer {
+    /// How long the peer may wait for us to come back: whole seconds, at most 4,095.
+    pub restart_time: Duration,
+}
+
+/// What is true of our forwarding when an OPEN goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RestartBits {
+    /// We have restarted and have not chosen our paths yet (R bit, RFC 4724 §3).
+    pub restarting: bool,
+    /// Packets have been forwarded all along, by family (F bit).
+    pub forwarding: [bool; Family::ALL.len()],
+}
+
+/// How an Established session ended, as far as graceful restart asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fall {
+    /// The connection went without a word (RFC 4724 §4.2).
+    Silent,
+    /// One side sent a NOTIFICATION, or would have: routes stay where both sides have said the N bit
+    /// (RFC 8538 §4).
+    Notification,
+    /// For good: one side sent a Hard Reset.
+    Final,
+}
+
+impl RestartOffer {
+    pub(super) fn capability(self, families: &BTreeSet<Family>, bits: RestartBits) -> GracefulRestart {
+        let family = |family: &Family| RestartFamily::of(*family, bits.forwarding[*family as usize]);
+        GracefulRestart {
+            restarting: bits.restarting,
+            notification: true,
+            restart_time: u16::try_from(self.restart_time.as_secs()).unwrap_or(u16::MAX),
+            families: families.iter().map(family).collect(),
+        }
+    }
+}
+
+impl Fall {
+    /// The fall that comes of a NOTIFICATION for this reason.
+    pub(super) fn by(reason: Reason) -> Fall {
+        if reason == Reason::HARD_RESET { Fall::Final } else { Fall::Notification }
+    }
+}

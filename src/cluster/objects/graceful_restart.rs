@@ -1,0 +1,45 @@
+//! Graceful restart, as a `BgpConfiguration` sets it for all sessions and a `BgpPeer` for one.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Problems;
+use super::duration::Span;
+
+/// The longest restart time: twelve bits of seconds (RFC 4724 §3).
+const RESTART_TIME_MOST: Duration = Duration::from_secs(4095);
+
+/// Graceful restart (RFC 4724, RFC 8538): forwarding goes on while one side restarts. What a `BgpPeer`
+/// leaves out is as the `BgpConfiguration` says.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GracefulRestartSpec {
+    /// Whether peers are asked to keep our routes while we restart, and theirs are kept while they
+    /// do. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How long peers should wait for us: whole seconds, at most 4095 s. Default `120s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_time: Option<Span>,
+    /// The longest that routes of a peer are kept after its session has fallen, until it has announced
+    /// them again. Default `3m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_path_time: Option<Span>,
+}
+
+impl GracefulRestartSpec {
+    pub(super) fn check(&self, problems: &mut Problems) {
+        if let Some(Span(time)) = self.restart_time
+            && (time > RESTART_TIME_MOST || time.subsec_nanos() != 0)
+        {
+            problems.add("spec.gracefulRestart.restartTime", "must be whole seconds, at most 4095s");
+        }
+        if let Some(Span(time)) = self.stale_path_time
+            && time < Duration::from_secs(1)
+        {
+            problems.add("spec.gracefulRestart.stalePathTime", "must be at least 1s; or use enabled: false");
+        }
+    }
+}

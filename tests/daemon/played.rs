@@ -1,0 +1,101 @@
+//! A peer that the test plays over a socket of its own, from a node's namespace.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use routelet::bgp::header::{MAX_MESSAGE_LENGTH, message_length_within};
+use routelet::bgp::{Capability, Codec, Message, Open};
+use routelet::kernel::NetNs;
+use routelet::kernel::socket::{self, Options};
+use routelet::prefix::Family;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One connection to a daemon.
+pub struct Played {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Played {
+    /// Connects from an address, with a TCP MD5 key where one is given.
+    pub async fn connect(namespace: &NetNs, from: IpAddr, to: IpAddr, key: Option<&str>) -> Played {
+        let attempt = Played::attempt(namespace, from, to, key);
+        let stream = tokio::time::timeout(DEADLINE, attempt).await.expect("nobody answers");
+        Played { stream, unread: vec![] }
+    }
+
+    /// The same, for as long as it takes.
+    pub async fn attempt(namespace: &NetNs, from: IpAddr, to: IpAddr, key: Option<&str>) -> TcpStream {
+        let md5_key = key.map(|key| key.as_bytes().to_vec());
+        let options =
+            Options { source: Some(from), source_interface: None, md5_key, ttl: Some(255), min_ttl: None };
+        loop {
+            let mut connecting = Box::pin(socket::connect(SocketAddr::new(to, 179), &options));
+            // The socket belongs to the namespace that it is made in, wherever it is used afterwards.
+            let connected = match namespace.enter(|| connecting.as_mut().now_or_never()).unwrap() {
+                Some(connected) => connected,
+                None => connecting.await,
+            };
+            match connected {
+                Ok(stream) => return stream,
+                // The daemon may not listen yet.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    /// Brings a session up, with a hold time in seconds.
+    pub async fn establish(&mut self, asn: u32, hold_time: u16) {
+        let families = Family::ALL.map(Capability::Multiprotocol);
+        let capabilities = families.into_iter().chain([Capability::FourOctetAs(asn)]).collect();
+        let open = Open { asn, hold_time, router_id: [192, 0, 2, 1].into(), capabilities };
+        self.say(&Codec::initial().encode_open(&open)).await;
+        assert!(matches!(self.hear().await, Some(Message::Open(_))));
+        self.say(&Codec::initial().encode_keepalive()).await;
+        assert!(matches!(self.hear().await, Some(Message::Keepalive)));
+    }
+
+    pub fn set_ttl(&self, ttl: u8) {
+        let options =
+            Options { source: None, source_interface: None, md5_key: None, ttl: Some(ttl), min_ttl: None };
+        socket::set_ttl(&self.stream, &options).unwrap();
+    }
+
+    pub async fn say(&mut self, octets: &[u8]) {
+        self.stream.write_all(octets).await.unwrap();
+    }
+
+    /// Hears everything until a NOTIFICATION, and returns that in words. `None` if there is none before
+    /// the end.
+    pub async fn farewell(&mut self) -> Option<String> {
+        loop {
+            if let Message::Notification(notification) = self.hear().await? {
+                return Some(notification.to_string());
+            }
+        }
+    }
+
+    /// The next message, UPDATEs left out; `None` at the end of the stream.
+    pub async fn hear(&mut self) -> Option<Message> {
+        tokio::time::timeout(DEADLINE, self.next()).await.expect("a message or the end")
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            while let Some(length) = message_length_within(MAX_MESSAGE_LENGTH, &self.unread).unwrap() {
+                let frame: Vec<u8> = self.unread.drain(..length).collect();
+                // UPDATEs need a codec that knows what was negotiated, and nobody here asks for them.
+                if frame[18] != 2 {
+                    return Some(Codec::initial().decode(&frame).unwrap());
+                }
+            }
+            if self.stream.read_buf(&mut self.unread).await.ok()? == 0 {
+                return None;
+            }
+        }
+    }
+}
