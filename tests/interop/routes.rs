@@ -26,7 +26,7 @@ pub const ROWS: &[Row] = &[
     except(
         "their End-of-RIB",
         their_end_of_rib,
-        &[("GoBGP", "sends none while it does not do graceful restart (RFC 4724 §4 asks for one of all)")],
+        &[("GoBGP", "sends none unless graceful restart is configured, which RFC 4724 allows")],
     ),
 ];
 
