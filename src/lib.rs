@@ -67,6 +67,7 @@
 //! | 6608 | subcodes for FSM errors | yes |
 //! | 7606 | revised error handling for UPDATE | yes |
 //! | 4760, 2545 | multiprotocol; IPv6 unicast | yes |
+//! | 7911 | several paths for one prefix (Add-Path) | yes, received and sent |
 //! | 8950 | IPv6 next hops for IPv4 prefixes | yes, on IPv6 sessions and learned on any |
 //! | 5492, 9072 | capabilities; extended optional parameters | yes |
 //! | 6793 | four-octet AS numbers | yes |

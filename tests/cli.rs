@@ -61,6 +61,8 @@ impl Source for ManyRoutes {
             prefix: Prefix::host(std::net::Ipv4Addr::from_bits(n).into()),
             decided_by: None,
             paths: vec![PathView {
+                path_id: None,
+                told_as: None,
                 peer: None,
                 attributes: PathAttributes::originated(next_hop),
                 best: false,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::proto;
 use super::source::{Destinations, RouteFilter};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
-use crate::bgp::{Community, LargeCommunity, Origin};
+use crate::bgp::{Community, LargeCommunity, Origin, PathId};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
@@ -97,6 +97,8 @@ impl From<PeerFamilyView> for proto::PeerFamily {
             received: view.received,
             accepted: view.accepted,
             advertised: view.advertised,
+            add_path_receive: view.add_path.receive,
+            add_path_send: view.add_path.send,
             end_of_rib: view.end_of_rib,
             limit: view.limit,
             discarded: view.discarded,
@@ -143,6 +145,8 @@ impl From<PathView> for proto::Path {
         };
         proto::Path {
             peer: view.peer,
+            path_id: view.path_id.map(|PathId(id)| id),
+            told_as: view.told_as.map(|PathId(id)| id),
             best: view.best,
             multipath: view.multipath,
             stale: view.stale,

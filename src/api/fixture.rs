@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{RouteFilter, Source, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
+use crate::bgp::capability::AddPath;
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
 use crate::fib::{NextHop, Target};
 use crate::prefix::{Family, Prefix};
@@ -152,6 +153,7 @@ fn families() -> Vec<PeerFamilyView> {
             received: 2,
             accepted: 1,
             advertised: 1,
+            add_path: AddPath::default(),
             end_of_rib: true,
             limit: Some(10_000),
             discarded: 12,
@@ -164,6 +166,7 @@ fn families() -> Vec<PeerFamilyView> {
             received: 1,
             accepted: 1,
             advertised: 0,
+            add_path: AddPath::default(),
             end_of_rib: false,
             limit: None,
             discarded: 0,
@@ -180,6 +183,8 @@ pub(crate) fn routes() -> Vec<RouteView> {
         attributes: PathAttributes::originated(address("192.168.1.11")),
         best: true,
         multipath: true,
+        path_id: None,
+        told_as: None,
         changed: None,
         stale: false,
         ineligible: None,
@@ -189,6 +194,8 @@ pub(crate) fn routes() -> Vec<RouteView> {
         attributes: PathAttributes { local_pref: Some(100), ..PathAttributes::originated(address(next_hop)) },
         best: false,
         multipath: false,
+        path_id: None,
+        told_as: None,
         changed: None,
         stale: false,
         ineligible: None,

@@ -131,6 +131,11 @@ impl AddPath {
 }
 
 impl AddPathFamily {
+    /// A family that we keep a table of.
+    pub fn unicast(family: Family, directions: AddPath) -> AddPathFamily {
+        AddPathFamily { afi: nlri::afi(family), safi: nlri::UNICAST, directions }
+    }
+
     const RECEIVE: u8 = 1;
     const SEND: u8 = 2;
 

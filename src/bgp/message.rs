@@ -4,9 +4,10 @@
 //! RFC 7313) and KEEPALIVE excepted, which have next to nothing in them.
 
 use super::as_path::AsWidth;
+use super::capability::AddPath;
 use super::header::{self, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_MESSAGE_LENGTH, MessageType};
-use super::{MessageError, Notification, Open, PathAttributes, Reason, Update, nlri, update};
-use crate::prefix::{Family, Prefix};
+use super::{MessageError, Nlri, Notification, Open, PathAttributes, Reason, Update, nlri, update};
+use crate::prefix::Family;
 
 /// Any BGP message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub struct Codec {
     pub extended_messages: bool,
     /// IPv4 prefixes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// Whether prefixes bear path identifiers (RFC 7911), by family in the order of [`Family::ALL`]. A
+    /// list with them can be encoded where they are sent, and must be there.
+    pub add_path: [AddPath; 2],
     /// Both sides mark where a refresh begins and ends (RFC 7313).
     pub enhanced_refresh: bool,
 }
@@ -66,6 +70,7 @@ impl Codec {
             families: vec![],
             extended_messages: false,
             extended_next_hop: false,
+            add_path: [AddPath::default(); 2],
             enhanced_refresh: false,
         }
     }
@@ -172,17 +177,17 @@ impl Codec {
     /// attributes leave no room for the family's longest prefix within the message size, in which
     /// case the caller must withdraw instead (RFC 4271 §9.2). Also 0 when the next hop is of the
     /// other family, unless it is IPv6 for IPv4 and that has been agreed on (RFC 8950).
-    pub fn encode_announcements(
+    pub fn encode_announcements<T: Nlri>(
         &self,
         attributes: &PathAttributes,
-        prefixes: &[Prefix],
+        prefixes: &[T],
         out: &mut Vec<u8>,
     ) -> usize {
         update::encode_announcements(self, attributes, prefixes, out)
     }
 
     /// Encodes withdrawals of `prefixes` (all of one family), likewise.
-    pub fn encode_withdrawals(&self, prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
+    pub fn encode_withdrawals<T: Nlri>(&self, prefixes: &[T], out: &mut Vec<u8>) -> usize {
         update::encode_withdrawals(self, prefixes, out)
     }
 
@@ -204,6 +209,7 @@ fn encode_refresh(family: Family, subtype: RefreshSubtype) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefix::Prefix;
 
     fn codec() -> Codec {
         Codec { four_octet_as: true, families: vec![Family::Ipv6Unicast], ..Codec::initial() }

@@ -31,6 +31,7 @@ pub use as_path::{AsPath, Segment};
 pub use attribute::{Community, LargeCommunity, Origin, PathAttributes};
 pub use capability::Capability;
 pub use message::{Codec, Message};
+pub use nlri::{Nlri, PathId, PathNlri};
 pub use notification::{MessageError, Notification};
 pub use open::Open;
 pub use reason::Reason;

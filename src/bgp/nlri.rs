@@ -1,15 +1,108 @@
-//! Network layer reachability information: lists of prefixes (RFC 4271 §4.3, RFC 4760 §5).
+//! Network layer reachability information: lists of prefixes (RFC 4271 §4.3, RFC 4760 §5), each with a
+//! path identifier where that was agreed on (RFC 7911 §3).
 //!
 //! Owns the form alone. Which field a list stands in, and what follows from an error in it, is the
 //! business of [`super::update`].
 
+use super::Codec;
 use crate::prefix::{Family, Prefix};
+
+/// Tells the paths to one prefix apart that one speaker announces on one session (RFC 7911 §3). Zero
+/// where the session has no identifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PathId(pub u32);
+
+impl PathId {
+    /// What stands for the one path to a prefix on a session without identifiers.
+    pub const NONE: PathId = PathId(0);
+}
+
+/// A prefix with the identifier of one path to it (RFC 7911 §3). Ordered by prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathNlri {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Which path to it.
+    pub id: PathId,
+}
+
+/// What lists are made of: prefixes, alone or with a path identifier. Which of the two, is settled when
+/// the session comes up, so that neither kind of list pays for the other.
+pub trait Nlri: Copy {
+    /// Octets of the path identifier.
+    const ID_OCTETS: usize;
+
+    /// One entry. The identifier is [`PathId::NONE`] where there are none.
+    fn new(prefix: Prefix, id: PathId) -> Self;
+
+    /// The prefix.
+    fn prefix(self) -> Prefix;
+
+    /// The path identifier, likewise.
+    fn id(self) -> PathId;
+}
+
+impl Nlri for Prefix {
+    const ID_OCTETS: usize = 0;
+
+    fn new(prefix: Prefix, _: PathId) -> Prefix {
+        prefix
+    }
+
+    fn prefix(self) -> Prefix {
+        self
+    }
+
+    fn id(self) -> PathId {
+        PathId::NONE
+    }
+}
+
+impl Nlri for PathNlri {
+    const ID_OCTETS: usize = 4;
+
+    fn new(prefix: Prefix, id: PathId) -> PathNlri {
+        PathNlri { prefix, id }
+    }
+
+    fn prefix(self) -> Prefix {
+        self.prefix
+    }
+
+    fn id(self) -> PathId {
+        self.id
+    }
+}
+
+/// A list as it came: either has entries with identifiers or without.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct List {
+    pub prefixes: Vec<Prefix>,
+    pub paths: Vec<PathNlri>,
+}
+
+impl List {
+    /// Decodes a list as the session's sides have agreed on it.
+    pub(super) fn decode(codec: &Codec, family: Family, octets: &[u8]) -> Result<List, Malformed> {
+        if codec.add_path[family as usize].receive {
+            Ok(List { paths: decode(family, octets)?, prefixes: vec![] })
+        } else {
+            Ok(List { prefixes: decode(family, octets)?, paths: vec![] })
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.prefixes.is_empty() && self.paths.is_empty()
+    }
+}
 
 /// Why a list of prefixes is not syntactically correct (RFC 7606 §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("prefix length {length} at octet {at} exceeds {most}")]
     TooLong { length: u8, at: usize, most: u8 },
+    #[error("the path identifier at octet {at} needs {missing} more octets than there are")]
+    NoIdentifier { at: usize, missing: usize },
     #[error("the prefix of length {length} at octet {at} needs {missing} more octets than there are")]
     Overrun { length: u8, at: usize, missing: usize },
 }
@@ -44,22 +137,25 @@ pub(super) fn longest(family: Family) -> usize {
 
 /// Decodes prefixes until `octets` are used up. Bits past a prefix length are irrelevant
 /// (RFC 4271 §4.3) and cleared.
-pub(super) fn decode(family: Family, octets: &[u8]) -> Result<Vec<Prefix>, Malformed> {
+pub(super) fn decode<T: Nlri>(family: Family, octets: &[u8]) -> Result<Vec<T>, Malformed> {
     match family {
-        Family::Ipv4Unicast => decode_as::<4>(octets),
-        Family::Ipv6Unicast => decode_as::<16>(octets),
+        Family::Ipv4Unicast => decode_as::<T, 4>(octets),
+        Family::Ipv6Unicast => decode_as::<T, 16>(octets),
     }
 }
 
-fn decode_as<const N: usize>(octets: &[u8]) -> Result<Vec<Prefix>, Malformed>
+fn decode_as<T: Nlri, const N: usize>(octets: &[u8]) -> Result<Vec<T>, Malformed>
 where
     std::net::IpAddr: From<[u8; N]>,
 {
     // Prefixes are mostly three quarters (IPv4) or a third (IPv6) of an address long.
-    let mut prefixes = Vec::with_capacity(octets.len().div_ceil(4 + N / 8));
+    let mut prefixes = Vec::with_capacity(octets.len().div_ceil(T::ID_OCTETS + 4 + N / 8));
     let mut rest = octets;
-    while let Some((&length, after)) = rest.split_first() {
+    while !rest.is_empty() {
         let at = octets.len() - rest.len();
+        let Some((id, (&length, after))) = split_id::<T>(rest) else {
+            return Err(Malformed::NoIdentifier { at, missing: T::ID_OCTETS + 1 - rest.len() });
+        };
         let size = usize::from(length).div_ceil(8);
         let mut address = [0; N];
         let Some(significant) = address.get_mut(..size) else {
@@ -72,19 +168,30 @@ where
         let Some(prefix) = Prefix::new(address.into(), length) else {
             return Err(Malformed::TooLong { length, at, most: N as u8 * 8 });
         };
-        prefixes.push(prefix);
+        prefixes.push(T::new(prefix, id));
         rest = after;
     }
     Ok(prefixes)
 }
 
+/// Splits an entry into its identifier, its length octet and what follows.
+fn split_id<T: Nlri>(octets: &[u8]) -> Option<(PathId, (&u8, &[u8]))> {
+    let (id, rest) = octets.split_at_checked(T::ID_OCTETS)?;
+    let id = id.as_array().map_or(PathId::NONE, |id| PathId(u32::from_be_bytes(*id)));
+    Some((id, rest.split_first()?))
+}
+
 /// Appends prefixes while they fit into `room` octets; returns those that did not.
-pub(super) fn encode<'a>(prefixes: &'a [Prefix], room: usize, out: &mut Vec<u8>) -> &'a [Prefix] {
+pub(super) fn encode<'a, T: Nlri>(prefixes: &'a [T], room: usize, out: &mut Vec<u8>) -> &'a [T] {
     let limit = out.len() + room;
-    for (index, prefix) in prefixes.iter().enumerate() {
+    for (index, entry) in prefixes.iter().enumerate() {
+        let prefix = entry.prefix();
         let size = usize::from(prefix.length()).div_ceil(8);
-        if out.len() + 1 + size > limit {
+        if out.len() + T::ID_OCTETS + 1 + size > limit {
             return &prefixes[index..];
+        }
+        if T::ID_OCTETS > 0 {
+            out.extend_from_slice(&entry.id().0.to_be_bytes());
         }
         out.push(prefix.length());
         match prefix {
@@ -134,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let error = |family, octets: &[u8]| decode(family, octets).unwrap_err().to_string();
+        let error = |family, octets: &[u8]| decode::<Prefix>(family, octets).unwrap_err().to_string();
         assert_eq!(error(Family::Ipv4Unicast, &[8, 10, 33]), "prefix length 33 at octet 2 exceeds 32");
         assert_eq!(error(Family::Ipv4Unicast, &[255]), "prefix length 255 at octet 0 exceeds 32");
         assert_eq!(error(Family::Ipv6Unicast, &[129]), "prefix length 129 at octet 0 exceeds 128");
@@ -142,6 +249,25 @@ mod tests {
             error(Family::Ipv4Unicast, &[24, 10, 244]),
             "the prefix of length 24 at octet 0 needs 1 more octets than there are"
         );
+    }
+
+    #[test]
+    fn with_identifiers() {
+        let octets = [0, 0, 0, 7, 8, 10, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 9, 10, 0x80];
+        let path = |text: &str, id| PathNlri { prefix: text.parse().unwrap(), id: PathId(id) };
+        let paths = [path("10.0.0.0/8", 7), path("0.0.0.0/0", u32::MAX), path("10.128.0.0/9", 0)];
+        assert_eq!(decode(Family::Ipv4Unicast, &octets), Ok(paths.to_vec()));
+        let mut out = vec![];
+        assert_eq!(encode(&paths, octets.len(), &mut out), &[]);
+        assert_eq!(out, octets);
+        assert_eq!(encode(&paths, octets.len() - 1, &mut vec![]), &paths[2..]);
+        let error = |octets: &[u8]| decode::<PathNlri>(Family::Ipv4Unicast, octets).unwrap_err().to_string();
+        let short = |at, missing| {
+            format!("the path identifier at octet {at} needs {missing} more octets than there are")
+        };
+        assert_eq!(error(&[0, 0, 0, 7, 8, 10, 0, 0]), short(6, 3));
+        assert_eq!(error(&[0, 0, 0, 7]), short(0, 1));
+        assert_eq!(error(&[0, 0, 0, 7, 33]), "prefix length 33 at octet 0 exceeds 32");
     }
 
     #[test]

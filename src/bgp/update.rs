@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-use super::PathAttributes;
+use super::{PathAttributes, PathNlri};
 use crate::prefix::{Family, Prefix};
 pub(super) use decode::decode;
 pub(super) use encode::{encode_announcements, encode_end_of_rib, encode_withdrawals};
@@ -19,6 +19,8 @@ pub(super) use encode::{encode_announcements, encode_end_of_rib, encode_withdraw
 pub struct Update {
     /// Prefixes withdrawn, of any family.
     pub withdrawn: Vec<Prefix>,
+    /// Paths withdrawn by their identifiers (RFC 7911), likewise.
+    pub withdrawn_paths: Vec<PathNlri>,
     /// Prefixes announced: at most one entry from the body and one from MP_REACH_NLRI.
     pub announced: Vec<Announcement>,
     /// The family this message marks the end of the initial update for (RFC 4724 §2).
@@ -27,13 +29,15 @@ pub struct Update {
     pub faults: Vec<AttributeFault>,
 }
 
-/// Prefixes that share one set of attributes.
+/// Prefixes that share one set of attributes: all with path identifiers or all without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
     /// The attributes, next hop included.
     pub attributes: PathAttributes,
     /// Prefixes of one family.
     pub prefixes: Vec<Prefix>,
+    /// Prefixes of one family with path identifiers, where the session has them (RFC 7911).
+    pub paths: Vec<PathNlri>,
 }
 
 /// The RFC 7606 §2 reactions short of a session reset (which is a `MessageError`).

@@ -90,6 +90,15 @@ fn detail(peer: &Peer, out: &mut impl Write) -> Result<(), Error> {
     table.row(["State", &state])?;
     table.row(["Router id", &human::optional(peer.router_id.as_ref())])?;
     table.row(["Hold time", &hold_time])?;
+    for family in peer.families.iter().filter(|family| family.add_path_receive || family.add_path_send) {
+        let directions = match (family.add_path_receive, family.add_path_send) {
+            (true, true) => "received and sent",
+            (true, false) => "received",
+            _ => "sent",
+        };
+        let text = format!("{}, {directions} (RFC 7911)", Family::word_of(family.family));
+        table.row(["Several paths", &text])?;
+    }
     if peer.extended_next_hop {
         table.row(["IPv4 next hops", "may be IPv6 (RFC 8950)"])?;
     }

@@ -10,7 +10,8 @@ use crate::prefix::{Family, Prefix};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "In front of each path: * the best, = used beside it for forwarding, s stale (yet to be announced again)."
+    after_help = "In front of each path: * the best, = used beside it for forwarding, s stale (yet to be announced \
+                        again). Behind a peer that gives several paths for one prefix: # and the path's identifier."
 )]
 pub struct Args {
     /// A prefix, for that destination alone; or an address, for the most specific one that covers it
@@ -77,6 +78,15 @@ async fn table(routes: &mut Answers<Route>, out: &mut impl Write) -> Result<usiz
     Ok(found)
 }
 
+/// The peer, and which of its paths it is where it gives several.
+fn source(path: &Path) -> String {
+    match (&path.peer, path.path_id) {
+        (None, _) => "(local)".to_owned(),
+        (Some(peer), None) => peer.clone(),
+        (Some(peer), Some(id)) => format!("{peer} #{id}"),
+    }
+}
+
 fn row(route: &Route, path: &Path) -> [String; 9] {
     let mark = match (path.best, path.multipath) {
         (true, _) => "*",
@@ -92,7 +102,7 @@ fn row(route: &Route, path: &Path) -> [String; 9] {
         format!("{mark}{}", if path.stale { "s" } else { "" }),
         route.prefix.clone(),
         path.next_hop.clone(),
-        path.peer.clone().unwrap_or_else(|| "(local)".to_owned()),
+        source(path),
         path.as_path.clone(),
         human::optional(path.local_pref),
         human::optional(path.med),

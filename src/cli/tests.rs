@@ -154,6 +154,8 @@ async fn one_peer_in_json_is_one_object() {
       "accepted": 1,
       "advertised": 1,
       "endOfRib": true,
+      "addPathReceive": false,
+      "addPathSend": false,
       "limit": 10000,
       "discarded": 12,
       "forwarding": true,
@@ -166,6 +168,8 @@ async fn one_peer_in_json_is_one_object() {
       "accepted": 1,
       "advertised": 0,
       "endOfRib": false,
+      "addPathReceive": false,
+      "addPathSend": false,
       "discarded": 0,
       "stale": 0
     }

@@ -11,8 +11,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::hash::hash_of;
+use super::paths_out::PathsOut;
 use super::pending::Pending;
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId, PathNlri};
 use crate::prefix::{Address, Family, Net, Prefix};
 
 /// One peer's Adj-RIB-Out, of all families.
@@ -21,15 +22,33 @@ pub struct AdjRibOut {
     v4: Sent<Ipv4Addr>,
     v6: Sent<Ipv6Addr>,
     pending: Pending,
+    /// Families with path identifiers (RFC 7911).
+    paths: PathsOut,
 }
 
 /// Part of what is pending: ready to be encoded, each list of one family.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Batch {
+pub enum Batch<T = Prefix> {
     /// Prefixes to withdraw.
-    Withdraw(Vec<Prefix>),
+    Withdraw(Vec<T>),
     /// Prefixes to announce with these attributes.
-    Announce(Arc<PathAttributes>, Vec<Prefix>),
+    Announce(Arc<PathAttributes>, Vec<T>),
+}
+
+impl<T> Batch<T> {
+    fn new((attributes, prefixes): (Option<Arc<PathAttributes>>, Vec<T>)) -> Batch<T> {
+        match attributes {
+            Some(attributes) => Batch::Announce(attributes, prefixes),
+            None => Batch::Withdraw(prefixes),
+        }
+    }
+
+    /// How many prefixes it has.
+    fn len(&self) -> usize {
+        match self {
+            Batch::Withdraw(prefixes) | Batch::Announce(_, prefixes) => prefixes.len(),
+        }
+    }
 }
 
 impl AdjRibOut {
@@ -59,25 +78,44 @@ impl AdjRibOut {
                     Prefix::V6(net) => self.v6.record(*net, attributes.as_ref()),
                 }
             }
-            batches.push(match attributes {
-                Some(attributes) => Batch::Announce(attributes, prefixes),
-                None => Batch::Withdraw(prefixes),
-            });
+            batches.push(Batch::new((attributes, prefixes)));
         }
         batches
     }
 
-    /// Whether everything the peer should know has been taken to be sent.
-    pub fn is_in_step(&self) -> bool {
-        self.pending.is_empty()
+    /// Sets what the peer should know of `prefix`, of a family with path identifiers: these paths, each
+    /// by the identifier it is told by, and no others.
+    pub fn set_paths(
+        &mut self,
+        prefix: Prefix,
+        paths: impl Iterator<Item = (PathId, Arc<PathAttributes>)> + Clone,
+    ) {
+        self.paths.set(prefix, paths);
     }
 
-    /// Treats a family as never sent, for a peer that asks for it again (RFC 2918 §4).
+    /// The same as [`AdjRibOut::poll_batches`] for families with path identifiers.
+    pub fn poll_path_batches(&mut self, limit: usize) -> Vec<Batch<PathNlri>> {
+        let mut left = limit;
+        let next = || {
+            let batch = Batch::new(self.paths.pop(left)?);
+            left -= batch.len();
+            Some(batch)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    /// Whether everything the peer should know has been taken to be sent.
+    pub fn is_in_step(&self) -> bool {
+        self.pending.is_empty() && self.paths.is_in_step()
+    }
+
+    /// Makes everything pending that has been sent of a family, for a peer that asks for it again (RFC 2918 §4).
     pub fn resend(&mut self, family: Family) {
+        self.paths.resend(family);
         let pending = &mut self.pending;
         match family {
-            Family::Ipv4Unicast => std::mem::take(&mut self.v4).make_pending(pending),
-            Family::Ipv6Unicast => std::mem::take(&mut self.v6).make_pending(pending),
+            Family::Ipv4Unicast => self.v4.make_pending(pending),
+            Family::Ipv6Unicast => self.v6.make_pending(pending),
         }
     }
 
@@ -92,11 +130,18 @@ impl AdjRibOut {
         }
     }
 
-    /// How many prefixes of a family the peer has been told.
+    /// The same for paths.
+    pub fn forget_paths(&mut self, paths: &[PathNlri]) {
+        for path in paths {
+            self.paths.record(*path, None);
+        }
+    }
+
+    /// How many prefixes of a family the peer has been told; paths, where they have identifiers.
     pub fn len(&self, family: Family) -> u64 {
         match family {
-            Family::Ipv4Unicast => self.v4.told.len() as u64,
-            Family::Ipv6Unicast => self.v6.told.len() as u64,
+            Family::Ipv4Unicast => self.v4.told.len() as u64 + self.paths.len(family),
+            Family::Ipv6Unicast => self.v6.told.len() as u64 + self.paths.len(family),
         }
     }
 }
@@ -142,9 +187,12 @@ where
         }
     }
 
-    /// Makes everything pending that is not pending otherwise.
-    fn make_pending(self, pending: &mut Pending) {
-        let mut told: Vec<_> = self.told.into_iter().collect();
+    /// Makes everything pending that is not pending otherwise. The peer goes on to know something of each
+    /// prefix, which no announcement equals and a withdrawal takes away.
+    fn make_pending(&mut self, pending: &mut Pending) {
+        let formerly = Arc::new(PathAttributes::originated(Ipv4Addr::UNSPECIFIED.into()));
+        let again = |(net, told): &mut (Net<A>, _)| (*net, std::mem::replace(told, formerly.clone()));
+        let mut told: Vec<_> = self.told.iter_mut().map(again).collect();
         // No hash decides the order of messages.
         told.sort_unstable_by_key(|(net, _)| *net);
         for (net, attributes) in told {
@@ -211,5 +259,8 @@ mod tests {
         out.poll_batches(10);
         out.resend(Family::Ipv6Unicast);
         assert_eq!(out.poll_batches(10), [Batch::Announce(attributes(1), vec![prefix("fd00::/64")])]);
+        out.resend(Family::Ipv6Unicast);
+        out.set(prefix("fd00::/64"), None);
+        assert_eq!(out.poll_batches(10), [Batch::Withdraw(vec![prefix("fd00::/64")])], "gone meanwhile");
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId};
 
 /// LOCAL_PREF of a path that brings none along (RFC 4271 §9.1.1 leaves it to the configuration;
 /// every speaker uses 100).
@@ -42,6 +42,8 @@ pub struct Candidate<'a> {
     pub router_id: Ipv4Addr,
     /// The peer's address; `None` for a local path, which is preferred.
     pub peer_address: Option<IpAddr>,
+    /// Which of the peer's paths it is (RFC 7911).
+    pub path_id: PathId,
 }
 
 /// The rules, in the order they are applied.
@@ -69,6 +71,8 @@ pub enum Rule {
     ClusterListLength,
     /// Lowest peer address (§9.1.2.2 g).
     PeerAddress,
+    /// Lowest path identifier, between two paths from one peer (RFC 7911 leaves it open).
+    PathId,
 }
 
 impl Rule {
@@ -86,6 +90,7 @@ impl Rule {
             Rule::RouterId => "lowest router ID",
             Rule::ClusterListLength => "shortest CLUSTER_LIST",
             Rule::PeerAddress => "lowest peer address",
+            Rule::PathId => "lowest path identifier",
         }
     }
 }
@@ -105,8 +110,7 @@ pub struct Decision {
 
 /// Chooses among `candidates`; `None` if there are none.
 ///
-/// The outcome does not depend on the order of the candidates, save between two that no rule can
-/// tell apart (two paths from one peer), where the earlier wins.
+/// The outcome does not depend on the order of the candidates.
 pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     let mut left: Vec<usize> = (0..candidates.len()).collect();
     let mut decided_by = match left.len() {
@@ -139,9 +143,10 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     apply(&mut left, Rule::RouterId, &|l| keep_least(l, router_id));
     apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, clusters));
     apply(&mut left, Rule::PeerAddress, &|l| keep_least(l, |i| c(i).peer_address));
-    equal.sort_by_key(|i| (router_id(*i), clusters(*i), c(*i).peer_address));
+    apply(&mut left, Rule::PathId, &|l| keep_least(l, |i| c(i).path_id));
+    equal.sort_by_key(|i| (router_id(*i), clusters(*i), c(*i).peer_address, c(*i).path_id));
 
-    Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PeerAddress), equal })
+    Some(Decision { best: left[0], rule: decided_by.unwrap_or(Rule::PathId), equal })
 }
 
 /// Keeps those of `left` whose key is least.

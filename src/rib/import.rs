@@ -14,7 +14,7 @@ use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Rejection, Source};
 use super::policy::{Changes, Policy, insert};
 use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId};
 use crate::prefix::Prefix;
 
 /// What import depends on besides the path.
@@ -54,14 +54,14 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// The path that the announcement makes for `prefix`.
+    /// The path that the announcement makes for `prefix`, without path identifiers.
     pub fn path(&mut self, prefix: Prefix, interner: &mut Interner) -> Path {
         let (attributes, received, rejected) = match self.judge(prefix, interner) {
             Err(rejection) => (self.received.clone(), None, Some(rejection)),
             Ok(None) => (self.received.clone(), None, None),
             Ok(Some(changed)) => (changed, Some(self.received.clone()), None),
         };
-        Path { source: self.source, attributes, received, rejected }
+        Path { path_id: PathId::NONE, told_as: 0, source: self.source, attributes, received, rejected }
     }
 
     /// What becomes of the attributes, where they are not to stay as received; or why the path must

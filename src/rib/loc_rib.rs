@@ -1,7 +1,8 @@
 //! The table: every path for every prefix, and which is best (RFC 4271 §3.2, Loc-RIB).
 //!
 //! The Adj-RIBs-In are not stored apart. Each path bears its source, so a peer's Adj-RIB-In is the
-//! set of paths with that source, held once beside the rivals it is compared with. That costs a walk
+//! set of paths with that source, several for one prefix where the session has path identifiers
+//! (RFC 7911), held once beside the rivals it is compared with. That costs a walk
 //! when a peer leaves and saves a second copy of every prefix while it stays.
 //!
 //! Whatever changes marks its destination dirty; the owner settles dirty destinations in batches, so
@@ -15,6 +16,7 @@ use super::path::{Path, Source};
 use super::paths::Paths;
 use super::table::Table;
 use super::{Decision, Rule};
+use crate::bgp::PathId;
 use crate::prefix::{Family, Prefix};
 
 /// Runs a closure over one family's destinations; a macro, so that other fields of the table may be
@@ -90,13 +92,21 @@ impl Destination {
         }
     }
 
-    /// Removes the path of a source.
-    fn remove(&mut self, source: Source) -> Option<Path> {
-        let at = self.paths().iter().position(|p| p.source == source)?;
+    /// Removes one path of a source.
+    fn remove(&mut self, source: Source, path_id: PathId) -> Option<Path> {
+        let at = self.paths().iter().position(|p| p.is_from(source, path_id))?;
         if at == 0 {
             self.decided_by = None;
         }
         Some(self.paths.remove(at))
+    }
+
+    /// Removes every path of a source; `false` if it had none.
+    fn remove_all(&mut self, source: Source) -> bool {
+        if self.paths().first().is_some_and(|best| best.source == source) {
+            self.decided_by = None;
+        }
+        self.paths.remove_all(|path| path.source == source)
     }
 
     /// Queues this destination to be settled, if it is not queued already.
@@ -108,8 +118,8 @@ impl Destination {
 }
 
 impl LocRib {
-    /// Adds a path, in place of any other from the same source.
-    pub fn insert(&mut self, prefix: Prefix, path: Path) {
+    /// Adds a path, in place of any other from the same source with the same identifier.
+    pub fn insert(&mut self, prefix: Prefix, mut path: Path) {
         let (place, destination) = match prefix {
             Prefix::V4(net) => {
                 let place = self.v4.find_or_insert(net);
@@ -120,11 +130,18 @@ impl LocRib {
                 (Place(Family::Ipv6Unicast, place), self.v6.at_mut(place).1)
             }
         };
-        let (source, accepted) = (path.source, path.rejected.is_none());
-        let replaced = match destination.paths.as_mut_slice().iter_mut().find(|p| p.source == source) {
-            Some(slot) if *slot == path => return,
-            Some(slot) => Some(std::mem::replace(slot, path)),
+        let (source, path_id, accepted) = (path.source, path.path_id, path.rejected.is_none());
+        let mut known = destination.paths.as_mut_slice().iter_mut();
+        let replaced = match known.find(|p| p.is_from(source, path_id)) {
+            Some(slot) => {
+                path.told_as = slot.told_as;
+                if *slot == path {
+                    return;
+                }
+                Some(std::mem::replace(slot, path))
+            }
             None => {
+                path.told_as = destination.paths.free_id();
                 destination.paths.push(path);
                 None
             }
@@ -136,14 +153,14 @@ impl LocRib {
         count.accepted += u64::from(accepted);
     }
 
-    /// Removes the path of a source, if it has one.
-    pub fn withdraw(&mut self, prefix: Prefix, source: Source) {
+    /// Removes one path of a source, if it has that.
+    pub fn withdraw(&mut self, prefix: Prefix, source: Source, path_id: PathId) {
         let Some(place) = self.find(prefix) else { return };
         let destination = match place {
             Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
             Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
         };
-        let Some(removed) = destination.remove(source) else { return };
+        let Some(removed) = destination.remove(source, path_id) else { return };
         destination.mark(place, &mut self.dirty);
         self.counts.entry((source, prefix.family())).or_default().remove(Some(&removed));
     }
@@ -162,26 +179,31 @@ impl LocRib {
         }
         let dirty = &mut self.dirty;
         for_each_mut!(self, family, |place, _, destination: &mut Destination| {
-            if destination.remove(source).is_some() {
+            if destination.remove_all(source) {
                 destination.mark(place, dirty);
             }
         });
     }
 
     /// Judges every path of a source anew, after a change of policy. `judge` makes of each path what
-    /// it is to be from now on.
+    /// it is to be from now on; its identifiers stay.
     pub fn reconsider(&mut self, source: Source, mut judge: impl FnMut(Prefix, &Path) -> Path) {
         for family in Family::ALL {
             let (dirty, counts) = (&mut self.dirty, &mut self.counts);
             for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
-                let mut paths = destination.paths.as_mut_slice().iter_mut();
-                let Some(path) = paths.find(|p| p.source == source) else { return };
-                let judged = judge(prefix, path);
-                if judged != *path {
-                    let count = counts.entry((source, family)).or_default();
-                    count.accepted -= u64::from(path.rejected.is_none());
-                    count.accepted += u64::from(judged.rejected.is_none());
-                    *path = judged;
+                let mut changed = false;
+                for path in destination.paths.as_mut_slice().iter_mut().filter(|p| p.source == source) {
+                    let (path_id, told_as) = (path.path_id, path.told_as);
+                    let judged = Path { path_id, told_as, ..judge(prefix, path) };
+                    if judged != *path {
+                        let count = counts.entry((source, family)).or_default();
+                        count.accepted -= u64::from(path.rejected.is_none());
+                        count.accepted += u64::from(judged.rejected.is_none());
+                        *path = judged;
+                        changed = true;
+                    }
+                }
+                if changed {
                     destination.mark(place, dirty);
                 }
             });
@@ -283,10 +305,10 @@ impl LocRib {
         }
     }
 
-    /// Whether a source has a path for the prefix that import policy let pass.
-    pub fn has_accepted(&self, prefix: Prefix, source: Source) -> bool {
+    /// Whether a source has this path for the prefix and import policy let it pass.
+    pub fn has_accepted(&self, prefix: Prefix, source: Source, path_id: PathId) -> bool {
         let paths = self.destination(prefix).map_or(&[][..], Destination::paths);
-        paths.iter().any(|path| path.source == source && path.rejected.is_none())
+        paths.iter().any(|path| path.is_from(source, path_id) && path.rejected.is_none())
     }
 
     /// How many paths a source has in a family.
@@ -321,6 +343,7 @@ mod tests {
 
     use super::*;
     use crate::bgp::PathAttributes;
+    use crate::prefix::Net;
     use crate::rib::path::{PeerId, Rejection};
 
     const A: Source = Source::Peer(PeerId(1));
@@ -332,6 +355,8 @@ mod tests {
             source,
             attributes: Arc::new(PathAttributes { med: Some(med), ..attributes }),
             received: None,
+            path_id: PathId::NONE,
+            told_as: 0,
             rejected: None,
         }
     }
@@ -355,7 +380,7 @@ mod tests {
         rib.insert(v6, path(B, 1));
         assert_eq!(drain(&mut rib), ["10.0.0.0/8", "fd00::/64"]);
         rib.insert(v4, path(A, 2));
-        rib.withdraw(v4, B);
+        rib.withdraw(v4, B, PathId::NONE);
         assert_eq!(drain(&mut rib), [""; 0]);
         rib.withdraw_all(B);
         assert_eq!(drain(&mut rib), ["fd00::/64"]);
@@ -379,7 +404,7 @@ mod tests {
             Path { rejected, ..path.clone() }
         });
         assert_eq!(count(&rib), (4, 3));
-        rib.withdraw(prefix(1), A);
+        rib.withdraw(prefix(1), A, PathId::NONE);
         assert_eq!(count(&rib), (3, 3));
         rib.withdraw_all(A);
         assert_eq!(count(&rib), (0, 0));
@@ -398,7 +423,7 @@ mod tests {
         };
         let (first, last) = walk(&rib, None, 2);
         assert_eq!(first, ["10.0.0.0/8", "10.0.0.0/16"]);
-        rib.withdraw("9.0.0.0/8".parse().unwrap(), A);
+        rib.withdraw("9.0.0.0/8".parse().unwrap(), A, PathId::NONE);
         drain(&mut rib);
         assert_eq!(walk(&rib, last, 10).0, ["11.0.0.0/8"]);
         assert_eq!(rib.len(Family::Ipv4Unicast), 3);
@@ -417,6 +442,41 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_one_source_are_told_apart_by_their_identifiers() {
+        let mut rib = LocRib::default();
+        let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
+        let with_id = |source, id, med| Path { path_id: PathId(id), ..path(source, med) };
+        for (source, id, med) in [(A, 1, 1), (A, 2, 1), (B, 2, 1), (A, 1, 9)] {
+            rib.insert(prefix, with_id(source, id, med));
+        }
+        let shown = |rib: &LocRib| {
+            let paths = rib.destination(prefix).unwrap().paths().iter();
+            paths.map(|p| (p.source, p.path_id.0, p.attributes.med.unwrap(), p.told_as)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&rib), [(A, 1, 9, 1), (A, 2, 1, 2), (B, 2, 1, 3)], "the first is replaced");
+        assert_eq!(rib.count(A, Family::Ipv4Unicast), Count { received: 2, accepted: 2 });
+        rib.reconsider(A, |_, path| Path { path_id: PathId::NONE, told_as: 0, ..path.clone() });
+        rib.withdraw(prefix, A, PathId(2));
+        rib.withdraw(prefix, B, PathId(1));
+        rib.insert(prefix, with_id(B, 1, 5));
+        assert_eq!(shown(&rib), [(A, 1, 9, 1), (B, 2, 1, 3), (B, 1, 5, 4)], "who stays keeps its name");
+        rib.withdraw_all(B);
+        assert_eq!(shown(&rib), [(A, 1, 9, 1)]);
+        assert_eq!(rib.count(B, Family::Ipv4Unicast), Count::default());
+    }
+
+    #[test]
+    fn names_are_found_where_the_last_one_is_taken() {
+        let mut rib = LocRib::default();
+        let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
+        let place = rib.v4.find_or_insert(Net::new(Ipv4Addr::new(10, 0, 0, 0), 8).unwrap());
+        let last = Path { told_as: u16::MAX, ..path(A, 1) };
+        rib.v4.at_mut(place).1.paths.push(last);
+        rib.insert(prefix, path(B, 1));
+        assert_eq!(rib.destination(prefix).unwrap().paths()[1].told_as, 1);
+    }
+
+    #[test]
     fn the_best_path_stays_best_until_it_goes() {
         let mut rib = LocRib::default();
         let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
@@ -427,10 +487,10 @@ mod tests {
         rib.at_mut(place).1.set_best(Some(&decision));
         let best = |rib: &LocRib| rib.destination(prefix).and_then(Destination::best).map(|p| p.source);
         assert_eq!(best(&rib), Some(B));
-        rib.withdraw(prefix, A);
+        rib.withdraw(prefix, A, PathId::NONE);
         assert_eq!(best(&rib), Some(B));
         rib.insert(prefix, path(A, 2));
-        rib.withdraw(prefix, B);
+        rib.withdraw(prefix, B, PathId::NONE);
         assert_eq!(best(&rib), None, "nobody has decided for the other one yet");
     }
 }

@@ -22,6 +22,7 @@ pub mod next_hop;
 pub mod only_to_customer;
 pub mod path;
 mod paths;
+mod paths_out;
 mod pending;
 pub mod policy;
 mod table;

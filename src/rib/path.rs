@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId};
 
 /// A peer, as the tables know it: a small number that its owner gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u32);
 
-/// Where a path comes from. One source has at most one path for a prefix.
+/// Where a path comes from. A source tells its paths for one prefix apart by their [`PathId`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// Originated here.
@@ -69,12 +69,26 @@ pub struct Path {
     pub attributes: Arc<PathAttributes>,
     /// What it said when it was received, where policy has changed that; interned.
     pub received: Option<Arc<PathAttributes>>,
+    /// Which of the source's paths for the prefix it is (RFC 7911).
+    pub path_id: PathId,
+    /// What peers with path identifiers are told it by: no other path for the prefix has the same, and
+    /// it stays while the path lives. The table gives it out; zero before, and where the table has run
+    /// out of them.
+    pub told_as: u16,
     /// Why it takes no part in the decision. Kept all the same, so that a change of policy needs no
     /// help from the peer.
     pub rejected: Option<Rejection>,
 }
 
+/// There are millions of paths. Identifiers fit into what alignment leaves unused.
+const _: () = assert!(size_of::<Path>() == 32, "a path has grown");
+
 impl Path {
+    /// Whether another announcement would replace it: same source, same identifier.
+    pub(super) fn is_from(&self, source: Source, path_id: PathId) -> bool {
+        self.source == source && self.path_id == path_id
+    }
+
     /// What it said when it was received.
     pub fn received(&self) -> &Arc<PathAttributes> {
         self.received.as_ref().unwrap_or(&self.attributes)

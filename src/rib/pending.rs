@@ -1,29 +1,31 @@
-//! What is still to be sent to a peer: prefixes, grouped by what is to be said of them.
+//! What is still to be sent to a peer: prefixes, or paths by their identifiers, grouped by what is to be
+//! said of them.
 //!
 //! A prefix belongs to one group, that of its latest state. Moving to another leaves a stale mention
 //! in the old one, which costs less than searching for it; mentions that are stale never outnumber
 //! those that are not for long.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::hash::hash_of;
-use crate::bgp::PathAttributes;
+use crate::bgp::{Nlri, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
 /// Groups are left alone by tidying while they are this small.
 const TIDY_FROM: usize = 64;
 
 /// Prefixes to be announced or withdrawn.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
+#[derive(Debug)]
+pub(super) struct Pending<T = Prefix> {
     /// The group of each prefix.
-    members: HashTable<(Prefix, GroupId)>,
+    members: HashTable<(T, GroupId)>,
     /// In the order in which they came up.
-    groups: BTreeMap<GroupId, Group>,
+    groups: BTreeMap<GroupId, Group<T>>,
     /// To look groups up, never iterated: the key holds an address in memory.
     ids: BTreeMap<(Family, usize), GroupId>,
     next: GroupId,
@@ -32,29 +34,35 @@ pub(super) struct Pending {
 type GroupId = u64;
 
 #[derive(Debug)]
-struct Group {
+struct Group<T> {
     /// `None` for withdrawals.
     attributes: Option<Arc<PathAttributes>>,
     family: Family,
     /// Members, and those that were.
-    mentions: VecDeque<Prefix>,
+    mentions: VecDeque<T>,
     /// How many of the mentions are no members.
     stale: usize,
 }
 
-impl Pending {
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Pending { members: HashTable::new(), groups: BTreeMap::new(), ids: BTreeMap::new(), next: 0 }
+    }
+}
+
+impl<T: Nlri + Ord + Hash> Pending<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    pub(super) fn contains(&self, prefix: Prefix) -> bool {
+    pub(super) fn contains(&self, prefix: T) -> bool {
         self.members.find(hash_of(&prefix), |(member, _)| *member == prefix).is_some()
     }
 
     /// Puts a prefix into the group of these (interned) attributes; `None` for withdrawal.
-    pub(super) fn insert(&mut self, prefix: Prefix, attributes: Option<Arc<PathAttributes>>) {
-        let id = self.group(prefix.family(), attributes);
-        let is_it = |(member, _): &(Prefix, GroupId)| *member == prefix;
+    pub(super) fn insert(&mut self, prefix: T, attributes: Option<Arc<PathAttributes>>) {
+        let id = self.group(prefix.prefix().family(), attributes);
+        let is_it = |(member, _): &(T, GroupId)| *member == prefix;
         let left = match self.members.entry(hash_of(&prefix), is_it, |(prefix, _)| hash_of(prefix)) {
             Entry::Occupied(member) if member.get().1 == id => return,
             Entry::Occupied(mut member) => Some(std::mem::replace(&mut member.get_mut().1, id)),
@@ -72,7 +80,7 @@ impl Pending {
     }
 
     /// Leaves a prefix as the peer knows it.
-    pub(super) fn remove(&mut self, prefix: Prefix) {
+    pub(super) fn remove(&mut self, prefix: T) {
         // Mostly nothing is pending, and nothing needs to be looked up.
         if self.members.is_empty() {
             return;
@@ -84,7 +92,7 @@ impl Pending {
     }
 
     /// Takes up to `most` prefixes of the group that came up first.
-    pub(super) fn pop(&mut self, most: usize) -> Option<(Option<Arc<PathAttributes>>, Vec<Prefix>)> {
+    pub(super) fn pop(&mut self, most: usize) -> Option<(Option<Arc<PathAttributes>>, Vec<T>)> {
         if most == 0 {
             return None;
         }
@@ -93,7 +101,7 @@ impl Pending {
         while prefixes.len() < most
             && let Some(prefix) = group.mentions.pop_front()
         {
-            let is_it = |member: &(Prefix, GroupId)| *member == (prefix, id);
+            let is_it = |member: &(T, GroupId)| *member == (prefix, id);
             match self.members.find_entry(hash_of(&prefix), is_it) {
                 Ok(entry) => {
                     entry.remove();

@@ -5,14 +5,15 @@
 //! announced are worked out once. Groups are found anew for each portion of work, which costs little
 //! and leaves nothing that a change of configuration could make stale.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::intent::ExtendedNextHop;
+use super::intent::{ExtendedNextHop, SendPaths};
 use super::peer::Peer;
 use super::settle::Facts;
-use crate::bgp::PathAttributes;
 use crate::bgp::session::Negotiated;
+use crate::bgp::{PathAttributes, PathId};
 use crate::prefix::{Family, Prefix};
 use crate::rib::decision::Kind;
 use crate::rib::export::{Export, Provenance};
@@ -30,6 +31,28 @@ pub(super) struct Audience<'a> {
 struct Group<'a> {
     export: Export<'a>,
     families: &'a [Family],
+    /// What is sent of each family with path identifiers (RFC 7911); `None` for the best path without.
+    send: [Option<SendPaths>; 2],
+}
+
+/// What a group is to know.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) best: Vec<Told>,
+    pub(super) paths: Vec<ToldPaths>,
+}
+
+/// What a group with path identifiers is to know of one destination.
+pub(super) struct ToldPaths {
+    pub(super) prefix: Prefix,
+    pub(super) paths: Vec<ToldPath>,
+}
+
+/// One path that a group with path identifiers is to know.
+pub(super) struct ToldPath {
+    pub(super) id: PathId,
+    pub(super) source: Source,
+    pub(super) attributes: Arc<PathAttributes>,
 }
 
 /// What a group is to know of one destination.
@@ -47,8 +70,14 @@ impl<'a> Audience<'a> {
         let mut audience = Audience { groups: vec![], peers: vec![] };
         for peer in facts.peers.values().filter(|peer| concerned(peer.id)) {
             let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { continue };
-            let group =
-                Group { export: facts.export(peer, negotiated), families: &negotiated.codec.families };
+            let group = Group {
+                export: facts.export(peer, negotiated),
+                families: &negotiated.codec.families,
+                send: negotiated
+                    .codec
+                    .add_path
+                    .map(|agreed| peer.intent.add_path.send.filter(|_| agreed.send)),
+            };
             let like = audience.groups.iter().position(|other| other.is_like(&group));
             let index = like.unwrap_or(audience.groups.len());
             if like.is_none() {
@@ -65,11 +94,18 @@ impl<'a> Audience<'a> {
         facts: &Facts<'_>,
         destinations: impl Iterator<Item = (Prefix, &'d Destination)> + Clone,
         interner: &mut Interner,
-    ) -> Vec<Vec<Told>> {
+    ) -> Vec<News> {
         let of_group = |group: &Group<'_>| {
-            let mut exported = Exported { facts, export: &group.export, interner, last: None };
+            let mut exported = Exported { facts, export: &group.export, interner, recent: VecDeque::new() };
+            let mut news = News::default();
             let known = destinations.clone().filter(|(prefix, _)| group.families.contains(&prefix.family()));
-            known.map(|(prefix, destination)| exported.told(prefix, destination.best())).collect()
+            for (prefix, destination) in known {
+                match group.send[prefix.family() as usize] {
+                    None => news.best.push(exported.told(prefix, destination.best())),
+                    Some(send) => news.paths.push(exported.told_paths(prefix, destination, send)),
+                }
+            }
+            news
         };
         self.groups.iter().map(of_group).collect()
     }
@@ -80,12 +116,16 @@ impl<'a> Audience<'a> {
     }
 }
 
+/// How many rewritten attribute sets are remembered: as many as a prefix commonly has paths.
+const RECENT: usize = 8;
+
 /// Export for one group, with a memory: prefixes that arrived together mostly share their attributes.
 struct Exported<'a> {
     facts: &'a Facts<'a>,
     export: &'a Export<'a>,
     interner: &'a mut Interner,
-    last: Option<Rewrite<'a>>,
+    /// The latest last.
+    recent: VecDeque<Rewrite<'a>>,
 }
 
 /// Received attributes and what became of them.
@@ -99,17 +139,38 @@ struct Rewrite<'a> {
 
 impl<'a> Exported<'a> {
     fn told(&mut self, prefix: Prefix, best: Option<&'a Path>) -> Told {
-        let permitted = best.and_then(|best| Some((best, self.export.permits(prefix, &best.attributes)?)));
-        let attributes = permitted.and_then(|(best, changes)| {
-            let known = self.last.take().filter(|last| {
-                Arc::ptr_eq(last.received, &best.attributes)
-                    && (last.family, last.source) == (prefix.family(), best.source)
-                    && last.changes == changes
-            });
-            let rewrite = known.unwrap_or_else(|| self.rewrite(prefix.family(), best, changes));
-            self.last.insert(rewrite).announced.clone()
-        });
+        let attributes = best.and_then(|best| self.announced(prefix, best));
         Told { prefix, source: best.map(|best| best.source), attributes }
+    }
+
+    fn told_paths(&mut self, prefix: Prefix, destination: &'a Destination, send: SendPaths) -> ToldPaths {
+        // The table may have run out of names.
+        let named = self.facts.best_of(destination, send).into_iter().filter(|path| path.told_as != 0);
+        let told = |path: &'a Path| {
+            let attributes = self.announced(prefix, path)?;
+            Some(ToldPath { id: PathId(path.told_as.into()), source: path.source, attributes })
+        };
+        ToldPaths { prefix, paths: named.filter_map(told).collect() }
+    }
+
+    /// What is announced of a path, if it is.
+    fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<Arc<PathAttributes>> {
+        let changes = self.export.permits(prefix, &path.attributes)?;
+        let known = self.recent.iter().rev().find(|recent| {
+            Arc::ptr_eq(recent.received, &path.attributes)
+                && (recent.family, recent.source) == (prefix.family(), path.source)
+                && recent.changes == changes
+        });
+        if let Some(known) = known {
+            return known.announced.clone();
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        let rewrite = self.rewrite(prefix.family(), path, changes);
+        let announced = rewrite.announced.clone();
+        self.recent.push_back(rewrite);
+        announced
     }
 
     fn rewrite(&mut self, family: Family, best: &'a Path, changes: Changes<'a>) -> Rewrite<'a> {
@@ -122,7 +183,7 @@ impl<'a> Exported<'a> {
 
 impl Group<'_> {
     fn is_like(&self, other: &Group<'_>) -> bool {
-        self.families == other.families && self.export.is_like(&other.export)
+        (self.families, self.send) == (other.families, other.send) && self.export.is_like(&other.export)
     }
 }
 

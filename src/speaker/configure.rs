@@ -199,7 +199,14 @@ fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
 
 fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
     let peer = |p: &PeerIntent| {
-        (p.export_communities.clone(), p.next_hop, p.extended_next_hop, p.as_path, p.route_reflector_client)
+        (
+            p.export_communities.clone(),
+            p.next_hop,
+            p.extended_next_hop,
+            p.add_path.send,
+            p.as_path,
+            p.route_reflector_client,
+        )
     };
     old.1.export != new.1.export
         || peer(old.1) != peer(new.1)

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 pub use crate::bgp::Role;
@@ -127,6 +128,8 @@ pub struct PeerIntent {
     pub next_hop: NextHopRule,
     /// Whether IPv4 prefixes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: ExtendedNextHop,
+    /// Several paths for one prefix (RFC 7911).
+    pub add_path: AddPathIntent,
     /// What AS_PATHs may contain, and what is done to those the peer is told.
     pub as_path: AsPathRules,
     /// The peer may ask for packets to a prefix to be discarded (RFC 7999).
@@ -212,6 +215,25 @@ pub enum ExtendedNextHop {
     Always,
     /// Not offered.
     Never,
+}
+
+/// What is offered to a peer of Add-Path (RFC 7911).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AddPathIntent {
+    /// Take several paths for one prefix.
+    pub receive: bool,
+    /// Give several; `None` for the best alone.
+    pub send: Option<SendPaths>,
+}
+
+/// Which paths a peer is told that takes several for one prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendPaths {
+    /// All that take part in the decision.
+    All,
+    /// So many of the best. What the peer has said itself, or must not be told, counts and is left out,
+    /// as it is of a single best path.
+    Best(NonZeroU16),
 }
 
 /// Where a session comes from.

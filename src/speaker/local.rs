@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Notice, Speaker};
-use crate::bgp::PathAttributes;
+use crate::bgp::{PathAttributes, PathId};
 use crate::fib::{AGGREGATE_METRIC, Change, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{Path, Source};
@@ -36,7 +36,7 @@ impl Speaker {
             // announcement would do more harm than the moment without it.
             if !configured.contains(&prefix) || !self.bridge_ready {
                 self.originated.remove(&prefix);
-                self.rib.withdraw(prefix, Source::Local);
+                self.rib.withdraw(prefix, Source::Local, PathId::NONE);
             }
         }
         for prefix in ready {
@@ -61,6 +61,14 @@ impl Speaker {
             Family::Ipv6Unicast => Ipv6Addr::UNSPECIFIED.into(),
         };
         let attributes = self.interner.intern(PathAttributes::originated(unspecified));
-        self.rib.insert(prefix, Path { source: Source::Local, attributes, received: None, rejected: None });
+        let path = Path {
+            source: Source::Local,
+            attributes,
+            received: None,
+            path_id: PathId::NONE,
+            told_as: 0,
+            rejected: None,
+        };
+        self.rib.insert(prefix, path);
     }
 }

@@ -19,9 +19,10 @@ use super::action::{ConnectionId, Transport};
 use super::graceful::Kept;
 use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
+use crate::bgp::capability::AddPath;
 use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
-use crate::bgp::{Open, Session};
-use crate::prefix::{Family, Prefix};
+use crate::bgp::{Open, PathNlri, Session};
+use crate::prefix::Family;
 use crate::rib::loc_rib::Place;
 use crate::rib::{AdjRibOut, PeerId};
 use crate::time::Instant;
@@ -51,7 +52,7 @@ pub(super) struct Peer {
     pub(super) refresh_asked: BTreeSet<Family>,
     /// What the peer has not announced again, of each family that it refreshes or that has outlived
     /// its session.
-    pub(super) stale: BTreeMap<Family, BTreeSet<Prefix>>,
+    pub(super) stale: BTreeMap<Family, BTreeSet<PathNlri>>,
     /// Index of the interface that the session runs over, where it is between link-local addresses. Kept
     /// when the session goes: paths may outlive it.
     pub(super) link: Option<u32>,
@@ -322,6 +323,7 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         damping: peer.timers.damping,
         passive: peer.passive,
         host_name: local.node_name.clone(),
+        add_path: AddPath { receive: peer.add_path.receive, send: peer.add_path.send.is_some() },
         extended_next_hop: match peer.extended_next_hop {
             ExtendedNextHop::WhereNeeded => peer.address.is_ipv6(),
             ExtendedNextHop::Always => true,

@@ -1,7 +1,9 @@
 //! How many prefixes a peer may have (RFC 4271 §6.7, RFC 4486 §4).
 //!
 //! Owns the comparison with the limit and what follows from it: a warning, a reset, or that further
-//! prefixes are not taken. Accepted prefixes count, for each family by itself. What policy rejects is
+//! prefixes are not taken. Accepted prefixes count, for each family by
+//! itself; where a session has path identifiers, every path does (RFC 7911 leaves it open, and paths are
+//! what takes room). What policy rejects is
 //! kept so that a change of policy can judge it again, but is no load on anybody else.
 
 use std::collections::BTreeMap;
@@ -91,7 +93,7 @@ pub(super) fn has_room(rib: &LocRib, most: Option<MaxPrefixes>, prefix: Prefix, 
     let Some(MaxPrefixes { limit, action: LimitAction::Discard, .. }) = most else { return true };
     path.rejected.is_some()
         || rib.count(path.source, prefix.family()).accepted < u64::from(limit)
-        || rib.has_accepted(prefix, path.source)
+        || rib.has_accepted(prefix, path.source, path.path_id)
 }
 
 impl Speaker {

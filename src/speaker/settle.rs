@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::audience::Audience;
-use super::intent::Intent;
+use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
 use super::{Action, Notice, Speaker};
+use crate::bgp::{Codec, Nlri};
 use crate::fib::{NextHop, Target};
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
@@ -87,10 +88,15 @@ impl Speaker {
         let groups_of_peers = audience.into_groups_of_peers();
         for (id, group) in groups_of_peers {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
-            for told in &groups[group] {
-                // Nobody is told what it has said itself.
-                let attributes = told.attributes.clone().filter(|_| told.source != Some(Source::Peer(id)));
+            // Nobody is told what it has said itself.
+            let own = Source::Peer(id);
+            for told in &groups[group].best {
+                let attributes = told.attributes.clone().filter(|_| told.source != Some(own));
                 peer.out.set(told.prefix, attributes);
+            }
+            for told in &groups[group].paths {
+                let others = told.paths.iter().filter(|path| path.source != own);
+                peer.out.set_paths(told.prefix, others.map(|path| (path.id, path.attributes.clone())));
             }
             self.busy.insert(id);
         }
@@ -116,25 +122,21 @@ impl Speaker {
             return false;
         }
         let mut not_encodable = None;
-        let batches = peer.out.poll_batches(PORTION);
-        let sent_any = !batches.is_empty();
         let codec = &negotiated.codec;
         let (mut octets, mut messages) = (vec![], 0);
-        for batch in batches {
-            messages += match batch {
-                Batch::Withdraw(prefixes) => codec.encode_withdrawals(&prefixes, &mut octets),
-                Batch::Announce(attributes, prefixes) => {
-                    match codec.encode_announcements(&attributes, &prefixes, &mut octets) {
-                        0 => {
-                            peer.out.forget(&prefixes);
-                            not_encodable = prefixes.first().copied();
-                            codec.encode_withdrawals(&prefixes, &mut octets)
-                        }
-                        count => count,
-                    }
-                }
-            };
+        for batch in peer.out.poll_batches(PORTION) {
+            let (count, lost) = encode(codec, &batch, &mut octets);
+            messages += count;
+            peer.out.forget(lost);
+            not_encodable = lost.first().copied().or(not_encodable);
         }
+        for batch in peer.out.poll_path_batches(PORTION) {
+            let (count, lost) = encode(codec, &batch, &mut octets);
+            messages += count;
+            peer.out.forget_paths(lost);
+            not_encodable = lost.first().map(|path| path.prefix).or(not_encodable);
+        }
+        let sent_any = messages > 0;
         let ends_later = !settled && !peer.end_of_rib_due.is_empty();
         if may_end && peer.out.is_in_step() {
             for family in std::mem::take(&mut peer.end_of_rib_due) {
@@ -172,6 +174,20 @@ impl Speaker {
             };
         }
         true
+    }
+}
+
+/// Encodes a batch, as withdrawals where its announcements do not fit into a message. Returns how many
+/// messages that made, and what could not be announced.
+fn encode<'b, T: Nlri>(codec: &Codec, batch: &'b Batch<T>, octets: &mut Vec<u8>) -> (usize, &'b [T]) {
+    match batch {
+        Batch::Withdraw(prefixes) => (codec.encode_withdrawals(prefixes, octets), &[]),
+        Batch::Announce(attributes, prefixes) => {
+            match codec.encode_announcements(attributes, prefixes, octets) {
+                0 => (codec.encode_withdrawals(prefixes, octets), prefixes),
+                count => (count, &[]),
+            }
+        }
     }
 }
 
@@ -217,6 +233,26 @@ impl Facts<'_> {
         Some(decision)
     }
 
+    /// The eligible paths of a destination that a peer with path identifiers is told of. Which are the
+    /// best so many, is found by deciding again among those that are left.
+    pub(super) fn best_of<'p>(&self, destination: &'p Destination, send: SendPaths) -> Vec<&'p Path> {
+        let paths = destination.paths().iter();
+        let eligible = paths.filter_map(|path| Some((path, self.candidate(path).ok()?)));
+        let most = match send {
+            SendPaths::All => return eligible.map(|(path, _)| path).collect(),
+            SendPaths::Best(most) => usize::from(most.get()),
+        };
+        let (mut paths, mut candidates): (Vec<&Path>, Vec<Candidate<'_>>) = eligible.unzip();
+        let mut best = vec![];
+        while best.len() < most
+            && let Some(decision) = decide(&candidates)
+        {
+            candidates.remove(decision.best);
+            best.push(paths.remove(decision.best));
+        }
+        best
+    }
+
     /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
     /// as multipath goes; none for a best path that asks for a blackhole (RFC 7999). `None` for a path
     /// originated here.
@@ -252,6 +288,7 @@ impl Facts<'_> {
                 interior_cost: 0,
                 router_id: self.intent.router_id,
                 peer_address: None,
+                path_id: path.path_id,
             });
         };
         let resolution = self.next_hops.resolved(next_hop(self.peers, path));
@@ -264,6 +301,7 @@ impl Facts<'_> {
             interior_cost,
             router_id: negotiated.router_id,
             peer_address: Some(peer.intent.address),
+            path_id: path.path_id,
         })
     }
 }

@@ -8,9 +8,9 @@ use super::view::{
     FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RestartView, RouteView, Summary,
 };
 use super::{Speaker, intent::RemoteAs};
-use crate::bgp::Capability;
 use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
 use crate::bgp::session::Negotiated;
+use crate::bgp::{Capability, PathId, PathNlri};
 use crate::fib::Standing;
 use crate::prefix::{Family, Prefix};
 use crate::rib::Source;
@@ -49,8 +49,12 @@ impl Speaker {
 
     /// Every destination that `wanted` picks, with its paths, the best first.
     pub fn routes(&self, wanted: impl Fn(Prefix) -> bool) -> Vec<RouteView> {
-        let picked = Family::ALL.into_iter().flat_map(|family| self.rib.ordered(family, &wanted));
-        picked.filter_map(|(prefix, destination)| self.route_view(prefix, destination)).collect()
+        let picked = Family::ALL.into_iter().flat_map(|family| {
+            let named = self.peers.values().any(|peer| add_path_of(peer, family).send);
+            let destinations = self.rib.ordered(family, &wanted).into_iter();
+            destinations.filter_map(move |(prefix, destination)| self.route_view(prefix, destination, named))
+        });
+        picked.collect()
     }
 
     /// Every route of ours and how it stands with the kernel.
@@ -132,6 +136,7 @@ impl Speaker {
             received: count.received,
             accepted: count.accepted,
             advertised: peer.out.len(family),
+            add_path: add_path_of(peer, family),
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
             stale: peer.stale.get(&family).map_or(0, |stale| stale.len() as u64),
@@ -141,7 +146,14 @@ impl Speaker {
         }
     }
 
-    fn route_view(&self, prefix: Prefix, destination: &Destination) -> Option<RouteView> {
+    fn bears_identifier(&self, family: Family, source: Source) -> bool {
+        let Source::Peer(id) = source else { return false };
+        let agreed = self.peers.get(&id).and_then(|peer| peer.agreed.as_ref());
+        agreed.is_some_and(|agreed| agreed.codec.add_path[family as usize].receive)
+    }
+
+    /// One destination; with the names that paths are told by where there are peers who hear them.
+    fn route_view(&self, prefix: Prefix, destination: &Destination, named: bool) -> Option<RouteView> {
         let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
@@ -156,20 +168,30 @@ impl Speaker {
                     Source::Local => None,
                     Source::Peer(id) => Some(self.peer_name(id)),
                 },
+                path_id: Some(path.path_id).filter(|_| self.bears_identifier(prefix.family(), path.source)),
+                told_as: Some(PathId(path.told_as.into())).filter(|_| named),
                 attributes: (**path.received()).clone(),
                 changed: path.received.as_ref().map(|_| Box::new((*path.attributes).clone())),
                 best: best == Some(i),
                 multipath: equal.iter().take(most).any(|e| *e == i),
                 stale: match path.source {
                     Source::Local => false,
-                    Source::Peer(id) => self.peers.get(&id).is_some_and(|peer| peer.is_stale(prefix)),
+                    Source::Peer(id) => self
+                        .peers
+                        .get(&id)
+                        .is_some_and(|peer| peer.is_stale(PathNlri { prefix, id: path.path_id })),
                 },
                 ineligible: facts.candidate(path).err(),
             })
             .collect();
-        paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone()));
+        paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone(), p.path_id));
         Some(RouteView { prefix, decided_by: destination.decided_by().map(|r| r.name()), paths })
     }
+}
+
+fn add_path_of(peer: &Peer, family: Family) -> AddPath {
+    let negotiated = peer.established().and_then(|session| session.negotiated());
+    negotiated.map(|negotiated| negotiated.codec.add_path[family as usize]).unwrap_or_default()
 }
 
 fn words(capability: &Capability) -> String {

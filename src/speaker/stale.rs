@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::bgp::Update;
+use crate::bgp::{PathId, PathNlri, Update};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{PeerId, Source};
 
@@ -16,8 +16,12 @@ impl Speaker {
     pub(super) fn mark_stale(&mut self, id: PeerId, family: Family) -> usize {
         let source = Source::Peer(id);
         let all = self.rib.ordered(family, |_| true).into_iter();
-        let of_peer = all.filter(|(_, d)| d.paths().iter().any(|p| p.source == source));
-        let stale: BTreeSet<Prefix> = of_peer.map(|(prefix, _)| prefix).collect();
+        let stale: BTreeSet<PathNlri> = all
+            .flat_map(|(prefix, destination)| {
+                let of_peer = destination.paths().iter().filter(|path| path.source == source);
+                of_peer.map(move |path| PathNlri { prefix, id: path.path_id })
+            })
+            .collect();
         let count = stale.len();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stale.insert(family, stale);
@@ -29,8 +33,8 @@ impl Speaker {
     pub(super) fn withdraw_stale(&mut self, id: PeerId, family: Family) -> usize {
         let Some(peer) = self.peers.get_mut(&id) else { return 0 };
         let stale = peer.stale.remove(&family).unwrap_or_default();
-        for prefix in &stale {
-            self.rib.withdraw(*prefix, Source::Peer(id));
+        for path in &stale {
+            self.rib.withdraw(path.prefix, Source::Peer(id), path.id);
         }
         stale.len()
     }
@@ -39,21 +43,22 @@ impl Speaker {
 impl Peer {
     /// Takes note of what an UPDATE confirms.
     pub(super) fn confirm(&mut self, update: &Update) {
-        let confirm_in = |stale: &mut BTreeSet<Prefix>, prefixes: &[Prefix]| {
-            for prefix in prefixes {
-                stale.remove(prefix);
+        let confirm_in = |stale: &mut BTreeSet<PathNlri>, prefixes: &[Prefix], paths: &[PathNlri]| {
+            let prefixes = prefixes.iter().map(|prefix| PathNlri { prefix: *prefix, id: PathId::NONE });
+            for path in prefixes.chain(paths.iter().copied()) {
+                stale.remove(&path);
             }
         };
         for stale in self.stale.values_mut() {
-            confirm_in(stale, &update.withdrawn);
+            confirm_in(stale, &update.withdrawn, &update.withdrawn_paths);
             for announcement in &update.announced {
-                confirm_in(stale, &announcement.prefixes);
+                confirm_in(stale, &announcement.prefixes, &announcement.paths);
             }
         }
     }
 
-    /// Whether the peer is yet to announce this prefix again.
-    pub(super) fn is_stale(&self, prefix: Prefix) -> bool {
-        self.stale.get(&prefix.family()).is_some_and(|stale| stale.contains(&prefix))
+    /// Whether the peer is yet to announce this path again.
+    pub(super) fn is_stale(&self, path: PathNlri) -> bool {
+        self.stale.get(&path.prefix.family()).is_some_and(|stale| stale.contains(&path))
     }
 }

@@ -4,10 +4,10 @@
 use super::intent::{Intent, PeerIntent};
 use super::prefix_limit::has_room;
 use super::{Notice, Speaker};
-use crate::bgp::Update;
 use crate::bgp::update::Announcement;
+use crate::bgp::{PathId, Update};
 use crate::rib::import::Import;
-use crate::rib::{PeerId, Source};
+use crate::rib::{Path, PeerId, Source};
 
 impl Speaker {
     /// Applies one UPDATE to the table, as the import policy lets it.
@@ -18,19 +18,24 @@ impl Speaker {
             peer.confirm(&update);
         }
         for prefix in &update.withdrawn {
-            self.rib.withdraw(*prefix, source);
+            self.rib.withdraw(*prefix, source, PathId::NONE);
+        }
+        for path in &update.withdrawn_paths {
+            self.rib.withdraw(path.prefix, source, path.id);
         }
         if let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) {
             let import = import(intent, &peer.intent, peer.shown_asn());
-            for Announcement { attributes, prefixes } in update.announced {
+            for Announcement { attributes, prefixes, paths } in update.announced {
                 let mut arrival = import.arrival(source, self.interner.intern(attributes));
-                for prefix in prefixes {
-                    let path = arrival.path(prefix, &mut self.interner);
+                let prefixes = prefixes.into_iter().map(|prefix| (prefix, PathId::NONE));
+                for (prefix, path_id) in prefixes.chain(paths.into_iter().map(|path| (path.prefix, path.id)))
+                {
+                    let path = Path { path_id, ..arrival.path(prefix, &mut self.interner) };
                     if has_room(&self.rib, peer.intent.max_prefixes, prefix, &path) {
                         self.rib.insert(prefix, path);
                     } else {
                         // What was known and not accepted is known no more: the peer has replaced it.
-                        self.rib.withdraw(prefix, source);
+                        self.rib.withdraw(prefix, source, path_id);
                         peer.limits.count_discarded(prefix.family());
                     }
                 }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::intent::PeerOrigin;
-use crate::bgp::PathAttributes;
+use crate::bgp::capability::AddPath;
+use crate::bgp::{PathAttributes, PathId};
 use crate::fib::Target;
 use crate::prefix::{Family, Prefix};
 
@@ -63,12 +64,14 @@ pub struct RestartView {
 pub struct PeerFamilyView {
     /// The family.
     pub family: Family,
-    /// Prefixes in Adj-RIB-In, before policy.
+    /// Prefixes in Adj-RIB-In, before policy; paths, where they bear identifiers.
     pub received: u64,
     /// Of these, accepted by import policy.
     pub accepted: u64,
-    /// Prefixes in Adj-RIB-Out.
+    /// Prefixes in Adj-RIB-Out, likewise.
     pub advertised: u64,
+    /// Path identifiers as agreed on (RFC 7911): whether the peer's paths bear them, and whether ours do.
+    pub add_path: AddPath,
     /// Whether the peer's End-of-RIB has arrived.
     pub end_of_rib: bool,
     /// Whether the peer has kept forwarding over a restart (F bit); `None` where it does not offer
@@ -115,6 +118,11 @@ pub struct RouteView {
 pub struct PathView {
     /// Name of the peer it came from; `None` when originated here.
     pub peer: Option<String>,
+    /// The identifier it bears, where its peer gives several paths for one prefix (RFC 7911).
+    pub path_id: Option<PathId>,
+    /// The identifier that peers are told it by which take several paths, where there are such; unique for
+    /// its prefix.
+    pub told_as: Option<PathId>,
     /// Its attributes, as received.
     pub attributes: PathAttributes,
     /// What import policy has made of them, where it has changed any.

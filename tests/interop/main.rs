@@ -25,6 +25,7 @@ mod openbgpd;
 mod speaker;
 
 // The rows.
+mod add_path;
 mod as_numbers;
 mod graceful;
 mod limits;

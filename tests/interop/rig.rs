@@ -231,7 +231,12 @@ impl<'a> Lab<'a> {
             }
             None => String::new(),
         };
-        let text = manifests(&self.setup, 1, pod_cidrs) + &peer + &third;
+        let fourth = if more.contains("addPath") && !third.is_empty() {
+            peer_object("fourth", &self.setup.family.address(4), self.setup.our_asn, more)
+        } else {
+            String::new()
+        };
+        let text = manifests(&self.setup, 1, pod_cidrs) + &peer + &third + &fourth;
         fs::write(self.us.directory.join("manifests/all.yaml"), text).unwrap();
     }
 
@@ -250,6 +255,29 @@ impl<'a> Lab<'a> {
         start_daemon(&self.third);
     }
 
+    /// The same with a session with the first from its own address and another from a fourth.
+    pub fn start_third_twice(&self, pod_cidrs: &[String]) {
+        let family = self.setup.family;
+        let address = format!("{}{}", family.address(4), family.pick("/24", "/64"));
+        let mut line = words(&["ip", "address", "add", &address, "dev", "eth0"]);
+        line.extend((family == Family::Ipv6).then(|| "nodad".to_owned()));
+        self.third.run(&line);
+        self.configure_third(pod_cidrs, &[3, 4]);
+        start_daemon(&self.third);
+    }
+
+    /// Has the third hold sessions with the first from these addresses.
+    pub fn configure_third(&self, pod_cidrs: &[String], sources: &[u8]) {
+        let family = self.setup.family;
+        let session = |from: &u8| {
+            let source = format!("sourceAddress: \"{}\"", family.address(*from));
+            peer_object(&format!("from{from}"), &family.address(1), self.setup.our_asn, &source)
+        };
+        let sessions: String = sources.iter().map(session).collect();
+        let text = manifests(&self.setup, 3, pod_cidrs) + &sessions;
+        fs::write(self.third.directory.join("manifests/all.yaml"), text).unwrap();
+    }
+
     /// `routelet peers them`.
     pub fn session(&self) -> Value {
         self.us.routelet(&["peers", "them"])
@@ -266,6 +294,12 @@ impl<'a> Lab<'a> {
 
     pub fn await_established(&self) {
         self.eventually("a session", || self.established());
+    }
+
+    /// Our paths to a prefix.
+    pub fn paths(&self, prefix: &str) -> Vec<Value> {
+        let routes = self.us.routelet(&["routes", prefix]);
+        routes[0]["paths"].as_array().cloned().unwrap_or_default()
     }
 
     /// Our best path to a prefix.

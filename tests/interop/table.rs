@@ -2,7 +2,7 @@
 
 use crate::speaker::{Family, Speaker};
 use crate::{
-    as_numbers, graceful, limits, next_hops, policy, reflection, refresh, routes, security, session,
+    add_path, as_numbers, graceful, limits, next_hops, policy, reflection, refresh, routes, security, session,
 };
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
@@ -18,6 +18,7 @@ pub const TABLE: &[&[Row]] = &[
     as_numbers::ROWS,
     reflection::ROWS,
     graceful::ROWS,
+    add_path::ROWS,
 ];
 
 /// A scenario, played against each speaker over each family.

@@ -269,13 +269,6 @@ fn multiprotocol() {
                  (Update Message Error: Optional Attribute Error)",
             ),
             (
-                "an IPv6 next hop for IPv4 that nobody agreed on",
-                update(&[], &[&[&[0x80, 14, 23, 0, 1, 1, 16][..], &[0xfd; 16], &[0, 8, 10]].concat()], &[]),
-                "reset 3/9 [128, 14, 23, 0, 1, 1, 16, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, \
-                 253, 253, 253, 253, 253, 0, 8, 10]: MP_REACH_NLRI: next hop of 16 octets for ipv4Unicast \
-                 (Update Message Error: Optional Attribute Error)",
-            ),
-            (
                 "MP_UNREACH_NLRI of two octets",
                 update(&[], &[&[0x80, 15, 2, 0, 2]], &[]),
                 "reset 3/9 [128, 15, 2, 0, 2]: attribute 15 of 2 octets ends within its fixed fields \
@@ -314,5 +307,20 @@ fn multiprotocol() {
                 "withdraw [10.244.1.0/24]",
             ),
         ],
+    );
+}
+
+/// RFC 8950 §4, with RFC 7606 §7.11: the length of the next hop is one that the family cannot have.
+#[test]
+fn extended_next_hop() {
+    check(
+        &external(),
+        vec![(
+            "an IPv6 next hop for IPv4 that nobody agreed on",
+            update(&[], &[&[&[0x80, 14, 23, 0, 1, 1, 16][..], &[0xfd; 16], &[0, 8, 10]].concat()], &[]),
+            "reset 3/9 [128, 14, 23, 0, 1, 1, 16, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, 253, \
+                 253, 253, 253, 253, 253, 0, 8, 10]: MP_REACH_NLRI: next hop of 16 octets for ipv4Unicast \
+                 (Update Message Error: Optional Attribute Error)",
+        )],
     );
 }

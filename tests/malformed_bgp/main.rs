@@ -64,10 +64,18 @@ fn reaction(codec: &Codec, stream: &[u8]) -> String {
 fn describe(update: &Update) -> String {
     let mut parts = vec![];
     for announcement in &update.announced {
-        parts.push(format!("announce {:?}", announcement.prefixes));
+        let paths = announcement.paths.iter().map(|path| format!(" {}#{}", path.prefix, path.id.0));
+        match paths.collect::<String>() {
+            none if none.is_empty() => parts.push(format!("announce {:?}", announcement.prefixes)),
+            paths => parts.push(format!("announce{paths}")),
+        }
     }
     if !update.withdrawn.is_empty() {
         parts.push(format!("withdraw {:?}", update.withdrawn));
+    }
+    if !update.withdrawn_paths.is_empty() {
+        let paths = update.withdrawn_paths.iter().map(|path| format!(" {}#{}", path.prefix, path.id.0));
+        parts.push(format!("withdraw{}", paths.collect::<String>()));
     }
     parts.extend(update.end_of_rib.map(|family| format!("End-of-RIB {family}")));
     for fault in &update.faults {

@@ -1,6 +1,7 @@
 //! UPDATE as a whole: lengths, prefixes, what is missing, End-of-RIB and its lookalikes.
 
 use routelet::bgp::Codec;
+use routelet::bgp::capability::AddPath;
 use routelet::prefix::Family;
 
 use crate::{AS_PATH, NEXT_HOP, NLRI, ORIGIN, REACH, check, external, message, update};
@@ -222,6 +223,69 @@ fn families_not_negotiated() {
                 "announce [fd00:244:1::/48]; discard (0) ipv4Unicast was not negotiated; its NLRI is ignored",
             ),
             ("End-of-RIB of IPv4", update(&[], &[], &[]), "nothing"),
+        ],
+    );
+}
+
+/// RFC 7911 §3: where path identifiers were agreed on, every prefix has one, and what is cut off in one
+/// is as wrong as what is cut off in a prefix.
+#[test]
+fn path_identifiers() {
+    let codec = Codec { add_path: [AddPath { receive: true, send: false }; 2], ..external() };
+    let id = [0, 0, 0, 7];
+    let one = [&id[..], &NLRI].concat();
+    let reach = [&REACH[..2], &[32], &REACH[3..24], &[0, 0, 0, 9], &REACH[24..]].concat();
+    let cut = [&REACH[..2], &[23], &REACH[3..24], &[0, 0]].concat();
+    check(
+        &codec,
+        vec![
+            (
+                "two paths for one prefix",
+                update(&[], &SOUND, &[&one[..], &[0, 0, 0, 8], &NLRI].concat()),
+                "announce 10.244.1.0/24#7 10.244.1.0/24#8",
+            ),
+            (
+                "one goes and another comes",
+                update(&one, &SOUND, &[&[0, 0, 0, 0], &NLRI[..]].concat()),
+                "announce 10.244.1.0/24#0; withdraw 10.244.1.0/24#7",
+            ),
+            ("in MP_REACH_NLRI", update(&[], &[&reach, ORIGIN, AS_PATH], &[]), "announce fd00:244:1::/48#9"),
+            (
+                "in MP_UNREACH_NLRI",
+                update(&[], &[&[0x80, 15, 9, 0, 2, 1, 0, 0, 0, 9, 8, 0xfd]], &[]),
+                "withdraw fd00::/8#9",
+            ),
+            (
+                "treated as withdrawn by its identifier",
+                update(&[], &[&[0x40, 1, 1, 7], AS_PATH, NEXT_HOP], &one),
+                "withdraw 10.244.1.0/24#7; treat-as-withdraw (1) ORIGIN: value [7] is undefined",
+            ),
+            ("End-of-RIB", update(&[], &[], &[]), "End-of-RIB ipv4Unicast"),
+            (
+                "an identifier cut off",
+                update(&[], &SOUND, &[&one[..], &[0, 0]].concat()),
+                "reset 3/10 []: NLRI: the path identifier at octet 8 needs 3 more octets than there are \
+                 (Update Message Error: Invalid Network Field)",
+            ),
+            (
+                "an identifier without a prefix",
+                update(&id, &SOUND, &[]),
+                "reset 3/10 []: withdrawn routes: the path identifier at octet 0 needs 1 more octets than \
+                 there are (Update Message Error: Invalid Network Field)",
+            ),
+            (
+                "prefixes without identifiers",
+                update(&[], &SOUND, &NLRI),
+                "reset 3/10 []: NLRI: the path identifier at octet 0 needs 1 more octets than there are \
+                 (Update Message Error: Invalid Network Field)",
+            ),
+            (
+                "an identifier cut off in MP_REACH_NLRI",
+                update(&[], &[&cut, ORIGIN, AS_PATH], &[]),
+                "reset 3/9 [128, 14, 23, 0, 2, 1, 16, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, \
+                 0]: MP_REACH_NLRI: the path identifier at octet 0 needs 3 more octets than there are \
+                 (Update Message Error: Optional Attribute Error)",
+            ),
         ],
     );
 }

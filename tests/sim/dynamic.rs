@@ -97,7 +97,7 @@ impl Rig {
         let as_path = AsPath::sequence([65000]);
         let attributes = PathAttributes { as_path, ..PathAttributes::originated(next_hop) };
         let mut octets = vec![];
-        self.codec.encode_announcements(&attributes, &[prefix.parse().unwrap()], &mut octets);
+        self.codec.encode_announcements(&attributes, &[prefix.parse::<Prefix>().unwrap()], &mut octets);
         self.say(connection, octets);
     }
 

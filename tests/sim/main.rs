@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod add_path;
 mod collision;
 mod dynamic;
 mod graceful;
 mod helping;
 mod limits;
+mod link_local;
 mod oracle;
 mod plan;
 mod policy;

@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, NextHopRule, PeerIntent,
-    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, NextHopRule,
+    PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -170,6 +170,7 @@ impl Plan {
             route_reflector_client: reflected && is_reflector,
             next_hop: NextHopRule::Standard,
             extended_next_hop: ExtendedNextHop::default(),
+            add_path: AddPathIntent::default(),
             as_path: AsPathRules::default(),
             accept_blackhole: false,
             role: None,

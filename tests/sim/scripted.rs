@@ -1,12 +1,15 @@
 //! One speaker and a peer that says what the test wants: what a session does beyond converging.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use routelet::bgp::capability::GracefulRestart;
+use routelet::bgp::capability::{AddPath, GracefulRestart};
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use routelet::bgp::{AsPath, Capability, Codec, Message, Notification, Open, PathAttributes, Reason, Role};
+use routelet::bgp::{
+    AsPath, Capability, Codec, Message, Nlri, Notification, Open, PathAttributes, Reason, Role,
+};
 use routelet::prefix::{Family, Prefix};
+use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::intent::{Policy, PrefixRule};
 use routelet::speaker::view::PathView;
 use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
@@ -33,7 +36,8 @@ impl Rig {
             four_octet_as: true,
             external: true,
             families: vec![Family::Ipv4Unicast],
-            extended_next_hop: false,
+            extended_next_hop: capabilities.iter().any(|c| matches!(c, Capability::ExtendedNextHop(_))),
+            add_path: [add_path(capabilities); 2],
             extended_messages: capabilities.contains(&Capability::ExtendedMessage),
             enhanced_refresh: capabilities.contains(&Capability::EnhancedRouteRefresh),
         };
@@ -82,10 +86,13 @@ impl Rig {
         change(&mut intent);
         let now = Instant::ORIGIN;
         let mut speaker = Speaker::new(1);
-        speaker.handle_underlay(now, Plan::underlay());
+        speaker.handle_underlay(now, underlay());
         speaker.handle_bridge(now, true);
-        let local = SocketAddr::new(intent.addresses[0], 179);
         let remote = SocketAddr::new(intent.peers["tor"].address, 40_000);
+        let local = match remote.ip() {
+            IpAddr::V6(_) => SocketAddrV6::new("fe80::11".parse().unwrap(), 179, 0, LINK).into(),
+            IpAddr::V4(_) => SocketAddr::new(intent.addresses[0], 179),
+        };
         speaker.handle_intent(now, intent);
         let (connection, _) = speaker.handle_accepted(now, local, remote).unwrap();
         let codec = Codec::initial();
@@ -114,12 +121,17 @@ impl Rig {
 
     pub fn announce(&mut self, prefixes: &[&str], change: impl FnOnce(&mut PathAttributes)) {
         let prefixes: Vec<Prefix> = prefixes.iter().map(|p| p.parse().unwrap()).collect();
+        self.announce_nlri(&prefixes, change);
+    }
+
+    /// The same with path identifiers, or whatever else stands in a list.
+    pub fn announce_nlri<T: Nlri>(&mut self, prefixes: &[T], change: impl FnOnce(&mut PathAttributes)) {
         let next_hop = "192.168.1.1".parse().unwrap();
         let as_path = AsPath::sequence([65000]);
         let mut attributes = PathAttributes { as_path, ..PathAttributes::originated(next_hop) };
         change(&mut attributes);
         let mut octets = vec![];
-        assert!(self.codec.encode_announcements(&attributes, &prefixes, &mut octets) > 0);
+        assert!(self.codec.encode_announcements(&attributes, prefixes, &mut octets) > 0);
         self.say(octets);
     }
 
@@ -166,6 +178,25 @@ impl Rig {
         let prefix: Prefix = prefix.parse().unwrap();
         self.speaker.routes(|p| p == prefix).pop()?.paths.pop()
     }
+}
+
+/// Index of the interface that a session between link-local addresses runs over.
+pub const LINK: u32 = 3;
+
+/// That of the plan, with one link-local subnet as on every other link.
+fn underlay() -> Vec<UnderlayRoute> {
+    let prefix = "fe80::/64".parse().unwrap();
+    let on = |link| UnderlayRoute { prefix, via: None, interface: Some(link), metric: 256 };
+    Plan::underlay().into_iter().chain([LINK - 1, LINK, LINK + 1].map(on)).collect()
+}
+
+/// What the test's side does of what it says that it can.
+fn add_path(capabilities: &[Capability]) -> AddPath {
+    let families = capabilities.iter().filter_map(|capability| match capability {
+        Capability::AddPath(families) => families.first(),
+        _ => None,
+    });
+    families.map(|family| family.directions).next().unwrap_or_default()
 }
 
 pub fn accept_all(intent: &mut Intent) {

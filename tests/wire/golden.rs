@@ -130,7 +130,7 @@ fn updates_tell_what_was_configured() {
         assert_eq!(messages[1], Message::Keepalive);
         let mut found = vec![];
         for message in &messages[2..] {
-            let Message::Update(Update { withdrawn, announced, end_of_rib, faults }) = message else {
+            let Message::Update(Update { withdrawn, announced, end_of_rib, faults, .. }) = message else {
                 panic!("{speaker}: {message:?}");
             };
             assert!(withdrawn.is_empty() && faults.is_empty(), "{speaker}: {message:?}");

@@ -133,7 +133,7 @@ fn ipv4_with_an_ipv6_next_hop_stands_in_mp_reach_nlri() {
         ..PathAttributes::originated(next_hop)
     };
     let mut out = vec![];
-    let prefix = "10.244.1.0/24".parse().unwrap();
+    let prefix: Prefix = "10.244.1.0/24".parse().unwrap();
     assert_eq!(codec.encode_announcements(&attributes, &[prefix], &mut out), 1);
     // RFC 8950 §3: AFI 1, SAFI 1, a next hop of 32 octets, the reserved octet, NLRI.
     let reach = [&[0x90, 14, 0, 41, 0, 1, 1, 32][..], &[0x20, 1, 0x0d, 0xb8]].concat();
@@ -146,7 +146,10 @@ fn ipv4_with_an_ipv6_next_hop_stands_in_mp_reach_nlri() {
 #[test]
 fn nothing_to_say_is_no_message() {
     let mut out = vec![];
-    assert_eq!(internal(true).encode_announcements(&originated(Family::Ipv4Unicast), &[], &mut out), 0);
-    assert_eq!(internal(true).encode_withdrawals(&[], &mut out), 0);
+    assert_eq!(
+        internal(true).encode_announcements::<Prefix>(&originated(Family::Ipv4Unicast), &[], &mut out),
+        0
+    );
+    assert_eq!(internal(true).encode_withdrawals::<Prefix>(&[], &mut out), 0);
     assert!(out.is_empty());
 }

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use routelet::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, RestartFamily};
-use routelet::bgp::{Capability, Codec, Message, Open, PathAttributes, Role};
+use routelet::bgp::{Capability, Codec, Message, Open, PathAttributes, PathId, PathNlri, Role};
 use routelet::prefix::{Family, Prefix};
 
 use crate::strategies::{attributes, family, prefix};
@@ -83,6 +83,30 @@ proptest! {
             prop_assert!(update.withdrawn.is_empty() && update.end_of_rib.is_none());
             prop_assert_eq!(&update.announced[0].attributes, &attributes);
         }
+    }
+
+    #[test]
+    fn paths_with_identifiers(
+        (codec, attributes, prefixes) in announcement(),
+        ids in vec(any::<u32>(), 1200),
+    ) {
+        let codec = Codec { add_path: [AddPath { receive: true, send: true }; 2], ..codec };
+        let path = |(prefix, id): (&Prefix, &u32)| PathNlri { prefix: *prefix, id: PathId(*id) };
+        let paths: Vec<PathNlri> = prefixes.iter().zip(&ids).map(path).collect();
+        let (mut announcements, mut withdrawals) = (vec![], vec![]);
+        let count = codec.encode_announcements(&attributes, &paths, &mut announcements);
+        prop_assert!(codec.encode_withdrawals(&paths, &mut withdrawals) > 0);
+        let updates_of = |octets: &[u8]| updates(&codec, octets);
+        if count > 0 {
+            let announced = updates_of(&announcements).into_iter().flat_map(|u| u.announced);
+            let announced: Vec<PathNlri> = announced.flat_map(|a| {
+                assert!(a.prefixes.is_empty() && a.attributes == attributes);
+                a.paths
+            }).collect();
+            prop_assert_eq!(&announced, &paths);
+        }
+        let withdrawn = updates_of(&withdrawals).into_iter().flat_map(|u| u.withdrawn_paths);
+        prop_assert_eq!(withdrawn.collect::<Vec<_>>(), paths);
     }
 
     #[test]

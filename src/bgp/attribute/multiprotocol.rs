@@ -9,22 +9,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::walk::RawAttribute;
 use crate::bgp::cursor::Cursor;
-use crate::bgp::{Codec, MessageError, Reason, nlri};
-use crate::prefix::{Family, Prefix};
+use crate::bgp::nlri::{self, List};
+use crate::bgp::{Codec, MessageError, Reason};
+use crate::prefix::Family;
 
 /// What MP_REACH_NLRI says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bgp) struct Reach {
     pub next_hop: IpAddr,
     pub link_local_next_hop: Option<Ipv6Addr>,
-    pub prefixes: Vec<Prefix>,
+    pub prefixes: List,
 }
 
 /// What MP_UNREACH_NLRI says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bgp) struct Unreach {
     pub family: Family,
-    pub prefixes: Vec<Prefix>,
+    pub prefixes: List,
 }
 
 /// A family that was not negotiated. Its NLRI is ignored and the session kept, which RFC 4760 §7
@@ -62,7 +63,7 @@ impl Reach {
         let (next_hop, link_local_next_hop) = next_hops(codec, family, octets)
             .ok_or_else(|| error(raw, format!("MP_REACH_NLRI: next hop of {length} octets for {family}")))?;
         let _reserved = cursor.u8().ok_or_else(|| short(raw))?;
-        let prefixes = prefixes(raw, "MP_REACH_NLRI", family, cursor.rest())?;
+        let prefixes = prefixes(codec, raw, "MP_REACH_NLRI", family, cursor.rest())?;
         Ok(Ok(Reach { next_hop, link_local_next_hop, prefixes }))
     }
 }
@@ -79,7 +80,7 @@ impl Unreach {
         let mut cursor = Cursor::new(raw.value);
         Ok(match negotiated_family(codec, &mut cursor).ok_or_else(|| short(raw))? {
             Ok(family) => {
-                let prefixes = prefixes(raw, "MP_UNREACH_NLRI", family, cursor.rest())?;
+                let prefixes = prefixes(codec, raw, "MP_UNREACH_NLRI", family, cursor.rest())?;
                 Ok(Unreach { family, prefixes })
             }
             Err(foreign) => Err(foreign),
@@ -119,12 +120,13 @@ fn next_hops(codec: &Codec, family: Family, octets: &[u8]) -> Option<(IpAddr, Op
 }
 
 fn prefixes(
+    codec: &Codec,
     raw: &RawAttribute,
     name: &str,
     family: Family,
     octets: &[u8],
-) -> Result<Vec<Prefix>, MessageError> {
-    nlri::decode(family, octets).map_err(|malformed| error(raw, format!("{name}: {malformed}")))
+) -> Result<List, MessageError> {
+    List::decode(codec, family, octets).map_err(|malformed| error(raw, format!("{name}: {malformed}")))
 }
 
 fn short(raw: &RawAttribute) -> MessageError {

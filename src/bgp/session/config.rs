@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::restart::{RestartBits, RestartOffer};
-use crate::bgp::capability::{GracefulRestart, NextHopFamily};
+use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
 use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
 
@@ -87,6 +87,8 @@ pub struct Config {
     pub host_name: String,
     /// Offer to take and send IPv4 prefixes with IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// In which directions to offer path identifiers, for every family (RFC 7911).
+    pub add_path: AddPath,
     /// What we are to the peer (RFC 9234); external sessions only.
     pub role: Option<Role>,
     /// Insist that the peer has a role too (RFC 9234 §4.2, strict mode).
@@ -148,6 +150,10 @@ impl Config {
         if self.extended_next_hop && self.families.contains(&Family::Ipv4Unicast) {
             capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_OVER_IPV6]));
         }
+        if self.add_path != AddPath::default() {
+            let family = |family: &Family| AddPathFamily::unicast(*family, self.add_path);
+            capabilities.push(Capability::AddPath(self.families.iter().map(family).collect()));
+        }
         capabilities.push(Capability::ExtendedMessage);
         capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.extend(self.role.map(Capability::Role));
@@ -204,6 +210,7 @@ impl Config {
                 external,
                 families,
                 extended_next_hop: self.agrees_on_extended_next_hop(open),
+                add_path: Family::ALL.map(|family| self.agreed_add_path(family, open)),
                 extended_messages: open.capabilities.contains(&Capability::ExtendedMessage),
                 enhanced_refresh: open.capabilities.contains(&Capability::EnhancedRouteRefresh),
             },
@@ -225,6 +232,20 @@ impl Config {
         self.extended_next_hop
             && self.families.contains(&Family::Ipv4Unicast)
             && open.capabilities.iter().any(named)
+    }
+
+    /// RFC 7911 §4: one side has to be able to send and the other to receive. Of a family that is named
+    /// more than once, the last counts.
+    fn agreed_add_path(&self, family: Family, open: &Open) -> AddPath {
+        if !self.families.contains(&family) {
+            return AddPath::default();
+        }
+        let lists = open.capabilities.iter().filter_map(|capability| match capability {
+            Capability::AddPath(families) => Some(families),
+            _ => None,
+        });
+        let theirs = lists.flatten().rfind(|named| family_of(named.afi, named.safi) == Some(family));
+        theirs.map_or_else(AddPath::default, |theirs| self.add_path.agreed(theirs.directions))
     }
 
     /// RFC 9234 §4.2: the peer's role is our counterpart, or it has none and need not. A role of ours
@@ -276,6 +297,7 @@ mod tests {
             passive: false,
             host_name: "node1".into(),
             extended_next_hop: false,
+            add_path: AddPath::default(),
             role: None,
             role_strict: false,
             graceful_restart: None,
@@ -339,6 +361,31 @@ mod tests {
             config.open(RestartBits::default()).capabilities.iter().any(is_offer)
         };
         assert!(offers(&Family::ALL) && !offers(&[Family::Ipv6Unicast]));
+    }
+
+    #[test]
+    fn path_identifiers_take_one_who_sends_and_one_who_receives() {
+        let (receive, send) =
+            (AddPath { receive: true, send: false }, AddPath { receive: false, send: true });
+        let both = AddPath { receive: true, send: true };
+        let none = AddPath::default();
+        for (ours, theirs, agreed) in [
+            (both, both, both),
+            (both, receive, send),
+            (both, send, receive),
+            (receive, both, receive),
+            (receive, send, receive),
+            (receive, receive, none),
+            (send, send, none),
+            (none, both, none),
+        ] {
+            let config = Config { add_path: ours, ..config() };
+            let ipv4 = AddPathFamily::unicast(Family::Ipv4Unicast, theirs);
+            let foreign = AddPathFamily { safi: 4, ..AddPathFamily::unicast(Family::Ipv4Unicast, none) };
+            let capabilities = vec![Capability::AddPath(vec![ipv4, foreign])];
+            let codec = config.negotiate(&Open { capabilities, ..open() }).unwrap().codec;
+            assert_eq!(codec.add_path, [agreed, none], "{ours:?} and {theirs:?}");
+        }
     }
 
     #[test]

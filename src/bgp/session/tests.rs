@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bgp::capability::AddPath;
 use crate::bgp::{Capability, Open};
 
 /// One letter per cell: the next state, what a peer or owner notices, and what becomes of the timers.
@@ -133,6 +134,7 @@ fn config() -> Config {
         passive: false,
         host_name: "node1".into(),
         extended_next_hop: false,
+        add_path: AddPath::default(),
         role: None,
         role_strict: false,
         graceful_restart: None,

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Announcement, Treatment, Update};
 use crate::bgp::attribute::{AttributeBlock, PathAttributes, Reach, code, fault, flag, is_host_address};
 use crate::bgp::cursor::Cursor;
-use crate::bgp::{Codec, MessageError, Reason, nlri};
-use crate::prefix::{Family, Prefix};
+use crate::bgp::nlri::List;
+use crate::bgp::{Codec, MessageError, Reason};
+use crate::prefix::Family;
 
 /// The fields of an UPDATE (RFC 4271 §4.3).
 struct Fields<'a> {
@@ -45,8 +46,8 @@ pub(in crate::bgp) fn decode(codec: &Codec, body: &[u8]) -> Result<Update, Messa
         let end_of_rib = ipv4.then_some(Family::Ipv4Unicast);
         return Ok(Update { end_of_rib, ..Update::default() });
     }
-    let mut withdrawn = prefixes("withdrawn routes", fields.withdrawn)?;
-    let mut announced = prefixes("NLRI", fields.nlri)?;
+    let mut withdrawn = prefixes(codec, "withdrawn routes", fields.withdrawn)?;
+    let mut announced = prefixes(codec, "NLRI", fields.nlri)?;
     let in_body = !withdrawn.is_empty() || !announced.is_empty();
     let mut block = AttributeBlock::decode(codec, fields.attributes)?;
     let end_of_rib = block
@@ -61,14 +62,13 @@ pub(in crate::bgp) fn decode(codec: &Codec, body: &[u8]) -> Result<Update, Messa
         let what = "ipv4Unicast was not negotiated; its NLRI is ignored";
         let octets = if announced.is_empty() { fields.withdrawn } else { fields.nlri };
         block.faults.push(fault(0, Treatment::AttributeDiscard, what, octets));
-        withdrawn.clear();
-        announced.clear();
+        (withdrawn, announced) = Default::default();
     }
     Ok(assemble(block, withdrawn, announced, end_of_rib))
 }
 
-fn prefixes(name: &str, octets: &[u8]) -> Result<Vec<Prefix>, MessageError> {
-    nlri::decode(Family::Ipv4Unicast, octets).map_err(|malformed| {
+fn prefixes(codec: &Codec, name: &str, octets: &[u8]) -> Result<List, MessageError> {
+    List::decode(codec, Family::Ipv4Unicast, octets).map_err(|malformed| {
         MessageError::because(Reason::INVALID_NETWORK_FIELD, [], format!("{name}: {malformed}"))
     })
 }
@@ -98,7 +98,7 @@ fn require_attributes(block: &mut AttributeBlock, in_body: bool) {
 
 /// Refuses to treat as withdraw when the prefixes to withdraw may have been lost in the damage: the
 /// message carries attributes but nothing reachable (RFC 7606 §5.2).
-fn require_reachable(block: &AttributeBlock, announced: &[Prefix]) -> Result<(), MessageError> {
+fn require_reachable(block: &AttributeBlock, announced: &List) -> Result<(), MessageError> {
     let in_reach = block.reach.as_ref().is_some_and(|reach| !reach.prefixes.is_empty());
     let reachable = !announced.is_empty() || in_reach || block.foreign_reach;
     if reachable || block.is_unreach_alone() || !block.treat_as_withdraw() {
@@ -110,22 +110,21 @@ fn require_reachable(block: &AttributeBlock, announced: &[Prefix]) -> Result<(),
 }
 
 /// Puts every prefix where it belongs.
-fn assemble(
-    block: AttributeBlock,
-    withdrawn: Vec<Prefix>,
-    in_body: Vec<Prefix>,
-    end_of_rib: Option<Family>,
-) -> Update {
+fn assemble(block: AttributeBlock, withdrawn: List, in_body: List, end_of_rib: Option<Family>) -> Update {
     let treat_as_withdraw = block.treat_as_withdraw();
     let AttributeBlock { attributes, next_hop, reach, unreach, faults, .. } = block;
-    let mut update = Update { withdrawn, announced: vec![], end_of_rib, faults };
+    let List { prefixes, paths } = withdrawn;
+    let mut update =
+        Update { withdrawn: prefixes, withdrawn_paths: paths, announced: vec![], end_of_rib, faults };
     if let Some(unreach) = unreach {
-        update.withdrawn.extend(unreach.prefixes);
+        update.withdraw(unreach.prefixes);
     }
     let reach = reach.filter(|reach| !reach.prefixes.is_empty());
     if treat_as_withdraw {
-        update.withdrawn.extend(in_body);
-        update.withdrawn.extend(reach.into_iter().flat_map(|reach| reach.prefixes));
+        update.withdraw(in_body);
+        if let Some(reach) = reach {
+            update.withdraw(reach.prefixes);
+        }
         return update;
     }
     // Prefixes in the body without a NEXT_HOP have been treated as withdrawn above.
@@ -142,14 +141,22 @@ fn assemble(
     update
 }
 
+impl Update {
+    fn withdraw(&mut self, list: List) {
+        self.withdrawn.extend(list.prefixes);
+        self.withdrawn_paths.extend(list.paths);
+    }
+}
+
 impl Announcement {
     fn new(
         attributes: PathAttributes,
         next_hop: IpAddr,
         link_local_next_hop: Option<Ipv6Addr>,
-        prefixes: Vec<Prefix>,
+        List { prefixes, paths }: List,
     ) -> Announcement {
-        Announcement { attributes: PathAttributes { next_hop, link_local_next_hop, ..attributes }, prefixes }
+        let attributes = PathAttributes { next_hop, link_local_next_hop, ..attributes };
+        Announcement { attributes, prefixes, paths }
     }
 }
 

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::bgp::attribute::{self, PathAttributes, code, flag};
 use crate::bgp::header::{self, HEADER_LENGTH, MessageType};
-use crate::bgp::{Codec, nlri};
-use crate::prefix::{Family, Prefix};
+use crate::bgp::{Codec, Nlri, nlri};
+use crate::prefix::Family;
 
 /// Octets of a message that every UPDATE needs: the header and the lengths of two fields.
 const FIXED: usize = HEADER_LENGTH + 4;
@@ -20,20 +20,20 @@ const REACH_FIXED: usize = 4 + 5;
 const UNREACH_FIXED: usize = 4 + 3;
 
 /// Encodes announcements; see [`Codec::encode_announcements`].
-pub(in crate::bgp) fn encode_announcements(
+pub(in crate::bgp) fn encode_announcements<T: Nlri>(
     codec: &Codec,
     attributes: &PathAttributes,
-    prefixes: &[Prefix],
+    prefixes: &[T],
     out: &mut Vec<u8>,
 ) -> usize {
-    let Some(family) = family_of(prefixes) else {
+    let Some(family) = family_of(codec, prefixes) else {
         return 0;
     };
     let mut block = vec![];
     match (family, attributes.next_hop) {
         (Family::Ipv4Unicast, IpAddr::V4(next_hop)) => {
             attribute::encode(attributes, Some(next_hop), codec.as_width(), &mut block);
-            let Some(room) = room_for(codec, family, FIXED + block.len()) else {
+            let Some(room) = room_for::<T>(codec, family, FIXED + block.len()) else {
                 return 0;
             };
             fill(prefixes, out, |prefixes, out| {
@@ -45,7 +45,7 @@ pub(in crate::bgp) fn encode_announcements(
         (_, IpAddr::V6(global)) if family == Family::Ipv6Unicast || codec.extended_next_hop => {
             attribute::encode(attributes, None, codec.as_width(), &mut block);
             let next_hop = next_hop_field(global, attributes.link_local_next_hop);
-            let Some(room) = room_for(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
+            let Some(room) = room_for::<T>(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
             else {
                 return 0;
             };
@@ -70,9 +70,9 @@ pub(in crate::bgp) fn encode_announcements(
 }
 
 /// Encodes withdrawals; see [`Codec::encode_withdrawals`].
-pub(in crate::bgp) fn encode_withdrawals(codec: &Codec, prefixes: &[Prefix], out: &mut Vec<u8>) -> usize {
+pub(in crate::bgp) fn encode_withdrawals<T: Nlri>(codec: &Codec, prefixes: &[T], out: &mut Vec<u8>) -> usize {
     let room = codec.max_message_length() - FIXED;
-    match family_of(prefixes) {
+    match family_of(codec, prefixes) {
         None => 0,
         Some(Family::Ipv4Unicast) => fill(prefixes, out, |prefixes, out| {
             let rest = sized(out, |out| nlri::encode(prefixes, room, out));
@@ -101,24 +101,25 @@ pub(in crate::bgp) fn encode_end_of_rib(family: Family, out: &mut Vec<u8>) {
     header::finish(start, out);
 }
 
-fn family_of(prefixes: &[Prefix]) -> Option<Family> {
-    let family = prefixes.first()?.family();
-    debug_assert!(prefixes.iter().all(|prefix| prefix.family() == family), "prefixes of two families");
+fn family_of<T: Nlri>(codec: &Codec, prefixes: &[T]) -> Option<Family> {
+    let family = prefixes.first()?.prefix().family();
+    debug_assert!(prefixes.iter().all(|p| p.prefix().family() == family), "prefixes of two families");
+    debug_assert_eq!(T::ID_OCTETS > 0, codec.add_path[family as usize].send, "path identifiers");
     Some(family)
 }
 
 /// The octets left for prefixes in a message that needs `taken` others; `None` when they might not
 /// hold one prefix.
-fn room_for(codec: &Codec, family: Family, taken: usize) -> Option<usize> {
-    codec.max_message_length().checked_sub(taken).filter(|room| *room >= nlri::longest(family))
+fn room_for<T: Nlri>(codec: &Codec, family: Family, taken: usize) -> Option<usize> {
+    codec.max_message_length().checked_sub(taken).filter(|room| *room >= T::ID_OCTETS + nlri::longest(family))
 }
 
 /// Appends messages until no prefix is left; returns how many. `body` writes what it can and returns
 /// the rest; its room holds at least one prefix.
-fn fill<'a>(
-    mut prefixes: &'a [Prefix],
+fn fill<'a, T>(
+    mut prefixes: &'a [T],
     out: &mut Vec<u8>,
-    mut body: impl FnMut(&'a [Prefix], &mut Vec<u8>) -> &'a [Prefix],
+    mut body: impl FnMut(&'a [T], &mut Vec<u8>) -> &'a [T],
 ) -> usize {
     let mut messages = 0;
     while !prefixes.is_empty() {

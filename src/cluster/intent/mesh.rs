@@ -12,8 +12,8 @@ use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AsPathRules, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin, Policy,
+    PrefixRule, RemoteAs, Timers,
 };
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
@@ -82,6 +82,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
             && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
         next_hop: NextHopRule::Standard,
         extended_next_hop: ExtendedNextHop::default(),
+        add_path: AddPathIntent::default(),
         as_path: AsPathRules::default(),
         accept_blackhole: false,
         role: None,

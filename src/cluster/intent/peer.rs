@@ -9,12 +9,13 @@ use std::num::NonZeroU32;
 
 use super::{Findings, Local};
 use crate::bgp::Role;
-use crate::cluster::objects::bgp_peer::{BgpPeerSpec, SecretKey, TimersSpec};
-use crate::cluster::objects::values::PeerAsn;
+use crate::cluster::objects::bgp_peer::{AddPathSpec, BgpPeerSpec, SecretKey, TimersSpec};
+use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent, RemoteAs, Timers,
+    AddPathIntent, Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin, RangeIntent,
+    RemoteAs, SendPaths, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -119,6 +120,7 @@ impl Subject<'_> {
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
+            add_path: add_path(spec.add_path.as_ref()),
             extended_next_hop: match spec.extended_next_hop {
                 None => ExtendedNextHop::WhereNeeded,
                 Some(true) => ExtendedNextHop::Always,
@@ -241,6 +243,15 @@ impl Subject<'_> {
             findings.warning(self.object(), "spec.bfd", text);
         }
     }
+}
+
+/// Neither direction unless asked for.
+fn add_path(spec: Option<&AddPathSpec>) -> AddPathIntent {
+    let send = spec.and_then(|spec| spec.send).map(|send| match send {
+        PathCount::All => SendPaths::All,
+        PathCount::Best(count) => SendPaths::Best(count),
+    });
+    AddPathIntent { receive: spec.and_then(|spec| spec.receive).unwrap_or(false), send }
 }
 
 /// Timers with their defaults: 90 s, a third of the hold time, 5 s, and those of [`Damping`].

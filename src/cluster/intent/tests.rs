@@ -12,7 +12,7 @@ use crate::cluster::manifests::parse;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, Timers,
+    AsPathRules, ExtendedNextHop, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -71,6 +71,7 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
         (peer.route_reflector_client, "client"),
         (peer.next_hop == NextHopRule::Own, "next hop self"),
         (peer.accept_blackhole, "blackhole"),
+        (peer.add_path.receive, "Add-Path received"),
         (peer.password.is_some(), "password"),
     ];
     let role = peer.role.map_or(String::new(), |role| format!(", {role}"));
@@ -97,6 +98,12 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     }
     if !matches!(peer.next_hop, NextHopRule::Standard | NextHopRule::Own) {
         writeln!(text, "  next hop {:?}", peer.next_hop).unwrap();
+    }
+    if let Some(send) = peer.add_path.send {
+        writeln!(text, "  Add-Path sent: {send:?}").unwrap();
+    }
+    if peer.extended_next_hop != ExtendedNextHop::WhereNeeded {
+        writeln!(text, "  extended next hop: {:?}", peer.extended_next_hop).unwrap();
     }
     let limit = peer.max_prefixes.map_or(String::new(), |most| {
         format!(", at most {} ({:?}, warned at {}%)", most.limit, most.action, most.warn_at)

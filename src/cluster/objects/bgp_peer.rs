@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
 use super::graceful_restart::GracefulRestartSpec;
-use super::values::{Asn, Cidr, FamilyName, InterfaceName, PeerAsn};
+use super::values::{Asn, Cidr, FamilyName, InterfaceName, PathCount, PeerAsn};
 use crate::bgp::Role;
 
 mod check;
@@ -97,6 +97,9 @@ pub struct BgpPeerSpec {
     /// to give.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extended_next_hop: Option<bool>,
+    /// Several paths for one prefix (RFC 7911). Default: neither taken nor given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_path: Option<AddPathSpec>,
     /// What we are to the peer (RFC 9234): what it announces and is told must suit. External peers
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +141,19 @@ impl From<RoleName> for Role {
             RoleName::RsClient => Role::RouteServerClient,
         }
     }
+}
+
+/// Several paths for one prefix (RFC 7911), as far as the peer agrees.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddPathSpec {
+    /// Take several paths for one prefix from the peer. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive: Option<bool>,
+    /// Give the peer several paths for one prefix: `all`, or so many of the best. Default: the best
+    /// alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send: Option<PathCount>,
 }
 
 /// Session timers (RFC 4271 §10).

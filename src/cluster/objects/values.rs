@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -175,6 +176,44 @@ impl From<PeerAsn> for NumberOrWord {
 }
 
 schema!(PeerAsn, {"x-kubernetes-int-or-string": true});
+
+/// How many paths for one prefix: `all`, or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub enum PathCount {
+    /// Every one.
+    All,
+    /// So many of the best.
+    Best(NonZeroU16),
+}
+
+impl TryFrom<NumberOrWord> for PathCount {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        match value {
+            NumberOrWord::Number(number) => match u16::try_from(number).ok().and_then(NonZeroU16::new) {
+                Some(number) => Ok(PathCount::Best(number)),
+                None => Err(ValueError(format!("{number} is not a number of paths: 1 to 65535"))),
+            },
+            NumberOrWord::Word(word) if word == "all" => Ok(PathCount::All),
+            NumberOrWord::Word(word) => {
+                Err(ValueError(format!("{word:?} is neither a number of paths nor \"all\"")))
+            }
+        }
+    }
+}
+
+impl From<PathCount> for NumberOrWord {
+    fn from(count: PathCount) -> Self {
+        match count {
+            PathCount::All => NumberOrWord::Word("all".into()),
+            PathCount::Best(number) => NumberOrWord::Number(number.get().into()),
+        }
+    }
+}
+
+schema!(PathCount, {"x-kubernetes-int-or-string": true});
 
 /// A kernel routing table: `main`, `local`, `default` or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ fn candidate(attributes: &PathAttributes) -> Candidate<'_> {
         interior_cost: 10,
         router_id: Ipv4Addr::new(10, 0, 0, 9),
         peer_address: Some("10.0.0.9".parse().unwrap()),
+        path_id: PathId(2),
     }
 }
 
@@ -80,6 +81,7 @@ fn each_rule_decides_when_the_ones_before_are_level() {
         (Rule::PeerAddress, c(&base), {
             Candidate { peer_address: Some("10.0.0.10".parse().unwrap()), ..c(&base) }
         }),
+        (Rule::PathId, Candidate { path_id: PathId(1), ..c(&base) }, c(&base)),
     ];
     for (rule, winner, loser) in table {
         let (best, by, equal) = decide_permuted(&[winner, loser]);
@@ -152,7 +154,7 @@ proptest! {
     #[test]
     fn no_order_of_up_to_six_paths_makes_a_difference(paths in prop::collection::vec(drawn(), 1..=6)) {
         let attributes: Vec<PathAttributes> = paths.iter().map(Drawn::attributes).collect();
-        // One peer has one path, so that its address is its own; a node has one path of its own.
+        // A node has one path of its own.
         let mut local = false;
         let kind = |kind| match kind {
             Kind::Local if std::mem::replace(&mut local, true) => Kind::Internal,
@@ -164,7 +166,9 @@ proptest! {
             kind: kinds[i],
             interior_cost: paths[i].interior_cost,
             router_id: Ipv4Addr::new(10, 0, 0, paths[i].router_id),
-            peer_address: (kinds[i] != Kind::Local).then(|| [10, 0, 1, i as u8].into()),
+            // Two paths of one peer each.
+            peer_address: (kinds[i] != Kind::Local).then(|| [10, 0, 1, i as u8 / 2].into()),
+            path_id: PathId(i as u32 % 2),
         };
         let candidates: Vec<Candidate<'_>> = (0..paths.len()).map(candidate).collect();
         let (best, _, equal) = decide_permuted(&candidates);

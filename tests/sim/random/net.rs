@@ -11,8 +11,8 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, LocalAs, MaxPrefixes,
-    NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, LocalAs,
+    MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 use crate::plan::METRIC;
@@ -231,6 +231,7 @@ impl Net {
             role_strict: false,
             max_prefixes: end.max_prefixes,
             graceful_restart: end.graceful.then(GracefulRestart::default),
+            add_path: AddPathIntent::default(),
         }
     }
 }
