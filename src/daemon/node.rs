@@ -43,7 +43,8 @@ pub async fn prepare(
     Ok(file.write(path)?)
 }
 
-/// The MTU of the interface that holds the node's address: what pods can send without fragments.
+/// The MTU of the interface that holds the node's address: what pods can send without fragments. None
+/// if that is the loopback, whose packets never leave: no bridge could have its MTU.
 async fn path_mtu(netlink: &Netlink, addresses: &[IpAddr]) -> anyhow::Result<Option<u32>> {
     let on_links = netlink.link_addresses().await?;
     let indexes: Vec<u32> = on_links
@@ -52,7 +53,7 @@ async fn path_mtu(netlink: &Netlink, addresses: &[IpAddr]) -> anyhow::Result<Opt
         .map(|(index, _)| index)
         .collect();
     let links = netlink.links().await?;
-    Ok(links.into_iter().filter(|l| indexes.contains(&l.index)).map(|l| l.mtu).min())
+    Ok(links.into_iter().filter(|l| l.name != "lo" && indexes.contains(&l.index)).map(|l| l.mtu).min())
 }
 
 /// The first address of a pod CIDR after its network address.

@@ -26,7 +26,7 @@ impl Speaker for Bird {
     }
 
     fn config(&self, _: &Path, setup: &Setup) -> String {
-        let ip = setup.family.name();
+        let ip = setup.carried().name();
         let mut text =
             String::from("log stderr all;\nrouter id 10.9.0.2;\nprotocol device { }\n") + &setup.extra.top;
         writeln!(text, "protocol direct {{ ipv4; ipv6; }}\nprotocol static own {{ {ip};").unwrap();
@@ -34,13 +34,25 @@ impl Speaker for Bird {
             writeln!(text, "  route {route} blackhole;").unwrap();
         }
         writeln!(text, "}}\nfilter marked {{\n  if source = RTS_STATIC then {{").unwrap();
-        writeln!(text, "    bgp_med = 50; bgp_local_pref = 150; bgp_community.add((65001,7)); accept;")
+        writeln!(text, "    bgp_med = {}; bgp_local_pref = 150; bgp_community.add((65001,7));", setup.med)
             .unwrap();
+        writeln!(text, "    bgp_large_community.add((65001,1,2)); bgp_ext_community.add((rt,65001,7));")
+            .unwrap();
+        if setup.graceful_shutdown {
+            writeln!(text, "    bgp_community.add((65535,0));").unwrap();
+        }
+        if let Some(next_hop) = &setup.next_hop {
+            writeln!(text, "    bgp_next_hop = {next_hop};").unwrap();
+        }
+        writeln!(text, "    accept;").unwrap();
         writeln!(text, "  }}\n  if source = RTS_BGP then accept;\n  reject;\n}}").unwrap();
         for (i, peer) in setup.peers().iter().enumerate() {
             writeln!(text, "protocol bgp peer{i} {{").unwrap();
             writeln!(text, "  local {} as {};", setup.family.address(2), setup.asn).unwrap();
-            writeln!(text, "  neighbor {peer} as {};", setup.our_asn).unwrap();
+            // Without four-octet numbers it refuses to be told of one.
+            let asn =
+                if setup.two_octet { "external".to_owned() } else { format!("as {}", setup.expected_asn()) };
+            writeln!(text, "  neighbor {peer} {asn};").unwrap();
             writeln!(text, "  connect delay time 1; connect retry time 1; error wait time 1, 2;").unwrap();
             writeln!(text, "  hold time {};", setup.hold).unwrap();
             if let Some(password) = setup.password {
@@ -48,7 +60,7 @@ impl Speaker for Bird {
             }
             let options = [
                 (setup.ttl_security, "ttl security yes;"),
-                (setup.multihop, "multihop 2;"),
+                (setup.multihop || setup.routed, "multihop 2;"),
                 (setup.passive, "passive yes;"),
                 (setup.reflector, "rr client;"),
                 (setup.two_octet, "enable as4 off;"),
@@ -56,15 +68,17 @@ impl Speaker for Bird {
             for (_, option) in options.iter().filter(|(wanted, _)| *wanted) {
                 writeln!(text, "  {option}").unwrap();
             }
+            if let Some(role) = setup.role {
+                writeln!(text, "  local role {role};").unwrap();
+            }
+            let mut channel = setup.extra.family.clone();
+            channel.extend(setup.max_prefixes.map(|most| format!("import limit {most} action disable;")));
+            channel.extend(setup.carried.map(|family| format!("next hop address {};", family.address(2))));
             for line in &setup.extra.peer {
                 writeln!(text, "  {line}").unwrap();
             }
-            writeln!(
-                text,
-                "  {ip} {{ import all; export filter marked; {} }};\n}}",
-                setup.extra.family.join(" ")
-            )
-            .unwrap();
+            writeln!(text, "  {ip} {{ import all; export filter marked; {} }};\n}}", channel.join(" "))
+                .unwrap();
         }
         text
     }
@@ -97,8 +111,15 @@ impl Speaker for Bird {
     fn withdraw(&self, host: &Host, setup: &Setup, prefix: &str) {
         let mut less = setup.clone();
         less.routes.retain(|route| route != prefix);
-        fs::write(host.directory.join("config"), self.config(&host.directory, &less)).unwrap();
-        ask(host, &["configure"]);
+        self.reconfigure(host, &less);
+    }
+
+    fn announce_again(&self, host: &Host, setup: &Setup, med: u32) {
+        self.reconfigure(host, &Setup { med, ..setup.clone() });
+    }
+
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str) {
+        self.reconfigure(host, &Setup { password: Some(password), ..setup.clone() });
     }
 
     fn refresh(&self, host: &Host, _: &Setup) {
@@ -115,6 +136,13 @@ impl Speaker for Bird {
 
     fn state(&self, host: &Host, _: &Setup) -> String {
         ask(host, &["show", "protocols", "all"]) + &ask(host, &["show", "route", "all"])
+    }
+}
+
+impl Bird {
+    fn reconfigure(&self, host: &Host, setup: &Setup) {
+        fs::write(host.directory.join("config"), self.config(&host.directory, setup)).unwrap();
+        ask(host, &["configure"]);
     }
 }
 

@@ -46,26 +46,38 @@ impl Speaker for Frr {
     }
 
     fn config(&self, _: &Path, setup: &Setup) -> String {
-        let ip = setup.family.name();
-        let mut text =
-            String::from("log stdout\nroute-map TAG permit 10\n set metric 50\n set community 65001:7\n");
-        writeln!(text, " set local-preference 150\nexit\n{}", setup.extra.top).unwrap();
+        let ip = setup.carried().name();
+        let mut text = format!("log stdout\nroute-map TAG permit 10\n set metric {}\n", setup.med);
+        let last = if setup.graceful_shutdown { " graceful-shutdown" } else { "" };
+        writeln!(text, " set community 65001:7{last}\n set large-community 65001:1:2").unwrap();
+        if let Some(next_hop) = &setup.next_hop {
+            let set = setup.carried().pick("set ip next-hop", "set ipv6 next-hop global");
+            writeln!(text, " {set} {next_hop}").unwrap();
+        }
+        writeln!(text, " set extcommunity rt 65001:7\n set local-preference 150\nexit").unwrap();
+        writeln!(text, "{}", setup.extra.top).unwrap();
         writeln!(text, "router bgp {}\n bgp router-id 10.9.0.2\n no bgp default ipv4-unicast", setup.asn)
             .unwrap();
         writeln!(text, " no bgp ebgp-requires-policy\n no bgp network import-check").unwrap();
         for peer in setup.peers() {
             let mut line = |rest: &str| writeln!(text, " neighbor {peer} {rest}").unwrap();
-            line(&format!("remote-as {}", setup.our_asn));
+            line(&format!("remote-as {}", setup.expected_asn()));
             line("timers connect 1");
             line(&format!("timers {} {}", setup.hold / 3, setup.hold));
             if let Some(password) = setup.password {
                 line(&format!("password {password}"));
             }
             if setup.ttl_security {
-                line("ttl-security hops 1");
+                line(if setup.routed { "ttl-security hops 2" } else { "ttl-security hops 1" });
             }
-            if setup.multihop {
+            if setup.multihop || setup.routed && !setup.ttl_security {
                 line("ebgp-multihop 2");
+            }
+            if setup.routed {
+                line(&format!("update-source {}", setup.family.address(2)));
+            }
+            if let Some(role) = setup.role {
+                line(&format!("local-role {role}"));
             }
             if setup.passive {
                 line("passive");
@@ -84,6 +96,9 @@ impl Speaker for Frr {
             if setup.reflector {
                 writeln!(text, "  neighbor {peer} route-reflector-client").unwrap();
             }
+            if let Some(most) = setup.max_prefixes {
+                writeln!(text, "  neighbor {peer} maximum-prefix {most}").unwrap();
+            }
             for extra in &setup.extra.family {
                 writeln!(text, "  neighbor {peer} {extra}").unwrap();
             }
@@ -93,7 +108,7 @@ impl Speaker for Frr {
     }
 
     fn seen(&self, host: &Host, setup: &Setup, prefix: &str) -> Option<Seen> {
-        let shown = ask_json(host, &format!("show bgp {} unicast {prefix} json", setup.family.name()));
+        let shown = ask_json(host, &format!("show bgp {} unicast {prefix} json", setup.carried().name()));
         let path = shown["paths"].as_array()?.first()?.clone();
         let hops = path["nexthops"].as_array()?;
         let global = hops.iter().find(|hop| hop["scope"] != "link-local")?;
@@ -108,13 +123,21 @@ impl Speaker for Frr {
     }
 
     fn count(&self, host: &Host, setup: &Setup) -> usize {
-        let shown = ask_json(host, &format!("show bgp {} unicast summary json", setup.family.name()));
+        let shown = ask_json(host, &format!("show bgp {} unicast summary json", setup.carried().name()));
         number(&shown["peers"][setup.family.address(1)]["pfxRcd"])
     }
 
     fn withdraw(&self, host: &Host, setup: &Setup, prefix: &str) {
-        let family = format!("address-family {} unicast", setup.family.name());
+        let family = format!("address-family {} unicast", setup.carried().name());
         configure(host, setup, &[&family, &format!("no network {prefix}")]);
+    }
+
+    fn announce_again(&self, host: &Host, _: &Setup, med: u32) {
+        ask(host, &["configure terminal", "route-map TAG permit 10", &format!("set metric {med}")]);
+    }
+
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str) {
+        configure(host, setup, &[&format!("neighbor {} password {password}", setup.family.address(1))]);
     }
 
     fn refresh(&self, host: &Host, setup: &Setup) {
@@ -128,7 +151,7 @@ impl Speaker for Frr {
     fn end_of_rib(&self, host: &Host, setup: &Setup) -> Option<bool> {
         let peer = setup.family.address(1);
         let shown = ask_json(host, &format!("show bgp neighbors {peer} json"));
-        let family = if setup.family == Family::Ipv4 { "ipv4Unicast" } else { "ipv6Unicast" };
+        let family = if setup.carried() == Family::Ipv4 { "ipv4Unicast" } else { "ipv6Unicast" };
         Some(shown[&peer]["gracefulRestartInfo"]["endOfRibRecv"][family] == true)
     }
 

@@ -30,7 +30,7 @@ impl Speaker for GoBgp {
         text += &setup.extra.top;
         for peer in setup.peers() {
             writeln!(text, "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{peer}\"").unwrap();
-            writeln!(text, "peer-as = {}", setup.our_asn).unwrap();
+            writeln!(text, "peer-as = {}", setup.expected_asn()).unwrap();
             if let Some(password) = setup.password {
                 writeln!(text, "auth-password = \"{password}\"").unwrap();
             }
@@ -38,13 +38,15 @@ impl Speaker for GoBgp {
                 .unwrap();
             writeln!(text, "hold-time = {}\nkeepalive-interval = {}", setup.hold, setup.hold / 3).unwrap();
             if setup.ttl_security {
-                writeln!(text, "[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255").unwrap();
+                let least = if setup.routed { 254 } else { 255 };
+                writeln!(text, "[neighbors.ttl-security.config]\nenabled = true\nttl-min = {least}").unwrap();
             }
-            if setup.multihop {
+            if setup.multihop || setup.routed && !setup.ttl_security {
                 writeln!(text, "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 2").unwrap();
             }
-            if setup.passive {
-                writeln!(text, "[neighbors.transport.config]\npassive-mode = true").unwrap();
+            if setup.passive || setup.routed {
+                writeln!(text, "[neighbors.transport.config]\npassive-mode = {}", setup.passive).unwrap();
+                writeln!(text, "local-address = \"{}\"", setup.family.address(2)).unwrap();
             }
             if setup.reflector {
                 writeln!(text, "[neighbors.route-reflector.config]\nroute-reflector-client = true").unwrap();
@@ -54,7 +56,10 @@ impl Speaker for GoBgp {
                 writeln!(text, "{line}").unwrap();
             }
             writeln!(text, "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]").unwrap();
-            writeln!(text, "afi-safi-name = \"{}-unicast\"", setup.family.name()).unwrap();
+            writeln!(text, "afi-safi-name = \"{}-unicast\"", setup.carried().name()).unwrap();
+            if let Some(most) = setup.max_prefixes {
+                writeln!(text, "[neighbors.afi-safis.prefix-limit.config]\nmax-prefixes = {most}").unwrap();
+            }
             for line in &setup.extra.family {
                 writeln!(text, "{line}").unwrap();
             }
@@ -68,19 +73,41 @@ impl Speaker for GoBgp {
             let file = host.directory.join("table.mrt");
             fs::write(&file, table_dump(setup)).unwrap();
             let next_hop = setup.family.address(2);
-            ask(host, &["mrt", "inject", "global", file.to_str().unwrap(), "--nexthop", &next_hop]);
+            // It says that it is done before the last are in, and loses those, or all of them.
+            host.eventually("all routes injected", || {
+                ask(host, &["mrt", "inject", "global", file.to_str().unwrap(), "--nexthop", &next_hop]);
+                let summary = ask(host, &["global", "rib", "summary", "-a", setup.carried().name()]);
+                let known = summary.split([' ', ',']).find_map(|word| word.parse::<usize>().ok());
+                known.unwrap_or(0) >= setup.routes.len() + self.count(host, setup)
+            });
             return;
         }
+        self.announce_again(host, setup, setup.med);
+    }
+
+    fn announce_again(&self, host: &Host, setup: &Setup, med: u32) {
+        let (med, family) = (med.to_string(), setup.carried().name());
+        let communities = if setup.graceful_shutdown { "65001:7,65535:0" } else { "65001:7" };
         for route in &setup.routes {
-            let tags = ["med", "50", "local-pref", "150", "community", "65001:7", "-a", setup.family.name()];
-            let mut line = vec!["global", "rib", "add", route];
-            line.extend(tags);
+            let mut line = vec!["global", "rib", "add", route, "med", &med, "local-pref", "150"];
+            line.extend(["community", communities, "large-community", "65001:1:2", "rt", "65001:7"]);
+            line.extend(setup.next_hop.iter().flat_map(|next_hop| ["nexthop", next_hop.as_str()]));
+            // By itself it names the session's address, IPv4-mapped.
+            let global = setup.carried.map(|family| family.address(2));
+            line.extend(global.iter().flat_map(|next_hop| ["nexthop", next_hop.as_str()]));
+            line.extend(["-a", family]);
             ask(host, &line);
         }
     }
 
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str) {
+        let setup = Setup { password: Some(password), ..setup.clone() };
+        fs::write(host.directory.join("config"), self.config(&host.directory, &setup)).unwrap();
+        host.signal(nix::sys::signal::Signal::SIGHUP);
+    }
+
     fn seen(&self, host: &Host, setup: &Setup, prefix: &str) -> Option<Seen> {
-        let shown = ask_json(host, &["global", "rib", prefix, "-a", setup.family.name()]);
+        let shown = ask_json(host, &["global", "rib", prefix, "-a", setup.carried().name()]);
         let path = shown.as_object()?.values().next()?.as_array()?.first()?.clone();
         let mut seen = Seen::default();
         for attribute in path["attrs"].as_array()? {
@@ -113,7 +140,7 @@ impl Speaker for GoBgp {
     }
 
     fn withdraw(&self, host: &Host, setup: &Setup, prefix: &str) {
-        ask(host, &["global", "rib", "del", prefix, "-a", setup.family.name()]);
+        ask(host, &["global", "rib", "del", prefix, "-a", setup.carried().name()]);
     }
 
     fn refresh(&self, host: &Host, setup: &Setup) {
@@ -131,7 +158,7 @@ impl Speaker for GoBgp {
     }
 
     fn state(&self, host: &Host, setup: &Setup) -> String {
-        let table = host.run(&words(&["gobgp", "global", "rib", "-a", setup.family.name()]));
+        let table = host.run(&words(&["gobgp", "global", "rib", "-a", setup.carried().name()]));
         host.run(&words(&["gobgp", "neighbor", &setup.family.address(1)])) + &table
     }
 }
@@ -152,7 +179,8 @@ fn session(host: &Host, setup: &Setup) -> Value {
     ask_json(host, &["neighbor", &setup.family.address(1)])
 }
 
-/// The routes as a table dump (RFC 6396 §4.3), the one way to give GoBGP many at once.
+/// The routes as a table dump (RFC 6396 §4.3), the one way to give GoBGP many at once. They come
+/// twice, for `mrt inject` loses the last ones.
 fn table_dump(setup: &Setup) -> Vec<u8> {
     let mut dump = record(
         1,
@@ -163,7 +191,7 @@ fn table_dump(setup: &Setup) -> Vec<u8> {
         Family::Ipv6 => (4, &[0x80, 14, 17, 16, 0xfd, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
     };
     let attributes = [&[0x40, 1, 1, 0, 0x40, 2, 0], next_hop].concat();
-    for (i, route) in setup.routes.iter().enumerate() {
+    for (i, route) in setup.routes.iter().chain(&setup.routes).enumerate() {
         let (address, length) = route.split_once('/').unwrap();
         let octets = match address.parse().unwrap() {
             std::net::IpAddr::V4(address) => address.octets().to_vec(),

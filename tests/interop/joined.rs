@@ -5,6 +5,9 @@ use std::fmt::Debug;
 use crate::rig::Lab;
 use crate::speaker::{Family, Seen, Setup, Speaker};
 
+/// Every prefix, as policy in a manifest accepts it.
+pub const ALL: &str = "[{prefix: \"0.0.0.0/0\", le: 32}, {prefix: \"::/0\", le: 128}]";
+
 /// Our first prefix.
 pub fn ours(family: Family) -> String {
     family.prefix(10, 0xfd10, 0)
@@ -13,7 +16,7 @@ pub fn ours(family: Family) -> String {
 /// Both run, and each has the route of the other. `more` is of our BgpPeer object.
 pub fn joined<'a>(speaker: &'a dyn Speaker, setup: Setup, more: &str) -> Lab<'a> {
     let lab = Lab::new(speaker, setup);
-    lab.start_us(&[ours(lab.setup.family)], more);
+    lab.start_us(&[ours(lab.setup.carried())], more);
     lab.start_them();
     await_joined(&lab);
     lab
@@ -24,7 +27,7 @@ pub fn await_joined(lab: &Lab<'_>) {
     lab.await_established();
     let theirs = lab.setup.routes[0].clone();
     lab.eventually("their route in our kernel", || lab.path(&theirs).is_some() && lab.installed() > 0);
-    await_seen(lab, &ours(lab.setup.family));
+    await_seen(lab, &ours(lab.setup.carried()));
 }
 
 /// Waits for a route in their table.

@@ -29,9 +29,13 @@ mod add_path;
 mod as_numbers;
 mod bfd;
 mod graceful;
+mod limits;
+mod next_hops;
+mod policy;
 mod reflection;
 mod refresh;
 mod routes;
+mod security;
 mod session;
 
 fn main() -> std::process::ExitCode {

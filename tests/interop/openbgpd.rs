@@ -31,16 +31,23 @@ impl Speaker for OpenBgpd {
         for route in &setup.routes {
             writeln!(text, "  {route}").unwrap();
         }
-        writeln!(text, "}}\nnetwork prefix-set own set {{ localpref 150 metric 50 community 65001:7 }}")
-            .unwrap();
+        let mut set = format!("localpref 150 metric {} community 65001:7", setup.med);
+        set += " large-community 65001:1:2 ext-community rt 65001:7";
+        if setup.graceful_shutdown {
+            set += " community GRACEFUL_SHUTDOWN";
+        }
+        if let Some(next_hop) = &setup.next_hop {
+            write!(set, " nexthop {next_hop}").unwrap();
+        }
+        writeln!(text, "}}\nnetwork prefix-set own set {{ {set} }}").unwrap();
         for peer in setup.peers() {
-            writeln!(text, "neighbor {peer} {{\n  remote-as {}", setup.our_asn).unwrap();
+            writeln!(text, "neighbor {peer} {{\n  remote-as {}", setup.expected_asn()).unwrap();
             writeln!(text, "  local-address {}", setup.family.address(2)).unwrap();
             writeln!(
                 text,
                 "  holdtime {}\n  announce {} unicast",
                 setup.hold,
-                setup.family.pick("IPv4", "IPv6")
+                setup.carried().pick("IPv4", "IPv6")
             )
             .unwrap();
             if let Some(password) = setup.password {
@@ -48,13 +55,19 @@ impl Speaker for OpenBgpd {
             }
             let options = [
                 (setup.ttl_security, "ttl-security yes"),
-                (setup.multihop, "multihop 2"),
+                (setup.multihop || setup.routed, "multihop 2"),
                 (setup.passive, "passive"),
                 (setup.reflector, "route-reflector"),
                 (setup.two_octet, "announce as-4byte no"),
             ];
             for (_, option) in options.iter().filter(|(wanted, _)| *wanted) {
                 writeln!(text, "  {option}").unwrap();
+            }
+            if let Some(most) = setup.max_prefixes {
+                writeln!(text, "  max-prefix {most}").unwrap();
+            }
+            if let Some(role) = setup.role {
+                writeln!(text, "  announce policy {role}").unwrap();
             }
             for line in &setup.extra.peer {
                 writeln!(text, "  {line}").unwrap();
@@ -95,6 +108,14 @@ impl Speaker for OpenBgpd {
         ask(host, &["network", "delete", prefix]);
     }
 
+    fn announce_again(&self, host: &Host, setup: &Setup, med: u32) {
+        self.reconfigure(host, &Setup { med, ..setup.clone() });
+    }
+
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str) {
+        self.reconfigure(host, &Setup { password: Some(password), ..setup.clone() });
+    }
+
     fn refresh(&self, host: &Host, setup: &Setup) {
         ask(host, &["neighbor", &setup.family.address(1), "refresh"]);
     }
@@ -109,6 +130,13 @@ impl Speaker for OpenBgpd {
 
     fn state(&self, host: &Host, setup: &Setup) -> String {
         ask(host, &["show", "neighbor", &setup.family.address(1)]) + &ask(host, &["show", "rib", "detail"])
+    }
+}
+
+impl OpenBgpd {
+    fn reconfigure(&self, host: &Host, setup: &Setup) {
+        std::fs::write(host.directory.join("config"), self.config(&host.directory, setup)).unwrap();
+        ask(host, &["reload"]);
     }
 }
 

@@ -43,8 +43,9 @@ type Outcome = (u128, Result<(), String>);
 fn play_all(rows: &[&Row], speakers: &[&dyn Speaker]) -> BTreeMap<Cell, Outcome> {
     let mut waiting = VecDeque::new();
     for &row in rows {
-        for &speaker in speakers.iter().filter(|speaker| exclusion(row, **speaker).is_none()) {
-            waiting.extend(row.families.iter().map(|family| (row, speaker, *family)));
+        for &speaker in speakers {
+            let played = row.families.iter().filter(|family| exclusion(row, speaker, **family).is_none());
+            waiting.extend(played.map(|family| (row, speaker, *family)));
         }
     }
     let (waiting, results) = (Mutex::new(waiting), Mutex::new(BTreeMap::new()));
@@ -66,8 +67,10 @@ fn play_all(rows: &[&Row], speakers: &[&dyn Speaker]) -> BTreeMap<Cell, Outcome>
     results.into_inner().unwrap()
 }
 
-fn exclusion(row: &Row, speaker: &dyn Speaker) -> Option<&'static str> {
-    row.except.iter().find(|(name, _)| *name == speaker.name()).map(|(_, reason)| *reason)
+fn exclusion(row: &Row, speaker: &dyn Speaker, family: Family) -> Option<&'static str> {
+    let one_family = format!("{} over {family:?}", speaker.name());
+    let mut excepted = row.except.iter();
+    excepted.find(|(name, _)| *name == speaker.name() || *name == one_family).map(|(_, reason)| *reason)
 }
 
 /// One line a row, one column a speaker: the families that passed, or the number of the reason.
@@ -75,27 +78,31 @@ fn print_table(rows: &[&Row], speakers: &[&dyn Speaker], results: &BTreeMap<Cell
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let mut reasons: Vec<String> = vec![];
     println!();
-    let heads: String = speakers.iter().map(|speaker| format!("{:<11}", speaker.name())).collect();
+    let heads: String = speakers.iter().map(|speaker| format!("{:<13}", speaker.name())).collect();
     println!("{:width$}  {heads}", "scenario");
     for row in rows {
         let mut line = format!("{:width$}  ", row.name);
         for speaker in speakers {
-            let cell = if let Some(reason) = exclusion(row, *speaker) {
-                let reason = format!("{}: {reason}", speaker.name());
-                let known = reasons.iter().position(|other| *other == reason);
-                let number = known.unwrap_or_else(|| {
-                    reasons.push(reason);
-                    reasons.len() - 1
-                });
-                format!("no ({})", number + 1)
-            } else {
-                let words = row.families.iter().map(|family| {
-                    let ok = results[&(row.name, speaker.name(), *family)].1.is_ok();
-                    format!("{}{}", if ok { "ok" } else { "FAIL" }, family.pick("4", "6"))
-                });
-                words.collect::<Vec<_>>().join(" ")
-            };
-            line += &format!("{cell:<11}");
+            let mut words: Vec<String> = vec![];
+            for family in row.families {
+                let word = if let Some(reason) = exclusion(row, *speaker, *family) {
+                    let reason = format!("{}: {reason}", speaker.name());
+                    let known = reasons.iter().position(|other| *other == reason);
+                    let number = known.unwrap_or_else(|| {
+                        reasons.push(reason);
+                        reasons.len() - 1
+                    });
+                    format!("({})", number + 1)
+                } else if results[&(row.name, speaker.name(), *family)].1.is_ok() {
+                    family.pick("ok4", "ok6").to_owned()
+                } else {
+                    family.pick("FAIL4", "FAIL6").to_owned()
+                };
+                words.push(word);
+            }
+            words.dedup();
+            let cell = words.join(" ");
+            line += &format!("{cell:<13}");
         }
         println!("{}", line.trim_end());
     }

@@ -12,9 +12,10 @@ use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 use serde_json::Value;
 
+use crate::joined::ALL;
 use crate::speaker::{Family, Setup, Speaker, words};
 
-/// Far longer than anything takes that works, shorter than the hold time of 90 s. Costs time only where
+/// Unless `DEADLINE` says how many seconds. Far longer than anything takes that works, shorter than the hold time of 90 s. Costs time only where
 /// something is wrong.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -63,7 +64,16 @@ impl Host {
         }
     }
 
-    fn log(&self) -> String {
+    /// A signal to all that runs here.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        for child in self.processes.lock().unwrap().iter() {
+            let process = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+            nix::sys::signal::kill(process, signal).unwrap();
+        }
+    }
+
+    /// What its processes have said.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
@@ -75,7 +85,8 @@ impl Host {
         assert!(holds_in_time(condition), "never: {what}; log:\n{}", self.log());
     }
 
-    fn routelet(&self, arguments: &[&str]) -> Value {
+    /// What the daemon says of a command.
+    pub fn routelet(&self, arguments: &[&str]) -> Value {
         let socket = self.directory.join("api");
         let mut line = words(&[env!("CARGO_BIN_EXE_routelet")]);
         line.extend(words(arguments));
@@ -87,7 +98,8 @@ impl Host {
 fn holds_in_time(mut condition: impl FnMut() -> bool) -> bool {
     #[allow(clippy::disallowed_methods, reason = "a deadline of real processes")]
     let now = Instant::now;
-    let deadline = now() + DEADLINE;
+    let deadline = now()
+        + std::env::var("DEADLINE").map_or(DEADLINE, |seconds| Duration::from_secs(seconds.parse().unwrap()));
     loop {
         let asked = now();
         if condition() {
@@ -154,10 +166,32 @@ impl<'a> Lab<'a> {
             ip(&self.them, &format!("ip link set {port} master lan up"));
             ip(host, "ip link set eth0 up");
         }
-        for (number, host, link) in [(1, &self.us, "eth0"), (2, &self.them, "lan"), (3, &self.third, "eth0")]
-        {
+        let links = [(1, &self.us, "eth0"), (2, &self.them, "lan"), (3, &self.third, "eth0")];
+        if self.setup.routed {
+            return self.route_between(&links);
+        }
+        for (number, host, link) in links {
             ip(host, &format!("ip address add 10.9.0.{number}/24 dev {link}"));
             ip(host, &format!("ip address add fd09::{number}/64 dev {link} nodad"));
+        }
+    }
+
+    /// The third is a router between two subnets, at .9 of each; we and they are at our loopbacks.
+    fn route_between(&self, links: &[(u8, &Host, &str)]) {
+        let ip = |host: &Host, text: &str| host.run(&words(&text.split(' ').collect::<Vec<_>>()));
+        ip(&self.third, "sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        for (number, host, link) in &links[..2] {
+            let other = 3 - number;
+            ip(host, &format!("ip address add 10.8.{number}.{number}/24 dev {link}"));
+            ip(host, &format!("ip address add fd08:{number}::{number}/64 dev {link} nodad"));
+            ip(host, &format!("ip address add 10.9.0.{number}/32 dev lo"));
+            ip(host, &format!("ip address add fd09::{number}/128 dev lo nodad"));
+            ip(host, &format!("ip route add 10.9.0.{other}/32 via 10.8.{number}.9"));
+            ip(host, &format!("ip route add fd09::{other}/128 via fd08:{number}::9"));
+            ip(&self.third, &format!("ip address add 10.8.{number}.9/24 dev eth0"));
+            ip(&self.third, &format!("ip address add fd08:{number}::9/64 dev eth0 nodad"));
+            ip(&self.third, &format!("ip route add 10.9.0.{number}/32 via 10.8.{number}.{number}"));
+            ip(&self.third, &format!("ip route add fd09::{number}/128 via fd08:{number}::{number}"));
         }
     }
 
@@ -189,10 +223,13 @@ impl<'a> Lab<'a> {
     /// Writes our manifests, which a running daemon follows.
     pub fn configure_us(&self, pod_cidrs: &[String], more: &str) {
         let peer = peer_object("them", &self.setup.family.address(2), self.setup.asn, more);
-        let third = if more.contains("routeReflectorClient") {
-            peer_object("third", &self.setup.family.address(3), self.setup.our_asn, more)
-        } else {
-            String::new()
+        let third = self.setup.family.address(3);
+        let third = match self.setup.third_asn {
+            Some(asn) => peer_object("third", &third, asn, ""),
+            None if more.contains("routeReflectorClient") => {
+                peer_object("third", &third, self.setup.our_asn, more)
+            }
+            None => String::new(),
         };
         let fourth = if more.contains("addPath") && !third.is_empty() {
             peer_object("fourth", &self.setup.family.address(4), self.setup.our_asn, more)
@@ -203,10 +240,17 @@ impl<'a> Lab<'a> {
         fs::write(self.us.directory.join("manifests/all.yaml"), text).unwrap();
     }
 
-    /// Starts the third router: a daemon of our AS that peers with the second or the first.
+    /// Starts the third router: a daemon of our AS, or that of the setup, that peers with the second or
+    /// the first.
     pub fn start_third(&self, pod_cidrs: &[String], with: u8) {
-        let peer = peer_object("reflector", &self.setup.family.address(with), self.setup.our_asn, "");
-        let text = manifests(&self.setup, 3, pod_cidrs) + &peer;
+        self.start_third_of(pod_cidrs, with, self.setup.our_asn);
+    }
+
+    /// Starts the third router with a peer of this AS.
+    pub fn start_third_of(&self, pod_cidrs: &[String], with: u8, peer_asn: u32) {
+        let peer = peer_object("reflector", &self.setup.family.address(with), peer_asn, "");
+        let asn = self.setup.third_asn.unwrap_or(self.setup.our_asn);
+        let text = manifests(&Setup { our_asn: asn, ..self.setup.clone() }, 3, pod_cidrs) + &peer;
         fs::write(self.third.directory.join("manifests/all.yaml"), text).unwrap();
         start_daemon(&self.third);
     }
@@ -243,6 +287,11 @@ impl<'a> Lab<'a> {
         self.session()["establishedSeconds"].is_u64()
     }
 
+    /// How often a session has been lost.
+    pub fn flaps(&self) -> u64 {
+        self.session()["flaps"].as_u64().unwrap_or(0)
+    }
+
     pub fn await_established(&self) {
         self.eventually("a session", || self.established());
     }
@@ -255,23 +304,29 @@ impl<'a> Lab<'a> {
 
     /// Our best path to a prefix.
     pub fn path(&self, prefix: &str) -> Option<Value> {
-        self.paths(prefix).into_iter().find(|path| path["best"] == true)
+        best_path(&self.us, prefix)
+    }
+
+    /// The third router's best path to a prefix.
+    pub fn third_path(&self, prefix: &str) -> Option<Value> {
+        best_path(&self.third, prefix)
     }
 
     /// How many routes through another router our kernel has.
     pub fn installed(&self) -> usize {
-        let family = if self.setup.family == Family::Ipv4 { "-4" } else { "-6" };
+        let family = if self.setup.carried() == Family::Ipv4 { "-4" } else { "-6" };
         let text = self.us.run(&words(&["ip", family, "route", "show", "proto", "114"]));
         text.lines().filter(|line| line.contains(" via ")).count()
     }
 
-    /// Segments that our kernel refused for their MD5 signature.
-    pub fn md5_failures(&self) -> u64 {
+    /// The kernel's counters of segments that our TCP refused whose names start so: for a wrong MD5
+    /// signature `TCPMD5`, for a TTL that is too low `TCPMinTTLDrop`.
+    pub fn refused_segments(&self, start: &str) -> u64 {
         let text = self.us.run(&words(&["cat", "/proc/thread-self/net/netstat"]));
         let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
         let (names, values) = (lines.next().unwrap().split(' '), lines.next().unwrap().split(' '));
-        let md5 = names.zip(values).filter(|(name, _)| name.starts_with("TCPMD5"));
-        md5.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+        let counters = names.zip(values).filter(|(name, _)| name.starts_with(start));
+        counters.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
     }
 
     /// Waits for a condition, for as long as anything takes that works.
@@ -291,8 +346,9 @@ impl<'a> Lab<'a> {
             lines[lines.len().saturating_sub(80)..].join("\n")
         };
         panic!(
-            "{what}\n-- our session: {}\n-- our log:\n{}\n-- third's log:\n{}\n-- their state:\n{}\n-- their log:\n{}",
+            "{what}\n-- our session: {}\n-- our routes: {}\n-- our log:\n{}\n-- third's log:\n{}\n-- their state:\n{}\n-- their log:\n{}",
             self.session(),
+            self.us.routelet(&["routes"]),
             tail(self.us.log()),
             tail(self.third.log()),
             tail(self.speaker.state(&self.them, &self.setup)),
@@ -308,6 +364,11 @@ impl Drop for Lab<'_> {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn best_path(host: &Host, prefix: &str) -> Option<Value> {
+    let routes = host.routelet(&["routes", prefix]);
+    routes[0]["paths"].as_array()?.iter().find(|path| path["best"] == true).cloned()
 }
 
 fn start_daemon(host: &Host) {
@@ -333,21 +394,23 @@ fn manifests(setup: &Setup, router: u8, pod_cidrs: &[String]) -> String {
         "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: default}}\n\
          spec: {{asn: {}, mesh: none, routerId: 10.9.0.{router}}}\n---\napiVersion: v1\nkind: Node\n\
          metadata: {{name: node}}\nspec: {{podCIDRs: [{}]}}\n\
-         status: {{addresses: [{{type: InternalIP, address: \"{}\"}}]}}\n\
+         status: {{addresses: [{{type: InternalIP, address: \"{}\"}}, {{type: InternalIP, address: \"{}\"}}]}}\n\
          ---\napiVersion: v1\nkind: Secret\nmetadata: {{name: right}}\nstringData: {{password: right}}\n\
          ---\napiVersion: v1\nkind: Secret\nmetadata: {{name: wrong}}\nstringData: {{password: wrong}}\n",
         setup.our_asn,
         cidrs.join(", "),
         setup.family.address(router),
+        setup.family.other().address(router),
     )
 }
 
 fn peer_object(name: &str, address: &str, asn: u32, more: &str) -> String {
-    let all = "[{prefix: \"0.0.0.0/0\", le: 32}, {prefix: \"::/0\", le: 128}]";
-    let timers = if more.contains("timers") { "" } else { "timers: {connectRetry: 1s}" };
+    let unless = |field: &str, text: String| if more.contains(field) { String::new() } else { text };
+    let timers = unless("timers:", "timers: {connectRetry: 1s}".to_owned());
+    let import = unless("import:", format!("import: {{accept: {ALL}}}"));
+    let export = unless("export:", format!("export: {{accept: {ALL}, communities: [\"64512:100\"]}}"));
     format!(
         "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  \
-         address: \"{address}\"\n  asn: {asn}\n  import: {{accept: {all}}}\n  \
-         export: {{accept: {all}, communities: [\"64512:100\"]}}\n  {timers}\n  {more}\n"
+         address: \"{address}\"\n  asn: {asn}\n  {import}\n  {export}\n  {timers}\n  {more}\n"
     )
 }

@@ -1,44 +1,40 @@
 //! How a session comes up, stays up and ends.
 
 use crate::joined::{await_joined, check, joined, ours};
-use crate::rig::Lab;
-use crate::speaker::{Family, Setup, Speaker};
+use crate::rig::{Host, Lab};
+use crate::speaker::{Family, Setup, Speaker, words};
 use crate::table::{Row, each, except};
 
 pub const ROWS: &[Row] = &[
-    except(
-        "MD5: a right password, a wrong one, a right one again",
-        md5,
-        &[("OpenBGPD", "Debian's build has no TCP MD5 (\"md5sig configured but not available\")")],
-    ),
-    each("TTL security", ttl_security),
-    each("multihop", multihop),
     each("hold time of 3 s proposed by them", their_hold_time),
     each("hold time of 3 s proposed by us", our_hold_time),
     each("they shut down with a text", shutdown),
     each("they are passive", they_are_passive),
     each("we are passive", we_are_passive),
+    except(
+        "both connect at once: one connection stays",
+        collision,
+        &[
+            ("GoBGP", "closes what comes in while its own is in OpenSent: two connections never stand"),
+            ("OpenBGPD", "resets what comes in while its own is in OpenSent: two connections never stand"),
+        ],
+    ),
+    except(
+        "extended messages, with a thousand prefixes in one",
+        extended_messages,
+        &[
+            (
+                "GoBGP",
+                "3.10 does not know extended messages: its OPEN has no capability 6, nor an option for it",
+            ),
+            (
+                "OpenBGPD",
+                "7.7 does not know extended messages: its OPEN has no capability 6, nor an option for it",
+            ),
+        ],
+    ),
     each("they are killed and return", killed),
 ];
-
-fn md5(speaker: &dyn Speaker, family: Family) {
-    let secret = |name: &str| format!("passwordSecretRef: {{name: {name}, key: password}}");
-    let lab = joined(speaker, Setup { password: Some("right"), ..Setup::new(family) }, &secret("right"));
-    let before = lab.md5_failures();
-    lab.configure_us(&[ours(family)], &secret("wrong"));
-    lab.eventually("no session", || !lab.established() && lab.installed() == 0);
-    lab.eventually("a wrong signature", || lab.md5_failures() > before);
-    lab.configure_us(&[ours(family)], &secret("right"));
-    await_joined(&lab);
-}
-
-fn ttl_security(speaker: &dyn Speaker, family: Family) {
-    joined(speaker, Setup { ttl_security: true, ..Setup::new(family) }, "ttlSecurity: {hops: 1}");
-}
-
-fn multihop(speaker: &dyn Speaker, family: Family) {
-    joined(speaker, Setup { multihop: true, ..Setup::new(family) }, "multihop: 2");
-}
 
 fn their_hold_time(speaker: &dyn Speaker, family: Family) {
     let lab = joined(speaker, Setup { hold: 3, ..Setup::new(family) }, "");
@@ -81,4 +77,48 @@ fn killed(speaker: &dyn Speaker, family: Family) {
     lab.eventually("no route of the dead", || lab.installed() == 0 && !lab.established());
     lab.start_them();
     await_joined(&lab);
+}
+
+fn extended_messages(speaker: &dyn Speaker, family: Family) {
+    let mut setup = Setup::new(family);
+    if speaker.name() == "BIRD" {
+        setup.extra.peer.push("enable extended messages yes;".to_owned());
+    }
+    let pods: Vec<String> = (0..1000).map(|i| family.prefix(10, 0xfd10, i)).collect();
+    let lab = Lab::new(speaker, setup);
+    lab.start_us(&pods, "");
+    lab.start_them();
+    await_joined(&lab);
+    if !lab.session()["capabilities"].to_string().contains("extended message") {
+        lab.fail("they do not say that they take extended messages");
+    }
+    lab.eventually("all ours in their table", || speaker.count(&lab.them, &lab.setup) == pods.len());
+    check(&lab, "flaps", &lab.flaps(), &0);
+}
+
+/// Nothing but handshakes passes until each has a connection to the other: both OPENs are then on their
+/// way on both (RFC 4271 §6.8).
+fn collision(speaker: &dyn Speaker, family: Family) {
+    let lab = Lab::new(speaker, Setup::new(family));
+    let nft = |rules: &str| lab.us.run(&["nft".to_owned(), rules.to_owned()]);
+    let established = || {
+        let listed =
+            lab.us.run(&words(&["ss", "-Htn", "state", "established", "( sport = :179 or dport = :179 )"]));
+        listed.lines().count()
+    };
+    nft("add table inet hold; add chain inet hold in { type filter hook input priority 0; policy drop; }; \
+         add rule inet hold in icmpv6 type != 1 accept");
+    lab.start_us(&[ours(family)], "timers: {connectRetry: 30s}");
+    lab.start_them();
+    let dials = |host: &Host| !host.run(&words(&["ss", "-Htn", "state", "syn-sent"])).is_empty();
+    lab.eventually("both dialling", || dials(&lab.us) && dials(&lab.them));
+    // Theirs comes first: who has accepted a connection no longer dials.
+    nft("add rule inet hold in tcp flags psh drop; add rule inet hold in tcp dport 179 accept");
+    lab.eventually("their connection", || established() == 1);
+    nft("add rule inet hold in accept");
+    lab.eventually("a connection each way", || established() == 2);
+    nft("delete table inet hold");
+    await_joined(&lab);
+    lab.eventually("one connection", || established() == 1);
+    check(&lab, "flaps", &lab.session()["flaps"], &0.into());
 }

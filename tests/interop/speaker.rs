@@ -6,6 +6,10 @@ use crate::rig::Host;
 
 /// The community that they put on what they announce.
 pub const THEIR_COMMUNITY: &str = "65001:7";
+/// The large community that they put on it.
+pub const THEIR_LARGE_COMMUNITY: &str = "65001:1:2";
+/// The extended community that they put on it, as its octets: route target 65001:7.
+pub const THEIR_ROUTE_TARGET: &str = "0002fde900000007";
 /// The MED that they put on what they announce.
 pub const THEIR_MED: u32 = 50;
 /// The local preference that they put on it towards an internal peer.
@@ -19,6 +23,13 @@ pub enum Family {
 }
 
 impl Family {
+    pub fn other(self) -> Family {
+        match self {
+            Family::Ipv4 => Family::Ipv6,
+            Family::Ipv6 => Family::Ipv4,
+        }
+    }
+
     pub fn pick(self, v4: &'static str, v6: &'static str) -> &'static str {
         match self {
             Family::Ipv4 => v4,
@@ -61,8 +72,28 @@ pub struct Setup {
     pub passive: bool,
     /// They reflect routes between us and a third router.
     pub reflector: bool,
+    /// The third router is their peer, too, with our AS.
+    pub third_is_theirs: bool,
     /// They do not say that they know four-octet AS numbers.
     pub two_octet: bool,
+    /// The AS that they know us by, where that is not our own.
+    pub known_as: Option<u32>,
+    /// The AS of the third router, which is then a peer of ours, too.
+    pub third_asn: Option<u32>,
+    /// The family of the routes, where that is not the session's.
+    pub carried: Option<Family>,
+    /// A router stands between us, and sessions are from loopback to loopback.
+    pub routed: bool,
+    /// The MED that they put on what they announce.
+    pub med: u32,
+    /// They ask for their routes to be used last (RFC 8326).
+    pub graceful_shutdown: bool,
+    /// The next hop that they name, where that is not themselves. Internal sessions.
+    pub next_hop: Option<String>,
+    /// The most prefixes that they take from us.
+    pub max_prefixes: Option<usize>,
+    /// What they are to us (RFC 9234).
+    pub role: Option<&'static str>,
     /// What else a row wants in their configuration, in their own language.
     pub extra: Extra,
 }
@@ -91,7 +122,17 @@ impl Setup {
             hold: 90,
             passive: false,
             reflector: false,
+            third_is_theirs: false,
             two_octet: false,
+            known_as: None,
+            third_asn: None,
+            carried: None,
+            routed: false,
+            med: THEIR_MED,
+            graceful_shutdown: false,
+            next_hop: None,
+            max_prefixes: None,
+            role: None,
             extra: Extra::default(),
         }
     }
@@ -100,9 +141,19 @@ impl Setup {
         Setup { asn: 64512, ..Setup::new(family) }
     }
 
+    /// The family of the routes.
+    pub fn carried(&self) -> Family {
+        self.carried.unwrap_or(self.family)
+    }
+
+    /// The AS that they expect of us.
+    pub fn expected_asn(&self) -> u32 {
+        self.known_as.unwrap_or(self.our_asn)
+    }
+
     /// Addresses of the routers they hold sessions with: us first.
     pub fn peers(&self) -> Vec<String> {
-        let routers: &[u8] = if self.reflector { &[1, 3] } else { &[1] };
+        let routers: &[u8] = if self.reflector || self.third_is_theirs { &[1, 3] } else { &[1] };
         routers.iter().map(|router| self.family.address(*router)).collect()
     }
 }
@@ -138,6 +189,12 @@ pub trait Speaker: Sync {
 
     /// Stops announcing a prefix.
     fn withdraw(&self, host: &Host, setup: &Setup, prefix: &str);
+
+    /// Announces what it announced already, now with this MED.
+    fn announce_again(&self, host: &Host, setup: &Setup, med: u32);
+
+    /// Uses another password from now on, for the peer it has.
+    fn change_password(&self, host: &Host, setup: &Setup, password: &'static str);
 
     /// Asks us for our routes again.
     fn refresh(&self, host: &Host, setup: &Setup);

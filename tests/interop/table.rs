@@ -1,12 +1,20 @@
 //! The table of scenarios: one line here for each file of rows.
 
 use crate::speaker::{Family, Speaker};
-use crate::{add_path, as_numbers, bfd, graceful, reflection, refresh, routes, session};
+use crate::{
+    add_path, as_numbers, bfd, graceful, limits, next_hops, policy, reflection, refresh, routes, security,
+    session,
+};
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
+#[rustfmt::skip]
 pub const TABLE: &[&[Row]] = &[
     session::ROWS,
+    security::ROWS,
+    limits::ROWS,
     routes::ROWS,
+    next_hops::ROWS,
+    policy::ROWS,
     refresh::ROWS,
     as_numbers::ROWS,
     reflection::ROWS,
@@ -23,7 +31,7 @@ pub struct Row {
     pub play: fn(&dyn Speaker, Family),
     /// Families that it is played over.
     pub families: &'static [Family],
-    /// Speakers that it is not for, each with what was seen when it was tried.
+    /// Speakers that it is not for (`FRR`, or `FRR over Ipv6`), each with what was seen when it was tried.
     pub except: &'static [(&'static str, &'static str)],
 }
 
