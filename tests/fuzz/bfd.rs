@@ -28,7 +28,7 @@ pub const BFD: Target = Target {
             assert_eq!(first, play(program, &mut Features::default()), "not deterministic");
         }
     },
-    executions: 5_000,
+    executions: 2_000,
     longest: 8 << 10,
     memory: 16 << 20,
 };
@@ -185,7 +185,12 @@ impl Shell {
                 self.now = self.now + time;
                 self.expire();
             }
-            CONFIGURE => self.bfd.handle_configuration(self.now, &configuration(step.argument)),
+            CONFIGURE => {
+                let wanted = configuration(step.argument);
+                // What becomes of a session that is not wanted is not reported.
+                self.reported.retain(|path, _| wanted.contains_key(path));
+                self.bfd.handle_configuration(self.now, &wanted);
+            }
             ADMIN_DOWN => self.bfd.handle_admin_down(self.now),
             _ => self.bfd.handle_admin_up(self.now),
         }

@@ -44,10 +44,17 @@ pub const ATTRIBUTES: Target = Target {
     seeds: seeds::attributes,
     mutate: mutate::attributes_input,
     run: attributes,
+    executions: 1_500,
     ..UPDATE
 };
-pub const NLRI: Target =
-    Target { name: "nlri", seeds: seeds::prefixes, mutate: mutate::plain_input, run: nlri, ..UPDATE };
+pub const NLRI: Target = Target {
+    name: "nlri",
+    seeds: seeds::prefixes,
+    mutate: mutate::plain_input,
+    run: nlri,
+    executions: 1_000,
+    ..UPDATE
+};
 
 /// Every codec that an OPEN exchange can lead to, as far as decoding differs.
 static CODECS: LazyLock<Vec<Codec>> = LazyLock::new(|| {
