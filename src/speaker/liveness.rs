@@ -77,8 +77,7 @@ impl Speaker {
         if peer.intent.bfd.as_ref().is_some_and(|bfd| bfd.strict) {
             self.stop_sessions(id, Reason::BFD_DOWN, &why);
         } else if peer.first.session.state() == session::State::Established {
-            let Reason { code, subcode } = Reason::BFD_DOWN;
-            let notification = Notification { code, subcode, data: vec![] };
+            let notification = Notification::from(Reason::BFD_DOWN);
             peer.first.session.handle_reset(self.now, notification, Rest::IdleHold, &why);
             self.drain(id);
         }
