@@ -29,6 +29,18 @@ mod speaker;
 mod text;
 mod wire;
 
+/// The table of `tests/conformance`, for the messages in it; what plays it out is not needed.
+#[allow(dead_code, reason = "what the messages are to bring about is for that test")]
+#[path = "../conformance/peer.rs"]
+mod peer;
+#[allow(dead_code, reason = "what the messages are to bring about is for that test")]
+#[path = "../conformance/rows/mod.rs"]
+mod rows;
+#[allow(dead_code, reason = "what the messages are to bring about is for that test")]
+#[path = "../conformance/side.rs"]
+mod side;
+mod stage;
+
 use peak_alloc::PeakAlloc;
 
 /// Counts what one input takes.

@@ -1,5 +1,7 @@
 //! What mutation starts from: what other speakers have sent, and messages with one of everything.
 
+use std::collections::BTreeSet;
+
 use routelet::bgp::header::message_length;
 
 use crate::engine::from_hex;
@@ -79,6 +81,19 @@ pub fn golden() -> Vec<Vec<u8>> {
     messages
 }
 
+/// The messages of `tests/conformance` that have this type, each once.
+fn conformance(kind: u8) -> BTreeSet<Vec<u8>> {
+    let whole = |octets: &[u8]| {
+        let length = message_length(octets).ok().flatten()?;
+        Some(octets[..length].to_vec()).filter(|message| message[18] == kind)
+    };
+    crate::rows::all(1)
+        .iter()
+        .flat_map(|row| [whole(&row.octets), row.open.as_deref().and_then(whole)])
+        .flatten()
+        .collect()
+}
+
 fn golden_of(kind: u8) -> Vec<Vec<u8>> {
     golden().into_iter().filter(|message| message[18] == kind).collect()
 }
@@ -94,7 +109,13 @@ pub fn updates() -> Vec<Vec<u8>> {
     };
     let made = ATTRIBUTES.into_iter().chain(UNKNOWN).map(around);
     let withdrawals = frame(2, &update_body(&[24, 10, 244, 1, 0, 32, 10, 0, 0, 1], &[], &[]));
-    golden_of(2).into_iter().chain(made).chain([withdrawals]).chain(identified()).collect()
+    golden_of(2)
+        .into_iter()
+        .chain(made)
+        .chain([withdrawals])
+        .chain(identified())
+        .chain(conformance(2))
+        .collect()
 }
 
 /// UPDATEs with path identifiers (RFC 7911) in each place that can have them, and a long one.
@@ -131,7 +152,7 @@ pub fn opens() -> Vec<Vec<u8>> {
     let all: Vec<u8> = capabilities().concat();
     let made = capabilities().into_iter().map(|capability| one(&capability)).collect::<Vec<_>>();
     let long = one(&[&all[..], &[200, 255], &[7; 255]].concat());
-    golden_of(1).into_iter().chain(made).chain([one(&all), long, one(&[])]).collect()
+    golden_of(1).into_iter().chain(made).chain([one(&all), long, one(&[])]).chain(conformance(1)).collect()
 }
 
 /// Values of a capabilities parameter.
@@ -177,6 +198,7 @@ pub fn notifications() -> Vec<Vec<u8>> {
     ]
     .into_iter()
     .map(|body| frame(3, &from_hex(body)))
+    .chain(conformance(3))
     .collect()
 }
 
@@ -185,6 +207,7 @@ pub fn refreshes() -> Vec<Vec<u8>> {
     ["00010001", "00020101", "00020201", "0001ff01", "00010001 01 40 0007 00 00000001 08 20 0a", ""]
         .into_iter()
         .map(|body| frame(5, &from_hex(body)))
+        .chain(conformance(5))
         .collect()
 }
 

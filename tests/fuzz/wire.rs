@@ -30,13 +30,14 @@ pub const OPEN: Target =
 pub const UPDATE: Target =
     Target { name: "update", seeds: seeds::updates, run: message, executions: 2_500, ..OPEN };
 pub const NOTIFICATION: Target = Target { name: "notification", seeds: seeds::notifications, ..OPEN };
-pub const REFRESH: Target = Target { name: "refresh", seeds: seeds::refreshes, ..OPEN };
+pub const REFRESH: Target = Target { name: "refresh", seeds: seeds::refreshes, executions: 5_000, ..OPEN };
 pub const MESSAGE: Target = Target { name: "message", seeds: seeds::messages, executions: 2_500, ..OPEN };
 pub const CAPABILITIES: Target = Target {
     name: "capabilities",
     seeds: seeds::capabilities,
     mutate: mutate::capabilities_input,
     run: capabilities,
+    executions: 5_000,
     ..OPEN
 };
 pub const ATTRIBUTES: Target = Target {
@@ -44,7 +45,7 @@ pub const ATTRIBUTES: Target = Target {
     seeds: seeds::attributes,
     mutate: mutate::attributes_input,
     run: attributes,
-    executions: 1_500,
+    executions: 1_200,
     ..UPDATE
 };
 pub const NLRI: Target = Target {
