@@ -28,7 +28,7 @@ pub const BFD: Target = Target {
             assert_eq!(first, play(program, &mut Features::default()), "not deterministic");
         }
     },
-    executions: 2_000,
+    executions: 1_500,
     longest: 8 << 10,
     memory: 16 << 20,
 };

@@ -29,7 +29,8 @@ pub const OPEN: Target =
     Target { name: "open", seeds: seeds::opens, mutate: mutate::message_input, run: message, ..HEADER };
 pub const UPDATE: Target =
     Target { name: "update", seeds: seeds::updates, run: message, executions: 2_500, ..OPEN };
-pub const NOTIFICATION: Target = Target { name: "notification", seeds: seeds::notifications, ..OPEN };
+pub const NOTIFICATION: Target =
+    Target { name: "notification", seeds: seeds::notifications, executions: 6_000, ..OPEN };
 pub const REFRESH: Target = Target { name: "refresh", seeds: seeds::refreshes, executions: 5_000, ..OPEN };
 pub const MESSAGE: Target = Target { name: "message", seeds: seeds::messages, executions: 2_500, ..OPEN };
 pub const CAPABILITIES: Target = Target {
@@ -53,7 +54,7 @@ pub const NLRI: Target = Target {
     seeds: seeds::prefixes,
     mutate: mutate::plain_input,
     run: nlri,
-    executions: 1_000,
+    executions: 800,
     ..UPDATE
 };
 
