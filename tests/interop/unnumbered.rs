@@ -72,5 +72,7 @@ fn await_routes(lab: &Lab<'_>, theirs: &str, of_ours: &str) {
 fn link_local(lab: &Lab<'_>) -> String {
     let shown = lab.them.run(&words(&["ip", "-j", "-6", "address", "show", "dev", "lan", "scope", "link"]));
     let shown: Value = serde_json::from_str(&shown).unwrap_or_default();
-    shown[0]["addr_info"][0]["local"].as_str().unwrap_or_default().to_owned()
+    // Addresses of another scope are there as empty objects.
+    let addresses = shown[0]["addr_info"].as_array().cloned().unwrap_or_default();
+    addresses.iter().find_map(|address| address["local"].as_str()).unwrap_or_default().to_owned()
 }
