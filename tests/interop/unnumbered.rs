@@ -9,7 +9,7 @@ use crate::speaker::{Family, Setup, Speaker, words};
 use crate::table::Row;
 
 const NO_ADVERTISEMENTS: &str =
-    "its configuration here sends no Router Advertisements, by which the peer of a link is found";
+    "its BGP daemon sends no Router Advertisements, by which the peer of a link is found";
 
 pub const ROWS: &[Row] = &[Row {
     name: "Unnumbered: the peer of a link, its routes, and the link lost and found",
