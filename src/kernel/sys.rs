@@ -135,6 +135,13 @@ fn set<T: Plain>(socket: impl AsFd, level: libc::c_int, option: libc::c_int, val
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Has the runtime watch a socket for what arrives.
+pub(super) fn await_readable(socket: Datagrams) -> io::Result<AsyncFd<Datagrams>> {
+    // SAFETY: the socket owns its descriptor, always answers with the same one, and closes it only when it
+    // is dropped, which `AsyncFd` does after it has taken its leave of the runtime.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,11 +162,4 @@ mod tests {
         assert_eq!(octets("2001:db8::1")[..12], [10, 0, 0, 0, 0, 0, 0, 0, 0x20, 0x01, 0x0d, 0xb8]);
         assert_eq!(octets("2001:db8::1")[23], 1);
     }
-}
-
-/// Has the runtime watch a socket for what arrives.
-pub(super) fn await_readable(socket: Datagrams) -> io::Result<AsyncFd<Datagrams>> {
-    // SAFETY: the socket owns its descriptor, always answers with the same one, and closes it only when it
-    // is dropped, which `AsyncFd` does after it has taken its leave of the runtime.
-    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
