@@ -420,8 +420,10 @@ fn peer_object(name: &str, address: &str, asn: u32, more: &str) -> String {
     let timers = unless("timers:", "timers: {connectRetry: 1s}".to_owned());
     let import = unless("import:", format!("import: {{accept: {ALL}}}"));
     let export = unless("export:", format!("export: {{accept: {ALL}, communities: [\"64512:100\"]}}"));
+    let address = unless("interface:", format!("address: \"{address}\""));
+    let asn = unless("asn: external", format!("asn: {asn}"));
     format!(
         "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  \
-         address: \"{address}\"\n  asn: {asn}\n  {import}\n  {export}\n  {timers}\n  {more}\n"
+         {address}\n  {asn}\n  {import}\n  {export}\n  {timers}\n  {more}\n"
     )
 }
