@@ -44,6 +44,14 @@ impl Links {
         intent
     }
 
+    /// Whether a peer is still to be found.
+    pub(super) fn are_searched(&self) -> bool {
+        let unfound = |peer: &PeerIntent| {
+            peer.is_unnumbered() && peer.interface.as_ref().is_none_or(|link| !self.found.contains_key(link))
+        };
+        self.asked.as_ref().is_some_and(|intent| intent.peers.values().any(unfound))
+    }
+
     /// Whether a connection from there came in by the peer's link: every link may have the same addresses.
     pub(super) fn is_on_link(&self, peer: &Peer, remote: SocketAddr) -> bool {
         let interface = peer.intent.interface.as_ref();

@@ -100,7 +100,8 @@ impl Speaker {
 
     /// The first configuration is there, and with it how long peers wait for us.
     pub(super) fn begin_restart(&mut self) {
-        let (Some(intent), Some((at, found))) = (&self.intent, self.restart.found) else { return };
+        // As asked for: a peer that is still to be found on its link is one that may come back.
+        let (Some(intent), Some((at, found))) = (&self.links.asked, self.restart.found) else { return };
         let of_ranges = intent.ranges.values().map(|range| &range.template);
         let restarts = intent.peers.values().chain(of_ranges).filter_map(|peer| peer.graceful_restart);
         let Some(time) = restarts.map(|restart| restart.restart_time).max() else { return };
@@ -123,10 +124,11 @@ impl Speaker {
     pub(super) fn advance_restart(&mut self) {
         if let Some(deferral) = self.restart.deferral {
             let may_connect = self.now < deferral.connect_by;
-            // Who was there of a range is not known.
+            // Who was there of a range is not known, nor who will be found on a link.
             let ranges = self.intent.as_ref().is_some_and(|intent| !intent.ranges.is_empty());
+            let unknown = ranges || self.links.are_searched();
             let awaited =
-                (ranges && may_connect) || self.peers.values().any(|peer| is_awaited(peer, may_connect));
+                (unknown && may_connect) || self.peers.values().any(|peer| is_awaited(peer, may_connect));
             if !awaited || self.now >= deferral.until {
                 self.end_deferral();
             } else if !may_connect {
@@ -139,7 +141,8 @@ impl Speaker {
             self.busy.extend(self.peers.keys());
         }
         let Some(sweep_at) = self.restart.sweep_at else { return };
-        let told = !self.peers.is_empty() && self.peers.values().all(has_told_all);
+        let told =
+            !self.peers.is_empty() && !self.links.are_searched() && self.peers.values().all(has_told_all);
         if sweep_at <= self.now || (told && !self.restart.is_deferring()) {
             // What the peers told must be desired before the rest is let go.
             while self.settle_dirty() {}

@@ -8,8 +8,7 @@ use crate::rig::Lab;
 use crate::speaker::{Family, Setup, Speaker, words};
 use crate::table::Row;
 
-const NO_ADVERTISEMENTS: &str =
-    "its BGP daemon sends no Router Advertisements, by which the peer of a link is found";
+const NO_ADVERTISEMENTS: &str = "it has no peer by interface alone: its own Router Advertisements would have to come from another program";
 
 pub const ROWS: &[Row] = &[Row {
     name: "Unnumbered: the peer of a link, its routes, and the link lost and found",

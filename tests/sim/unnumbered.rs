@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use routelet::speaker::intent::RemoteAs;
-use routelet::speaker::{Action, LinkPeer, Speaker};
+use routelet::fib::{Change, Route, Target};
+use routelet::speaker::intent::{GracefulRestart, RemoteAs};
+use routelet::speaker::{Action, Intent, LinkPeer, Speaker};
 use routelet::time::Instant;
 
 use crate::plan::{Families, Plan};
@@ -17,6 +18,12 @@ fn found(address: &str) -> LinkPeer {
 
 /// node1 of the reference cluster with the ToR as whoever is there on eth1.
 fn speaker(passive: bool) -> Speaker {
+    let mut speaker = Speaker::new(1);
+    speaker.handle_intent(Instant::ORIGIN, intent(passive));
+    speaker
+}
+
+fn intent(passive: bool) -> Intent {
     let mut intent = Plan::reference(Families::Ipv4).intent("node1");
     intent.peers.retain(|name, _| name == "tor");
     let tor = intent.peers.get_mut("tor").unwrap();
@@ -24,9 +31,8 @@ fn speaker(passive: bool) -> Speaker {
     tor.interface = Some("eth1".to_owned());
     tor.asn = RemoteAs::External;
     tor.passive = passive;
-    let mut speaker = Speaker::new(1);
-    speaker.handle_intent(Instant::ORIGIN, intent);
-    speaker
+    tor.graceful_restart = Some(GracefulRestart::default());
+    intent
 }
 
 /// Where connections are opened to within ten seconds.
@@ -79,4 +85,31 @@ fn the_same_address_on_another_link_is_somebody_else() {
     };
     assert!(!accepted(LINK + 1));
     assert!(accepted(LINK));
+}
+
+#[test]
+fn what_was_there_at_the_start_waits_for_who_is_still_to_be_found() {
+    let mut speaker = Speaker::new(1);
+    let prefix = "10.99.0.0/16".parse().unwrap();
+    let left = Route { prefix, target: Target::Unreachable, metric: 20 };
+    speaker.handle_adopted(Instant::ORIGIN, vec![left]);
+    speaker.handle_intent(Instant::ORIGIN, intent(false));
+    let removed = |speaker: &mut Speaker| {
+        let actions = std::iter::from_fn(|| speaker.poll_action());
+        let changes = actions.filter_map(|action| match action {
+            Action::ChangeRoutes(changes) => Some(changes),
+            _ => None,
+        });
+        changes.flatten().any(|change| matches!(change, Change::Remove { .. }) && change.prefix() == prefix)
+    };
+    assert!(!removed(&mut speaker));
+    loop {
+        let (at, _) = speaker.poll_timeout().expect("it is kept for ever");
+        speaker.handle_timeout(at);
+        let over = at >= Instant::ORIGIN + Duration::from_secs(120);
+        assert_eq!(removed(&mut speaker), over, "{at:?}");
+        if over {
+            break;
+        }
+    }
 }
