@@ -17,6 +17,7 @@ const ROUTE_REFRESH: u8 = 2;
 const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
+const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
 const FOUR_OCTET_AS: u8 = 65;
 const ADD_PATH: u8 = 69;
 const ENHANCED_ROUTE_REFRESH: u8 = 70;
@@ -47,6 +48,8 @@ pub enum Capability {
     Role(Role),
     /// Graceful restart (RFC 4724 §3).
     GracefulRestart(GracefulRestart),
+    /// Long-lived graceful restart (RFC 9494 §3).
+    LongLivedGracefulRestart(Vec<LongLivedFamily>),
     /// Four-octet AS numbers (RFC 6793), with the speaker's real AS.
     FourOctetAs(u32),
     /// Several paths for one prefix (RFC 7911 §4).
@@ -239,6 +242,50 @@ impl GracefulRestart {
     }
 }
 
+/// A family in the long-lived graceful restart capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LongLivedFamily {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+    /// The forwarding state was kept over the restart (F bit).
+    pub forwarding: bool,
+    /// How long paths may be kept beyond the restart time, in seconds: 24 bits.
+    pub stale_time: u32,
+}
+
+impl LongLivedFamily {
+    /// A family we keep a table of.
+    pub fn of(family: Family, forwarding: bool, stale_time: u32) -> LongLivedFamily {
+        LongLivedFamily { afi: nlri::afi(family), safi: nlri::UNICAST, forwarding, stale_time }
+    }
+
+    /// The family, where it is one we keep a table of.
+    pub fn family(&self) -> Option<Family> {
+        nlri::family(self.afi, self.safi)
+    }
+
+    /// `None` where the value is not a whole number of families.
+    fn decode_all(value: &[u8]) -> Option<Vec<LongLivedFamily>> {
+        let (families, []) = value.as_chunks::<7>() else { return None };
+        let family = |&[high, low, safi, flags, a, b, c]: &[u8; 7]| LongLivedFamily {
+            afi: u16::from_be_bytes([high, low]),
+            safi,
+            forwarding: flags & GracefulRestart::FORWARDING != 0,
+            stale_time: u32::from_be_bytes([0, a, b, c]),
+        };
+        Some(families.iter().map(family).collect())
+    }
+
+    fn octets(&self) -> [u8; 7] {
+        let [high, low] = self.afi.to_be_bytes();
+        let [_, a, b, c] = self.stale_time.min(0xff_ffff).to_be_bytes();
+        let flags = if self.forwarding { GracefulRestart::FORWARDING } else { 0 };
+        [high, low, self.safi, flags, a, b, c]
+    }
+}
+
 impl Capability {
     /// Code of the role capability.
     pub(super) const ROLE: u8 = 9;
@@ -309,6 +356,9 @@ impl Capability {
             (EXTENDED_NEXT_HOP, value) => NextHopFamily::decode_all(value).map(Capability::ExtendedNextHop),
             (ADD_PATH, value) => AddPathFamily::decode_all(value).map(Capability::AddPath),
             (GRACEFUL_RESTART, value) => GracefulRestart::decode(value).map(Capability::GracefulRestart),
+            (LONG_LIVED_GRACEFUL_RESTART, value) => {
+                LongLivedFamily::decode_all(value).map(Capability::LongLivedGracefulRestart)
+            }
             (FQDN, value) => {
                 let mut cursor = Cursor::new(value);
                 let mut name = || {
@@ -340,6 +390,10 @@ impl Capability {
             Capability::ExtendedMessage => out.extend([EXTENDED_MESSAGE, 0]),
             Capability::Role(role) => out.extend([Capability::ROLE, 1, *role as u8]),
             Capability::GracefulRestart(restart) => encode_value(GRACEFUL_RESTART, &restart.encode(), out),
+            Capability::LongLivedGracefulRestart(families) => {
+                let value: Vec<u8> = families.iter().flat_map(|family| family.octets()).collect();
+                encode_value(LONG_LIVED_GRACEFUL_RESTART, &value, out);
+            }
             Capability::EnhancedRouteRefresh => out.extend([ENHANCED_ROUTE_REFRESH, 0]),
             Capability::Fqdn { host, domain } => {
                 let host = &host[..host.floor_char_boundary(MAX_HOST_NAME)];
@@ -395,7 +449,7 @@ mod tests {
         let add_path =
             |safi, receive, send| AddPathFamily { afi: 2, safi, directions: AddPath { receive, send } };
         let add_paths = vec![add_path(1, true, true), add_path(4, true, false), add_path(128, false, true)];
-        let table: [(Capability, &[u8]); 15] = [
+        let table: [(Capability, &[u8]); 16] = [
             (Capability::Multiprotocol(Family::Ipv4Unicast), &[1, 4, 0, 1, 0, 1]),
             (Capability::Multiprotocol(Family::Ipv6Unicast), &[1, 4, 0, 2, 0, 1]),
             (Capability::MultiprotocolOther { afi: 25, safi: 70 }, &[1, 4, 0, 25, 0, 70]),
@@ -408,6 +462,14 @@ mod tests {
             (Capability::Role(Role::Customer), &[9, 1, 3]),
             (Capability::GracefulRestart(GracefulRestart::default()), &[64, 2, 0, 0]),
             (Capability::GracefulRestart(restart), &[64, 6, 0xc1, 0x23, 0, 2, 1, 0x80]),
+            (
+                Capability::LongLivedGracefulRestart(vec![LongLivedFamily::of(
+                    Family::Ipv6Unicast,
+                    true,
+                    3600,
+                )]),
+                &[71, 7, 0, 2, 1, 0x80, 0, 0x0e, 0x10],
+            ),
             (name("node1", ""), b"\x49\x07\x05node1\x00"),
             (name("node1", "lan"), b"\x49\x0a\x05node1\x03lan"),
             (Capability::Unknown { code: 73, data: b"\x09no length".to_vec() }, b"\x49\x0a\x09no length"),

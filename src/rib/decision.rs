@@ -12,6 +12,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::well_known::{LLGR_STALE, bears};
 use crate::bgp::{PathAttributes, PathId};
 
 /// LOCAL_PREF of a path that brings none along (RFC 4271 §9.1.1 leaves it to the configuration;
@@ -51,6 +52,8 @@ pub struct Candidate<'a> {
 pub enum Rule {
     /// There was one path only.
     OnlyPath,
+    /// Not kept beyond its peer's restart (RFC 9494 §4.3, LLGR_STALE).
+    NotLongStale,
     /// Originated here before learned, as every speaker does; the RFC does not say.
     LocallyOriginated,
     /// Highest degree of preference (RFC 4271 §9.1.1).
@@ -80,6 +83,7 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Rule::OnlyPath => "only path",
+            Rule::NotLongStale => "not kept beyond a restart",
             Rule::LocallyOriginated => "locally originated",
             Rule::LocalPref => "highest LOCAL_PREF",
             Rule::AsPathLength => "shortest AS_PATH",
@@ -127,6 +131,7 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
         }
     };
     let c = |i: usize| &candidates[i];
+    apply(&mut left, Rule::NotLongStale, &|l| keep_least(l, |i| bears(c(i).attributes, LLGR_STALE)));
 
     apply(&mut left, Rule::LocallyOriginated, &|l| keep_least(l, |i| c(i).kind != Kind::Local));
     apply(&mut left, Rule::LocalPref, &|l| {

@@ -7,7 +7,7 @@ use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
-use super::well_known::{NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
+use super::well_known::{LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
@@ -57,6 +57,8 @@ pub struct Export<'a> {
     pub own_next_hop: [Option<IpAddr>; 2],
     /// It takes IPv6 next hops for IPv4 prefixes (RFC 8950).
     pub extended_next_hop: bool,
+    /// It keeps paths beyond a restart, and knows those that are by their mark (RFC 9494).
+    pub long_lived: bool,
     /// Which next hop to name.
     pub next_hop: NextHopRule,
     /// What to do to AS_PATHs towards an external peer.
@@ -117,7 +119,7 @@ impl<'a> Export<'a> {
     pub fn is_like(&self, other: &Export<'_>) -> bool {
         let facts = |e: &Export<'_>| {
             let peer_asn = e.as_path.override_peer.then_some(e.peer_asn);
-            let addresses = (e.own_next_hop, e.extended_next_hop, e.next_hop);
+            let addresses = (e.own_next_hop, e.extended_next_hop, e.next_hop, e.long_lived);
             (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, addresses)
         };
         facts(self) == facts(other)
@@ -131,6 +133,8 @@ impl<'a> Export<'a> {
         attributes.communities.iter().any(|community| match *community {
             NO_ADVERTISE => true,
             NO_EXPORT | NO_EXPORT_SUBCONFED => self.external,
+            // RFC 9494 §4.3: who does not know the mark would take the path for a good one.
+            LLGR_STALE => !self.long_lived,
             _ => false,
         })
     }
@@ -242,6 +246,7 @@ mod tests {
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
             extended_next_hop: false,
+            long_lived: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,
@@ -397,6 +402,7 @@ mod tests {
             cluster_id: Ipv4Addr::new(192, 168, 1, 11),
             own_next_hop: [None, None],
             extended_next_hop: false,
+            long_lived: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,

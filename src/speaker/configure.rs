@@ -147,6 +147,7 @@ impl Speaker {
             self.rib.reconsider(Source::Peer(id), |prefix, path| {
                 import.arrival(path.source, path.received().clone()).path(prefix, interner)
             });
+            self.mark_last_resorts(id);
         }
         if old.1.max_prefixes != new.1.max_prefixes {
             self.ask_for_what_was_discarded(id);

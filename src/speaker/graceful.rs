@@ -4,6 +4,9 @@
 //! with it in the kernel. It ends in one of four ways: the peer announces it again; the peer says
 //! End-of-RIB without having done so; the peer comes back without having kept its side; or time is up.
 //!
+//! Where both sides speak RFC 9494, the end of time is not the end: the paths are kept for a long-lived stale
+//! time more, marked LLGR_STALE, so that every other path is used before them.
+//!
 //! Two times bound the wait. Until the session is back it is the restart time that the peer asked for;
 //! over all, from the fall to End-of-RIB, it is our own stale time. RFC 4724 §4.2 deletes what is still
 //! stale when a session falls again; RFC 8538 §4.2 keeps it within the second time, so that a peer that
@@ -11,9 +14,11 @@
 
 use super::peer::Peer;
 use super::{Notice, Speaker};
+use crate::bgp::PathNlri;
 use crate::bgp::session::{Fall, Negotiated};
 use crate::prefix::Family;
-use crate::rib::{PeerId, Source};
+use crate::rib::well_known::{LLGR_STALE, NO_LLGR, bears, marked};
+use crate::rib::{Path, PeerId, Source};
 use crate::time::Instant;
 
 /// Paths of one family that have outlived their session.
@@ -23,6 +28,8 @@ pub(super) struct Kept {
     fell_at: Instant,
     /// When those that are stale are let go.
     pub(super) until: Instant,
+    /// They are marked as a last resort (RFC 9494).
+    long_lived: bool,
 }
 
 impl Speaker {
@@ -64,6 +71,12 @@ impl Speaker {
         for (family, kept) in peer.kept.clone() {
             let Some(peer) = self.peers.get(&id) else { return };
             match peer.intent.graceful_restart {
+                Some(_) if kept.long_lived => {
+                    let kept_too = negotiated.long_lived(family).is_some_and(|family| family.forwarding);
+                    if !same_router_as || !kept_too {
+                        self.let_go_stale(id, family);
+                    }
+                }
                 Some(ours) if same_router_as && kept_forwarding(negotiated, family) => {
                     let until = (kept.fell_at + ours.stale_time).max(self.now);
                     self.set_kept(id, family, Some(Kept { until, ..kept }));
@@ -107,9 +120,53 @@ impl Speaker {
         while let Some((at, id, family)) = self.keeps.first().copied()
             && at <= self.now
         {
-            self.let_go_stale(id, family);
+            match self.peers.get(&id).and_then(|peer| long_lived_terms(peer, family, self.now)) {
+                Some(kept) => self.keep_as_last_resort(id, family, kept),
+                None => self.let_go_stale(id, family),
+            }
             self.forget_if_gone(id);
         }
+    }
+
+    /// Time is up, but not for a last resort (RFC 9494 §4.2): keeps what is stale as that.
+    fn keep_as_last_resort(&mut self, id: PeerId, family: Family, kept: Kept) {
+        self.set_kept(id, family, Some(kept));
+        let paths = self.mark_last_resort(id, family);
+        let notice = Notice::Kept { peer: self.peer_name(id), family, paths, time: kept.until - self.now };
+        self.notice(notice);
+    }
+
+    /// Marks again what is kept as a last resort, after import has judged it anew.
+    pub(super) fn mark_last_resorts(&mut self, id: PeerId) {
+        let kept = self.peers.get(&id).map(|peer| peer.kept.clone()).unwrap_or_default();
+        for (family, _) in kept.into_iter().filter(|(_, kept)| kept.long_lived) {
+            self.mark_last_resort(id, family);
+        }
+    }
+
+    /// Marks what is stale of a family, lets go of what is not to be kept, and returns how many paths
+    /// are left.
+    fn mark_last_resort(&mut self, id: PeerId, family: Family) -> usize {
+        let Some(stale) = self.peers.get(&id).and_then(|peer| peer.stale.get(&family)).cloned() else {
+            return 0;
+        };
+        let (source, interner) = (Source::Peer(id), &mut self.interner);
+        let mut unwilling = vec![];
+        self.rib.reconsider(source, |prefix, path| {
+            let nlri = PathNlri { prefix, id: path.path_id };
+            if !stale.contains(&nlri) {
+                return path.clone();
+            }
+            if bears(path.received(), NO_LLGR) {
+                unwilling.push(nlri);
+            }
+            let attributes = interner.intern(marked(&path.attributes, LLGR_STALE));
+            Path { attributes, received: Some(path.received().clone()), ..path.clone() }
+        });
+        for path in &unwilling {
+            self.rib.withdraw(path.prefix, source, path.id);
+        }
+        stale.len() - unwilling.len()
     }
 
     fn set_kept(&mut self, id: PeerId, family: Family, kept: Option<Kept>) {
@@ -138,7 +195,20 @@ fn terms(peer: &Peer, family: Family, fall: Fall, now: Instant) -> Option<Kept> 
     };
     let asked = std::time::Duration::from_secs(theirs.restart_time.into());
     let until = now + asked.min(ours.stale_time);
-    kept.then_some(Kept { fell_at: now, until })
+    kept.then_some(Kept { fell_at: now, until, long_lived: false })
+}
+
+/// How the paths of a family are kept beyond the restart time, if they are. A peer that is back and does
+/// not come to its End-of-RIB has had its time.
+fn long_lived_terms(peer: &Peer, family: Family, now: Instant) -> Option<Kept> {
+    if peer.established().is_some() {
+        return None;
+    }
+    let kept = peer.kept.get(&family).filter(|kept| !kept.long_lived)?;
+    let ours = peer.intent.graceful_restart?.long_lived_time;
+    let theirs = peer.agreed.as_ref()?.long_lived(family)?.stale_time;
+    let time = ours.min(std::time::Duration::from_secs(theirs.into()));
+    (!time.is_zero()).then_some(Kept { until: now + time, long_lived: true, ..*kept })
 }
 
 /// Whether both sides have said the N bit (RFC 8538 §2); we always do.

@@ -181,12 +181,19 @@ pub struct GracefulRestart {
     /// The longest that paths of the peer are kept from the fall of its session to its End-of-RIB,
     /// whatever it has asked for.
     pub stale_time: Duration,
+    /// How long they are kept beyond that, as a last resort, and how long the peer may keep ours
+    /// (RFC 9494): whole seconds, at most 16,777,215. Zero: neither.
+    pub long_lived_time: Duration,
 }
 
 impl Default for GracefulRestart {
     fn default() -> GracefulRestart {
         // RFC 8538 §4.2 suggests the latter.
-        GracefulRestart { restart_time: Duration::from_secs(120), stale_time: Duration::from_secs(180) }
+        GracefulRestart {
+            restart_time: Duration::from_secs(120),
+            stale_time: Duration::from_secs(180),
+            long_lived_time: Duration::ZERO,
+        }
     }
 }
 

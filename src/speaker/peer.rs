@@ -346,7 +346,9 @@ pub(super) fn session_config(local: &Intent, peer: &PeerIntent) -> Config {
         },
         role: peer.role,
         role_strict: peer.role_strict,
-        graceful_restart: peer.graceful_restart.map(|g| RestartOffer { restart_time: g.restart_time }),
+        graceful_restart: peer
+            .graceful_restart
+            .map(|g| RestartOffer { restart_time: g.restart_time, long_lived_time: g.long_lived_time }),
     }
 }
 

@@ -211,6 +211,10 @@ fn words(capability: &Capability) -> String {
         Capability::ExtendedMessage => "extended message".to_owned(),
         Capability::Role(role) => format!("role {role}"),
         Capability::GracefulRestart(restart) => graceful_restart(restart),
+        Capability::LongLivedGracefulRestart(families) => {
+            let most = families.iter().map(|family| family.stale_time).max().unwrap_or_default();
+            format!("long-lived graceful restart, up to {most} s")
+        }
         Capability::EnhancedRouteRefresh => "enhanced route refresh".to_owned(),
         // Names come from the peer: nothing in them may reach a terminal as a command.
         Capability::Fqdn { host, domain } if domain.is_empty() => format!("FQDN {}", host.escape_default()),

@@ -21,6 +21,11 @@ pub const ROWS: &[Row] = &[
         ],
     ),
     except("graceful restart: we are killed and return", we_return, &[]),
+    except(
+        "long-lived graceful restart: they are killed and stay away",
+        they_stay_away,
+        &[("OpenBGPD", "bgpd.conf(5) of 7.7 knows nothing of it, and its OPEN has no capability 71")],
+    ),
 ];
 
 /// How long we may be gone, as often as a look at their table takes.
@@ -47,6 +52,53 @@ fn graceful(speaker: &dyn Speaker, family: Family) -> Setup {
         _ => Extra { peer: lines(&["announce restart yes"]), ..Extra::default() },
     };
     Setup { extra, ..Setup::new(family) }
+}
+
+/// Their side, to be waited for a second, and then ten minutes as a last resort.
+fn long_lived(speaker: &dyn Speaker, family: Family) -> Setup {
+    let mut setup = graceful(speaker, family);
+    let more = |line: &str| line.to_owned();
+    match speaker.name() {
+        "FRR" => setup.extra.top = setup.extra.top.replace(
+            "\nexit",
+            "\n bgp graceful-restart restart-time 1\n bgp long-lived-graceful-restart stale-time 600\nexit",
+        ),
+        "BIRD" => {
+            setup.extra.peer = vec![
+                more("graceful restart on; graceful restart time 1;"),
+                more("long lived graceful restart on; long lived stale time 600;"),
+            ];
+        }
+        _ => {
+            setup.extra.peer[2] = more("restart-time = 1");
+            setup.extra.peer.push(more("long-lived-enabled = true"));
+            setup.extra.family.extend([
+                more("[neighbors.afi-safis.long-lived-graceful-restart.config]"),
+                more("enabled = true"),
+                more("restart-time = 600"),
+            ]);
+        }
+    }
+    setup
+}
+
+fn they_stay_away(speaker: &dyn Speaker, family: Family) {
+    let more = "gracefulRestart: {longLivedStaleTime: 1h}";
+    let lab = joined(speaker, long_lived(speaker, family), more);
+    let theirs = lab.setup.routes[0].clone();
+    lab.them.kill();
+    lab.eventually("a last resort, for ten minutes", || {
+        let kept = lab.session()["families"][0]["staleSeconds"].as_u64();
+        kept.is_some_and(|seconds| (500..=600).contains(&seconds))
+    });
+    check(&lab, "routes kept", &lab.installed(), &1);
+    let path = lab.path(&theirs).unwrap_or_default();
+    assert!(path.to_string().contains("65535:6"), "no mark: {path}");
+    lab.start_them();
+    await_joined(&lab);
+    lab.eventually("nothing stale", || lab.session()["families"][0]["stale"] == 0);
+    let path = lab.path(&theirs).unwrap_or_default();
+    assert!(!path.to_string().contains("65535:6"), "still marked: {path}");
 }
 
 fn they_return(speaker: &dyn Speaker, family: Family) {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use routelet::bgp::capability::{GracefulRestart, RestartFamily};
+use routelet::bgp::capability::{GracefulRestart, LongLivedFamily, RestartFamily};
 use routelet::bgp::{Capability, Notification};
 use routelet::prefix::Family;
+use routelet::rib::well_known::{LLGR_STALE, NO_LLGR};
 use routelet::speaker::Departure;
 use routelet::speaker::intent::{self, Intent};
 
+use crate::plan::{Families, Plan};
 use crate::scripted::{Rig, accept_all};
 
 const A: &str = "172.16.0.0/24";
@@ -117,6 +119,86 @@ fn nobody_is_waited_for_longer_than_asked_and_nothing_kept_longer_than_configure
     assert_eq!(seen(&back), [STALE, STALE], "161 s after the fall, without End-of-RIB");
     back.wait(Duration::from_secs(20));
     assert_eq!(seen(&back), [None, None], "180 s after it");
+}
+
+/// The same with RFC 9494: so many seconds more.
+fn long_lived_offer(seconds: u32) -> Vec<Capability> {
+    let family = LongLivedFamily::of(Family::Ipv4Unicast, true, seconds);
+    [offer(false, true), vec![Capability::LongLivedGracefulRestart(vec![family])]].concat()
+}
+
+fn long_lived(intent: &mut Intent) {
+    graceful(intent);
+    let restart = intent.peers.get_mut("tor").unwrap().graceful_restart.as_mut().unwrap();
+    restart.long_lived_time = Duration::from_secs(3600);
+}
+
+/// Whether a path is marked as a last resort; `None` where it is gone.
+fn last_resort(rig: &Rig, prefix: &str) -> Option<bool> {
+    let path = rig.path(prefix)?;
+    let attributes = path.changed.map_or(path.attributes, |changed| *changed);
+    Some(attributes.communities.contains(&LLGR_STALE))
+}
+
+#[test]
+fn a_last_resort_is_marked_and_kept_for_the_time_that_both_have_named() {
+    let mut rig = Rig::new(&long_lived_offer(600), long_lived);
+    rig.announce(&[A], |_| ());
+    rig.announce(&[B], |attributes| attributes.communities = [NO_LLGR].into());
+    hang_up(&mut rig);
+    rig.wait(Duration::from_secs(58));
+    assert_eq!([last_resort(&rig, A), last_resort(&rig, B)], [Some(false), Some(false)]);
+    rig.wait(Duration::from_secs(2));
+    assert_eq!([last_resort(&rig, A), last_resort(&rig, B)], [Some(true), None]);
+    // A change of import policy judges it anew, and it is still a last resort.
+    let mut intent = Plan::reference(Families::Ipv4).intent("node1");
+    intent.peers.retain(|name, _| name == "tor");
+    long_lived(&mut intent);
+    intent.peers.get_mut("tor").unwrap().passive = true;
+    intent.peers.get_mut("tor").unwrap().accept_blackhole = true;
+    rig.speaker.handle_intent(rig.now, intent);
+    rig.listen();
+    assert_eq!(last_resort(&rig, A), Some(true));
+    rig.wait(Duration::from_secs(598));
+    assert_eq!(last_resort(&rig, A), Some(true));
+    rig.wait(Duration::from_secs(2));
+    assert_eq!(last_resort(&rig, A), None);
+}
+
+#[test]
+fn what_is_announced_again_is_no_last_resort_any_more() {
+    let mut rig = Rig::new(&long_lived_offer(600), long_lived);
+    rig.announce(&[A, B], |_| ());
+    hang_up(&mut rig);
+    rig.wait(Duration::from_secs(100));
+    assert!(rig.come_again(&long_lived_offer(600)));
+    assert_eq!([last_resort(&rig, A), last_resort(&rig, B)], [Some(true), Some(true)]);
+    rig.announce(&[A], |_| ());
+    assert_eq!([last_resort(&rig, A), last_resort(&rig, B)], [Some(false), Some(true)]);
+    end_of_rib(&mut rig);
+    assert_eq!(seen(&rig), [FRESH, None]);
+}
+
+#[test]
+fn a_last_resort_goes_when_its_peer_is_back_without_it() {
+    for back in [offer(false, true), vec![]] {
+        let mut rig = Rig::new(&long_lived_offer(600), long_lived);
+        rig.announce(&[A], |_| ());
+        hang_up(&mut rig);
+        rig.wait(Duration::from_secs(100));
+        assert_eq!(last_resort(&rig, A), Some(true));
+        assert!(rig.come_again(&back));
+        assert_eq!(last_resort(&rig, A), None);
+    }
+}
+
+#[test]
+fn who_does_not_know_of_last_resorts_is_told_to_keep_none() {
+    let mut rig = Rig::new(&offer(false, true), long_lived);
+    rig.announce(&[A], |_| ());
+    hang_up(&mut rig);
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(last_resort(&rig, A), None);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::restart::{RestartBits, RestartOffer};
-use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
+use crate::bgp::capability::{
+    AddPath, AddPathFamily, GracefulRestart, LongLivedFamily, NextHopFamily, family_of,
+};
 use crate::bgp::{Capability, Codec, MessageError, Open, Reason, Role};
 use crate::prefix::Family;
 
@@ -125,6 +127,17 @@ impl Negotiated {
         })
     }
 
+    /// What the peer's long-lived graceful restart capability says of a family; it counts beside the
+    /// plain one alone (RFC 9494 §4.1).
+    pub fn long_lived(&self, family: Family) -> Option<&LongLivedFamily> {
+        self.graceful_restart()?;
+        let families = self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::LongLivedGracefulRestart(families) => Some(families),
+            _ => None,
+        });
+        families?.iter().find(|f| f.family() == Some(family))
+    }
+
     /// Whether the peer belongs to another AS.
     pub fn external(&self) -> bool {
         self.codec.external
@@ -147,6 +160,8 @@ impl Config {
         // complete.
         let offer = self.graceful_restart.map(|offer| offer.capability(&self.families, restart));
         capabilities.push(Capability::GracefulRestart(offer.unwrap_or_default()));
+        let long_lived = self.graceful_restart.and_then(|offer| offer.long_lived(&self.families, restart));
+        capabilities.extend(long_lived.map(Capability::LongLivedGracefulRestart));
         if self.extended_next_hop && self.families.contains(&Family::Ipv4Unicast) {
             capabilities.push(Capability::ExtendedNextHop(vec![NextHopFamily::IPV4_OVER_IPV6]));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::bgp::Reason;
-use crate::bgp::capability::{GracefulRestart, RestartFamily};
+use crate::bgp::capability::{GracefulRestart, LongLivedFamily, RestartFamily};
 use crate::prefix::Family;
 
 /// What a session offers for graceful restart.
@@ -14,6 +14,9 @@ use crate::prefix::Family;
 pub struct RestartOffer {
     /// How long the peer may wait for us to come back: whole seconds, at most 4,095.
     pub restart_time: Duration,
+    /// How long it may keep our routes beyond that, marked as a last resort (RFC 9494): whole seconds, at
+    /// most 16,777,215. Not offered if zero.
+    pub long_lived_time: Duration,
 }
 
 /// What is true of our forwarding when an OPEN goes out.
@@ -46,6 +49,17 @@ impl RestartOffer {
             restart_time: u16::try_from(self.restart_time.as_secs()).unwrap_or(u16::MAX),
             families: families.iter().map(family).collect(),
         }
+    }
+
+    /// `None` where it is not to be offered.
+    pub(super) fn long_lived(
+        self,
+        families: &BTreeSet<Family>,
+        bits: RestartBits,
+    ) -> Option<Vec<LongLivedFamily>> {
+        let time = u32::try_from(self.long_lived_time.as_secs()).unwrap_or(u32::MAX);
+        let family = |family: &Family| LongLivedFamily::of(*family, bits.forwarding[*family as usize], time);
+        (time > 0).then(|| families.iter().map(family).collect())
     }
 }
 

@@ -226,7 +226,7 @@ fn a_peer_that_takes_nothing_is_dropped_though_it_talks() {
 #[test]
 fn a_fall_says_whether_routes_may_outlive_it() {
     let graceful = |ours: bool, theirs: bool| {
-        let offer = RestartOffer { restart_time: Duration::from_secs(120) };
+        let offer = RestartOffer { restart_time: Duration::from_secs(120), long_lived_time: Duration::ZERO };
         let config = Config { graceful_restart: ours.then_some(offer), ..config() };
         let mut session = Session::new(config.clone(), 1);
         session.handle_start_passive(at(0.0));

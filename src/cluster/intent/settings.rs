@@ -103,6 +103,7 @@ impl Restart {
         let times = GracefulRestart {
             restart_time: time("restartTime", |s| s.restart_time, default.restart_time),
             stale_time: time("stalePathTime", |s| s.stale_path_time, default.stale_time),
+            long_lived_time: time("longLivedStaleTime", |s| s.long_lived_stale_time, default.long_lived_time),
         };
         let enabled = layers.value("spec.gracefulRestart.enabled", |s| s.graceful_restart.as_ref()?.enabled);
         Restart { enabled: enabled.unwrap_or(true), times }
@@ -115,6 +116,7 @@ impl Restart {
         let times = GracefulRestart {
             restart_time: time(spec.restart_time, self.times.restart_time),
             stale_time: time(spec.stale_path_time, self.times.stale_time),
+            long_lived_time: time(spec.long_lived_stale_time, self.times.long_lived_time),
         };
         Restart { enabled: spec.enabled.unwrap_or(self.enabled), times }
     }

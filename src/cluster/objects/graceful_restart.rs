@@ -10,6 +10,8 @@ use super::duration::Span;
 
 /// The longest restart time: twelve bits of seconds (RFC 4724 §3).
 const RESTART_TIME_MOST: Duration = Duration::from_secs(4095);
+/// The longest long-lived stale time: 24 bits of seconds (RFC 9494 §3).
+const LONG_LIVED_MOST: Duration = Duration::from_secs(0xff_ffff);
 
 /// Graceful restart (RFC 4724, RFC 8538): forwarding goes on while one side restarts. What a `BgpPeer`
 /// leaves out is as the `BgpConfiguration` says.
@@ -27,6 +29,10 @@ pub struct GracefulRestartSpec {
     /// them again. Default `3m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_path_time: Option<Span>,
+    /// How long they are kept beyond that, used where there is no other path (RFC 9494), and how long
+    /// peers may keep ours: whole seconds, at most 16777215 s. Default `0s`: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long_lived_stale_time: Option<Span>,
 }
 
 impl GracefulRestartSpec {
@@ -40,6 +46,12 @@ impl GracefulRestartSpec {
             && time < Duration::from_secs(1)
         {
             problems.add("spec.gracefulRestart.stalePathTime", "must be at least 1s; or use enabled: false");
+        }
+        if let Some(Span(time)) = self.long_lived_stale_time
+            && (time > LONG_LIVED_MOST || time.subsec_nanos() != 0)
+        {
+            let text = "must be whole seconds, at most 16777215s";
+            problems.add("spec.gracefulRestart.longLivedStaleTime", text);
         }
     }
 }

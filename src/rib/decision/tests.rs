@@ -68,7 +68,9 @@ fn each_rule_decides_when_the_ones_before_are_level() {
     let med = PathAttributes { med: Some(1), ..base.clone() };
     let reflected = PathAttributes { cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1)], ..base.clone() };
     let c = candidate;
+    let long_stale = PathAttributes { communities: [LLGR_STALE].into(), ..preferred.clone() };
     let table = [
+        (Rule::NotLongStale, c(&base), Candidate { kind: Kind::Local, ..c(&long_stale) }),
         (Rule::LocallyOriginated, Candidate { kind: Kind::Local, ..c(&base) }, c(&preferred)),
         (Rule::LocalPref, c(&preferred), c(&base)),
         (Rule::AsPathLength, c(&base), c(&longer)),
