@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::world::World;
 use draw::Draw;
 use faults::{FAULTS, Trial};
+use net::Net;
 use watch::{Reporter, Seen};
 
 /// Seeds of every run.
@@ -116,9 +117,22 @@ fn any_network_survives_anything_and_comes_to_rest() {
     assert!(!all || missing.is_empty(), "none of the seeds has shown {missing:?}");
 }
 
-/// Runs one network through its faults, and returns what was seen.
+#[test]
+fn a_network_of_fifty_survives_anything_and_comes_to_rest() {
+    for seed in [1, 2] {
+        let net = shape::draw_fifty(seed);
+        assert!(net.nodes.len() >= 48);
+        run_in(net, seed);
+    }
+}
+
+/// Runs the network of a seed through its faults, and returns what was seen.
 fn run(seed: u64) -> BTreeSet<String> {
-    let net = shape::draw(seed);
+    run_in(shape::draw(seed), seed)
+}
+
+/// The same in another network.
+fn run_in(net: Net, seed: u64) -> BTreeSet<String> {
     let seen = Rc::new(RefCell::new(Seen::default()));
     let mut world = World::of((0..net.nodes.len()).map(|i| (net.nodes[i].name, net.setup(i))), seed);
     world.watch(Box::new(Reporter(seen.clone())));

@@ -15,7 +15,6 @@ use super::net::{Link, Net, Node};
 
 /// The network of a seed.
 pub fn draw(seed: u64) -> Net {
-    let mut draw = Draw::new(seed);
     let shape: fn(&mut Draw) -> Net = match seed % 5 {
         0 => mesh,
         1 => reflectors,
@@ -23,6 +22,16 @@ pub fn draw(seed: u64) -> Net {
         3 => racks,
         _ => graph,
     };
+    drawn_as(shape, seed)
+}
+
+/// Two reflectors, their 45 clients, and who is around them: fifty or so, by the same seeds.
+pub fn draw_fifty(seed: u64) -> Net {
+    drawn_as(|draw| reflecting(draw, (2, 2), (45, 45)), seed)
+}
+
+fn drawn_as(shape: impl Fn(&mut Draw) -> Net, seed: u64) -> Net {
+    let mut draw = Draw::new(seed);
     let mut net = shape(&mut draw);
     let graceful = draw.of(&[1, 1, 4, 100]);
     for link in &mut net.links {
@@ -152,11 +161,17 @@ fn cluster(net: &mut Net, draw: &mut Draw, servers: &[usize]) {
 }
 
 fn reflectors(draw: &mut Draw) -> Net {
+    reflecting(draw, (1, 3), (2, 16))
+}
+
+/// Between so many reflectors, and between so many clients of theirs.
+fn reflecting(draw: &mut Draw, servers: (usize, usize), clients: (usize, usize)) -> Net {
     let (mut net, families) = empty(draw, "reflectors");
-    let servers: Vec<usize> =
-        (0..draw.between(1, 3)).map(|_| add(&mut net, draw, families, "reflector", 64512)).collect();
-    let clients: Vec<usize> =
-        (0..draw.between(2, 16)).map(|_| add(&mut net, draw, families, "node", 64512)).collect();
+    let several = |net: &mut Net, draw: &mut Draw, (least, most), role| -> Vec<usize> {
+        (0..draw.between(least, most)).map(|_| add(net, draw, families, role, 64512)).collect()
+    };
+    let servers = several(&mut net, draw, servers, "reflector");
+    let clients = several(&mut net, draw, clients, "node");
     join_all(&mut net, &servers);
     cluster(&mut net, draw, &servers);
     serve(&mut net, draw, &servers, &clients);
