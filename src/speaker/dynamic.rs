@@ -2,7 +2,8 @@
 //!
 //! Such a peer is made when its connection is accepted, waits for it as a passive one does, and is gone
 //! when its session has ended for good: once it has neither a connection, nor a pause in Idle to sit
-//! out, nor paths that outlive its session. Until then it keeps its place among those that the range may have. A configured peer comes before a range, and a longer range before a shorter one.
+//! out, nor paths that outlive its session. Until then it keeps its place among those that the range may
+//! have. A configured peer comes before a range, and a longer range before a shorter one.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,11 +54,15 @@ impl Speaker {
         self.next_peer += 1;
         range.members.insert(id);
         let mut peer = Peer::new(id, wanted.peer(remote.ip()), intent, self.seed);
+        let watched = peer.intent.bfd.is_some();
         peer.set_restart_bits(self.restart.bits());
         peer.first.session.handle_start(self.now);
         self.names.insert(format!("{name}/{}", remote.ip()), id);
         peer.range = Some(name);
         self.peers.insert(id, peer);
+        if watched {
+            self.watch_paths();
+        }
         Some(Admission::Peer(id))
     }
 
@@ -65,8 +70,7 @@ impl Speaker {
     fn refuse(&mut self) -> ConnectionId {
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let Reason { code, subcode } = Reason::CONNECTION_REJECTED;
-        let octets = Codec::initial().encode_notification(&Notification { code, subcode, data: vec![] });
+        let octets = Codec::initial().encode_notification(&Notification::from(Reason::CONNECTION_REJECTED));
         self.actions.push_back(Action::Send { connection, octets });
         self.actions.push_back(Action::Close { connection });
         connection
@@ -85,12 +89,16 @@ impl Speaker {
         if waits || peer.second.is_some() || !peer.kept.is_empty() {
             return;
         }
+        let watched = peer.intent.bfd.is_some();
         if let Some(range) = self.ranges.get_mut(range) {
             range.members.remove(&id);
             range.full = false;
         }
         self.names.retain(|_, named| *named != id);
         self.forget_peer(id);
+        if watched {
+            self.watch_paths();
+        }
     }
 
     /// Keeps the dynamic peers that the new intent has a place for, changed where it differs, and takes

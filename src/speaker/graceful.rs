@@ -12,6 +12,8 @@
 //! stale when a session falls again; RFC 8538 §4.2 keeps it within the second time, so that a peer that
 //! dies while it restarts loses nothing. We do as the peer's capability says.
 
+use std::time::Duration;
+
 use super::peer::Peer;
 use super::{Notice, Speaker};
 use crate::bgp::PathNlri;
@@ -193,7 +195,7 @@ fn terms(peer: &Peer, family: Family, fall: Fall, now: Instant) -> Option<Kept> 
         Fall::Notification => covered && theirs.notification,
         Fall::Final => false,
     };
-    let asked = std::time::Duration::from_secs(theirs.restart_time.into());
+    let asked = Duration::from_secs(theirs.restart_time.into());
     let until = now + asked.min(ours.stale_time);
     kept.then_some(Kept { fell_at: now, until, long_lived: false })
 }
@@ -207,7 +209,7 @@ fn long_lived_terms(peer: &Peer, family: Family, now: Instant) -> Option<Kept> {
     let kept = peer.kept.get(&family).filter(|kept| !kept.long_lived)?;
     let ours = peer.intent.graceful_restart?.long_lived_time;
     let theirs = peer.agreed.as_ref()?.long_lived(family)?.stale_time;
-    let time = ours.min(std::time::Duration::from_secs(theirs.into()));
+    let time = ours.min(Duration::from_secs(theirs.into()));
     (!time.is_zero()).then_some(Kept { until: now + time, long_lived: true, ..*kept })
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use routelet::bfd;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::bgp::{AsPath, Capability, Codec, Message, Open, PathAttributes};
 use routelet::prefix::{Family, Prefix};
 use routelet::speaker::intent::{
-    Distance, Intent, LimitAction, MaxPrefixes, Password, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    RangeIntent, RemoteAs,
+    BfdIntent, Distance, Intent, LimitAction, MaxPrefixes, Password, PeerIntent, PeerOrigin, Policy,
+    PrefixRule, RangeIntent, RemoteAs,
 };
 use routelet::speaker::view::PeerView;
 use routelet::speaker::{Action, ConnectionId, Departure, Speaker, Transport};
@@ -27,6 +28,8 @@ struct Rig {
     codec: Codec,
     heard: BTreeMap<ConnectionId, Vec<String>>,
     notices: Vec<String>,
+    /// Whose paths BFD is asked to watch.
+    watched: Vec<IpAddr>,
 }
 
 impl Rig {
@@ -52,7 +55,8 @@ impl Rig {
         speaker.handle_bridge(now, true);
         let codec = Codec { external: true, families: vec![Family::Ipv4Unicast], ..Codec::initial() };
         let codec = Codec { four_octet_as: true, ..codec };
-        let mut rig = Rig { speaker, now, intent, codec, heard: BTreeMap::new(), notices: vec![] };
+        let mut rig =
+            Rig { speaker, now, intent, codec, heard: BTreeMap::new(), notices: vec![], watched: vec![] };
         rig.reconfigure(|_| ());
         rig
     }
@@ -137,6 +141,7 @@ impl Rig {
                     self.heard.entry(connection).or_default().push("closed".to_owned());
                 }
                 Action::Dial { .. } => panic!("nobody of a range is ever connected to"),
+                Action::WatchPaths(paths) => self.watched = paths.keys().map(|path| path.remote).collect(),
                 Action::Notice(notice) => self.notices.push(notice.to_string()),
                 _ => {}
             }
@@ -322,4 +327,23 @@ fn a_daemon_that_stops_takes_leave_of_its_dynamic_peers() {
     rig.listen();
     let farewell = "Cease: Administrative Shutdown \"routelet is stopping\"";
     assert_eq!(rig.heard(connection), [farewell, "closed"]);
+}
+
+#[test]
+fn the_path_to_a_dynamic_peer_is_watched_while_it_is_there() {
+    let mut rig = Rig::new(&[("rack", "10.0.0.0/8", 4)]);
+    let tenth = Duration::from_millis(100);
+    let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
+    rig.reconfigure(|intent| {
+        let template = &mut intent.ranges.get_mut("rack").unwrap().template;
+        template.bfd = Some(BfdIntent { config, strict: false });
+    });
+    let watched = |rig: &Rig| rig.peer("10.0.0.1").map(|peer| peer.bfd.is_some());
+    let connection = rig.establish("10.0.0.1");
+    assert_eq!(watched(&rig), Some(true));
+    assert_eq!(rig.watched, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
+    rig.close(connection);
+    rig.wait(Duration::from_secs(120));
+    assert_eq!(watched(&rig), None);
+    assert!(rig.watched.is_empty());
 }
