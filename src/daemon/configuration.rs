@@ -12,7 +12,7 @@ use super::input::Input;
 use super::metrics::Manifests;
 use super::node;
 use crate::cluster::{self, Compiled, Reading};
-use crate::fib::{Change, Route};
+use crate::fib::{Change, Found, Route};
 use crate::kernel::routes::Ownership;
 use crate::kernel::{self, Netlink};
 
@@ -104,7 +104,11 @@ impl Configuration {
         let fib = &compiled.intent.fib;
         let now = Ownership { table: fib.table, protocol: fib.protocol };
         let before = self.ownership.send_replace(now);
-        let adopted = if first { Some(self.netlink.our_routes(now).await?) } else { None };
+        let adopted = if first {
+            Some(Found { routes: self.netlink.our_routes(now).await?, groups: None })
+        } else {
+            None
+        };
         let ownership_changed = !first && before != now;
         let intent = Box::new(compiled.intent.clone());
         info!(

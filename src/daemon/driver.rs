@@ -20,7 +20,7 @@ use super::link_peers::LinkPeers;
 use super::listeners::Listeners;
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use crate::fib::Change;
+use crate::fib::Batch;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -44,7 +44,7 @@ pub struct Driver {
     listeners: Listeners,
     link_peers: LinkPeers,
     /// Bounded by the FIB, which has one change per prefix in flight.
-    routes: UnboundedSender<Vec<Change>>,
+    routes: UnboundedSender<Batch>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -54,7 +54,7 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
-        routes: UnboundedSender<Vec<Change>>,
+        routes: UnboundedSender<Batch>,
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
         Driver {
@@ -119,8 +119,8 @@ impl Driver {
         let now = self.clock.now();
         match input {
             Input::Configured { intent, adopted, ownership_changed } => {
-                if let Some(routes) = adopted {
-                    self.speaker.handle_adopted(now, routes);
+                if let Some(held) = adopted {
+                    self.speaker.handle_adopted(now, held);
                 }
                 if ownership_changed {
                     self.speaker.handle_ownership_changed(now);
@@ -152,16 +152,9 @@ impl Driver {
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, &why);
             }
-            Input::RouteResults(results) => {
-                for (change, result) in results {
-                    if let Err(reason) = &result {
-                        warn!("the kernel refused to {change}: {reason}");
-                    }
-                    self.speaker.handle_route_result(now, &change, result);
-                }
-            }
+            Input::RouteAnswer(batch, refusals) => self.speaker.handle_route_answer(now, batch, refusals),
             Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
-            Input::KernelDump(routes) => self.speaker.handle_kernel_dump(now, routes),
+            Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
         }
     }
@@ -204,9 +197,9 @@ impl Driver {
                 Action::Send { connection, octets } => self.connections.send(connection, octets),
                 Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
                 Action::Close { connection } => self.connections.close(connection),
-                Action::ChangeRoutes(changes) => {
+                Action::ChangeRoutes(batch) => {
                     // The writer is gone only when the daemon stops.
-                    let _ = self.routes.send(changes);
+                    let _ = self.routes.send(batch);
                 }
                 Action::WatchPaths(paths) => self.watch_paths(paths),
                 Action::Notice(notice) => log(&notice),

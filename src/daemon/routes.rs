@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::input::Input;
-use crate::fib::Change;
+use crate::fib::{Batch, Found, Refusal};
 use crate::kernel::routes::Ownership;
 use crate::kernel::watch::{Event, Watch};
 use crate::kernel::{Error, Netlink};
@@ -16,14 +16,20 @@ use crate::kernel::{Error, Netlink};
 pub async fn write(
     netlink: Arc<Netlink>,
     ownership: watch::Receiver<Ownership>,
-    mut changes: UnboundedReceiver<Vec<Change>>,
+    mut batches: UnboundedReceiver<Batch>,
     inputs: Sender<Input>,
 ) {
-    while let Some(batch) = changes.recv().await {
+    while let Some(batch) = batches.recv().await {
         let ownership = *ownership.borrow();
-        let results = netlink.apply_routes(ownership, &batch).await;
-        let answers = results.into_iter().map(|result| result.map_err(|error| error.to_string()));
-        if inputs.send(Input::RouteResults(batch.into_iter().zip(answers).collect())).await.is_err() {
+        let results = netlink.apply_routes(ownership, &batch.changes).await;
+        let mut refusals = vec![];
+        for (index, (change, result)) in batch.changes.iter().zip(results).enumerate() {
+            if let Err(error) = result {
+                warn!("the kernel refused to {change}: {error}");
+                refusals.push(Refusal { index, reason: error.to_string(), conflict: false });
+            }
+        }
+        if inputs.send(Input::RouteAnswer(batch.id, refusals)).await.is_err() {
             return;
         }
     }
@@ -71,7 +77,7 @@ async fn watch_one(
         }
         if look_at_ours {
             let routes = netlink.our_routes(ownership).await?;
-            if inputs.send(Input::KernelDump(routes)).await.is_err() {
+            if inputs.send(Input::KernelDump(Found { routes, groups: None })).await.is_err() {
                 return Ok(());
             }
         }
