@@ -100,25 +100,13 @@ impl Installer {
         Ok(found)
     }
 
-    /// What is written from now on is of this table and protocol. Nexthop objects take over the protocol;
-    /// routes stay as they are.
+    /// What is written from now on is of this table and protocol. What was written before stays as it is: the
+    /// kernel cannot be asked to change a group's protocol.
     pub fn set_ownership(&mut self, ownership: Ownership) {
-        let before = std::mem::replace(&mut self.ownership, ownership);
-        if before.protocol == ownership.protocol {
-            return;
+        if ownership.protocol != self.ownership.protocol {
+            self.nexthops = None;
         }
-        let Some(nexthops) = &self.nexthops else { return };
-        let mut requests = Requests::default();
-        let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        for ((via, interface), id) in nexthops.singles() {
-            nexthop::single(&mut requests, flags, ownership.protocol, id, via, interface);
-        }
-        for (id, held) in nexthops.held() {
-            nexthop::group(&mut requests, flags, ownership.protocol, id, &held.entries, held.resilient);
-        }
-        for (_, refusal) in self.exchange.ask(&mut requests) {
-            tracing::warn!("{}", refusal.to("hand a nexthop object over to another protocol number"));
-        }
+        self.ownership = ownership;
     }
 
     /// Makes the changes in order and returns those that the kernel refused, by their places. A failed change
@@ -148,7 +136,7 @@ impl Installer {
             if let Err(error) = result {
                 outcome.refuse(index, &error);
             }
-            if self.requests.len() == REQUESTS || self.requests.octets().len() > OCTETS {
+            if self.is_full() {
                 self.flush(&mut outcome);
             }
         }
@@ -167,6 +155,10 @@ impl Installer {
             Change::SetGroup(_) | Change::RemoveGroup(_) => return,
         }
         self.places.push(index);
+    }
+
+    fn is_full(&self) -> bool {
+        self.requests.len() == REQUESTS || self.requests.octets().len() > OCTETS
     }
 
     /// Sends what is written.
@@ -205,7 +197,7 @@ impl Installer {
                     self.places.push(index);
                 }
             }
-            if self.requests.len() == REQUESTS || self.requests.octets().len() > OCTETS {
+            if self.is_full() {
                 self.flush(outcome);
             }
         }

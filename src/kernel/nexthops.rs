@@ -177,11 +177,6 @@ impl Nexthops {
         self.singles.iter().map(|(key, single)| (*key, single.id))
     }
 
-    /// Every group as it was last set.
-    pub(super) fn held(&self) -> impl Iterator<Item = (GroupId, &Held)> {
-        self.groups.iter().map(|(id, held)| (*id, held))
-    }
-
     /// The groups in the form that is asked for.
     pub(super) fn groups(&self) -> Vec<Group> {
         let keys: BTreeMap<u32, Key> = self.singles().map(|(key, id)| (id, key)).collect();
@@ -252,7 +247,7 @@ mod tests {
         set(&mut nexthops, &group(1, &[1], &[2]));
         assert_eq!(nexthops.groups(), [group(1, &[1], &[2])]);
         set(&mut nexthops, &group(1, &[2, 3], &[]));
-        assert!(nexthops.held().all(|(_, held)| held.resilient));
+        assert!(nexthops.groups.values().all(|held| held.resilient));
         set(&mut nexthops, &group(1, &[3], &[1]));
         assert_eq!(nexthops.groups(), [group(1, &[3], &[1])]);
         // The other way round there is none.

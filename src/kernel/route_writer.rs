@@ -83,8 +83,8 @@ impl RouteWriter {
         self.queue.changed.notify_one();
     }
 
-    /// Batches that are queued from now on are for this table and protocol. Nexthop objects take over the
-    /// protocol with the first of them; routes stay as they are.
+    /// Batches that are queued from now on are for this table and protocol. What was written before stays as
+    /// it is.
     pub fn set_ownership(&self, ownership: Ownership) {
         self.queue.lock().ownership = ownership;
     }
