@@ -14,7 +14,7 @@ use super::node;
 use crate::cluster::{self, Compiled, Reading};
 use crate::fib::{Change, Found, Route};
 use crate::kernel::routes::Ownership;
-use crate::kernel::{self, Netlink};
+use crate::kernel::{self, Installer, Netlink, found};
 
 /// How long to wait before the node is prepared again, where that failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -121,10 +121,7 @@ impl Configuration {
         // The driver is gone only when the daemon stops.
         let _ = self.inputs.send(Input::Configured { intent, adopted, ownership_changed }).await;
         if ownership_changed {
-            let removals: Vec<Change> = self.netlink.our_routes(before).await?.iter().map(removal).collect();
-            for result in self.netlink.apply_routes(before, &removals).await {
-                result?;
-            }
+            leave_behind(before, now).await?;
         }
         Ok(())
     }
@@ -163,6 +160,25 @@ impl Configuration {
             m.errors += count;
         });
     }
+}
+
+/// Removes what is no longer ours: the routes, and under another protocol number the groups, too.
+async fn leave_behind(before: Ownership, now: Ownership) -> Result<(), kernel::Error> {
+    let remove = move || {
+        let Found { routes, groups } = found::found(before)?;
+        let mut changes: Vec<Change> = routes.iter().map(removal).collect();
+        if before.protocol != now.protocol {
+            changes.extend(groups.iter().flatten().map(|group| Change::RemoveGroup(group.id)));
+        }
+        for refusal in Installer::open(before)?.apply(&changes) {
+            warn!("{}", refusal.reason);
+        }
+        Ok(())
+    };
+    // Half a million removals take seconds.
+    tokio::task::spawn_blocking(remove)
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn removal(route: &Route) -> Change {
