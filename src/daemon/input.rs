@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
-use crate::fib::{BatchId, Found, Refusal};
+use crate::fib::Found;
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -71,8 +71,6 @@ pub enum Input {
         /// Why.
         why: String,
     },
-    /// The kernel answered to a batch of changes: what it refused.
-    RouteAnswer(BatchId, Vec<Refusal>),
     /// The kernel's routes that are not ours.
     Underlay(Vec<UnderlayRoute>),
     /// The kernel's routes that are ours, because something may have happened to them.
