@@ -110,11 +110,10 @@ impl Peer {
 
 /// The path to a peer that is to be watched.
 fn path_of(peer: &PeerIntent) -> Option<Path> {
-    peer.bfd.as_ref()?;
-    let hops = match peer.distance {
+    let hops = peer.bfd.as_ref()?.hops.unwrap_or(match peer.distance {
         // An internal peer is on the same segment unless it is said to be further away.
         Distance::Default => 1,
         Distance::Multihop(hops) | Distance::Security(hops) => hops,
-    };
+    });
     Some(Path { remote: peer.address, local: peer.source, interface: peer.interface.clone(), hops })
 }

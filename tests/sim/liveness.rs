@@ -27,7 +27,7 @@ fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
     move |intent| {
         let tenth = Duration::from_millis(100);
         let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
-        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict });
+        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict, hops: None });
         accept_all(intent);
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{BfdSpec, BgpPeerSpec, NextHopText, SecretKey, TimersSpec};
+use crate::cluster::objects::bfd::check_intervals;
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
 use crate::prefix::{Family, Prefix};
@@ -192,13 +193,8 @@ impl SecretKey {
 }
 
 impl BfdSpec {
-    /// RFC 5880 §4.1: intervals are 32 bits of microseconds, and zero means something else.
     fn check(&self, problems: &mut Problems) {
-        for (field, interval) in [("minTx", self.min_tx), ("minRx", self.min_rx)] {
-            if interval.is_some_and(|Span(i)| i.is_zero() || u32::try_from(i.as_micros()).is_err()) {
-                problems.add(format!("spec.bfd.{field}"), "must be from 1ms to 4294s");
-            }
-        }
+        check_intervals(self.min_tx, self.min_rx, problems);
         if let Some(authentication) = &self.authentication {
             authentication.secret_ref.check("spec.bfd.authentication.secretRef", problems);
         }
