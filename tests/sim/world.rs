@@ -5,6 +5,7 @@
 //! drawn from the seed, and so is where a stream is cut into pieces on its way. What goes wrong is in
 //! `faults`; what every action must be like, whatever goes wrong, is for a [`Watcher`] to say.
 
+mod bfd;
 mod faults;
 mod look;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use routelet::bfd::{Arrival, Bfd};
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Change, Route, Target};
 use routelet::prefix::Prefix;
@@ -35,6 +37,7 @@ enum Event {
     Octets { to: End, octets: Vec<u8> },
     Closed { end: End, why: &'static str },
     RouteResults { name: &'static str, changes: Vec<Change>, refused: bool },
+    Datagram { to: &'static str, arrival: Arrival, octets: Vec<u8> },
 }
 
 /// What a member is and is told, from its next start on or at once.
@@ -48,6 +51,7 @@ pub struct Setup {
 struct Member {
     setup: Setup,
     speaker: Option<Speaker>,
+    bfd: Bfd,
     kernel: Kernel,
     /// Octets of messages that have not arrived in full.
     partial: BTreeMap<ConnectionId, Vec<u8>>,
@@ -80,6 +84,8 @@ pub struct World {
     attempts: BTreeSet<End>,
     /// When the last octet sent to an end arrives: nothing sent later arrives before.
     arrival: BTreeMap<End, Instant>,
+    /// The same for datagrams from one member to another: on a segment, none overtakes another.
+    datagrams: BTreeMap<(&'static str, &'static str), Instant>,
     /// Members cut off from all others.
     isolated: BTreeSet<&'static str>,
     /// What waits for the end of a partition.
@@ -102,6 +108,7 @@ impl Event {
             | Event::Connected { end, .. }
             | Event::Octets { to: end, .. }
             | Event::Closed { end, .. } => end.0 == member,
+            Event::Datagram { to, .. } => *to == member,
             Event::RouteResults { name, .. } => *name == member,
         }
     }
@@ -112,6 +119,7 @@ impl Member {
         Member {
             setup,
             speaker: None,
+            bfd: Bfd::new(0),
             kernel: Kernel::new(),
             partial: BTreeMap::new(),
             unsent: BTreeMap::new(),
@@ -150,6 +158,7 @@ impl World {
             streams: BTreeMap::new(),
             attempts: BTreeSet::new(),
             arrival: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
             isolated: BTreeSet::new(),
             held: vec![],
             stalled: BTreeMap::new(),
@@ -188,6 +197,9 @@ impl World {
         let member = self.members.get_mut(name).unwrap();
         let letters = name.bytes().map(u64::from).sum::<u64>();
         let mut speaker = Speaker::new(self.seed ^ member.setup.addresses.len() as u64 ^ letters);
+        // Each of its lives has discriminators of its own.
+        let life = self.now.since(Instant::ORIGIN).as_nanos() as u64;
+        member.bfd = Bfd::new(self.seed ^ letters << 32 ^ life);
         speaker.handle_adopted(self.now, routes(&member.kernel));
         speaker.handle_underlay(self.now, member.setup.underlay.iter().copied());
         speaker.handle_bridge(self.now, member.bridge);
@@ -240,6 +252,7 @@ impl World {
                     && let Some(speaker) = &mut member.speaker
                 {
                     speaker.handle_timeout(self.now);
+                    self.let_bfd_expire(name);
                     self.perform(name);
                 }
             }
@@ -268,10 +281,11 @@ impl World {
                 (self.streams.get(end).map_or(end.0, |other| other.0), end.0)
             }
             Event::RouteResults { name, .. } => (*name, *name),
+            Event::Datagram { to, arrival, .. } => (self.by_address[&arrival.remote], *to),
         };
         if from != to && (self.isolated.contains(from) || self.isolated.contains(to)) {
             // A SYN is lost; TCP would repeat it, but the speaker gives up sooner.
-            if !matches!(event, Event::Dialled { .. }) {
+            if !matches!(event, Event::Dialled { .. } | Event::Datagram { .. }) {
                 self.held.push(event);
             }
             return;
@@ -311,6 +325,12 @@ impl World {
             Event::Closed { end, why } => {
                 self.streams.remove(&end);
                 speaker.handle_closed(now, end.1, why);
+            }
+            Event::Datagram { arrival, octets, .. } => {
+                self.with_bfd(to, &mut speaker, |bfd| {
+                    // One for a session of its last life is refused.
+                    let _ = bfd.handle_datagram(now, &arrival, &octets);
+                });
             }
             Event::RouteResults { changes, refused, .. } => {
                 for change in changes {
@@ -361,12 +381,17 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(changes) => self.change_routes(name, changes),
-                Action::AcceptExtended { .. } | Action::WatchPaths(_) | Action::Notice(_) => {}
+                Action::WatchPaths(paths) => {
+                    let now = self.now;
+                    self.with_bfd(name, &mut speaker, |bfd| bfd.handle_configuration(now, &paths));
+                }
+                Action::AcceptExtended { .. } | Action::Notice(_) => {}
             }
         }
         assert_eq!(speaker.poll_action(), None, "nothing is left undone");
         let member = self.members.get_mut(name).unwrap();
-        member.wake = speaker.poll_timeout().map(|(at, _)| at);
+        let bfd = member.bfd.poll_timeout();
+        member.wake = speaker.poll_timeout().map(|(at, _)| at).into_iter().chain(bfd).min();
         member.speaker = Some(speaker);
     }
 
