@@ -104,6 +104,11 @@ impl BgpPeerSpec {
         if self.passive == Some(false) {
             problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
         }
+        if self.bfd.as_ref().is_some_and(|bfd| bfd.strict == Some(true)) {
+            let text =
+                "peers of a range are watched from their connection on, so that it cannot wait for that";
+            problems.add("spec.bfd.strict", text);
+        }
         let address = range.address();
         if is_link_local(address) || address.is_multicast() {
             problems.add("spec.range", format!("{range} holds no address that a peer could be told by"));
