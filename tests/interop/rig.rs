@@ -83,6 +83,11 @@ impl Host {
         }
     }
 
+    /// Empties the log; its processes go on at the beginning.
+    pub fn forget_log(&self) {
+        File::options().write(true).open(self.directory.join("log")).unwrap().set_len(0).unwrap();
+    }
+
     /// What its processes have said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
