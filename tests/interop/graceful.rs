@@ -1,5 +1,7 @@
 //! Graceful restart (RFC 4724): one side is killed and comes back, and the other's route never goes.
 
+use std::time::{Duration, Instant};
+
 use crate::joined::{await_joined, check, joined, ours};
 use crate::rig::Lab;
 use crate::speaker::{Extra, Family, Setup, Speaker, words};
@@ -32,7 +34,7 @@ pub const ROWS: &[Row] = &[
 const LOOKS: usize = 10;
 
 /// Their side, in their own language.
-fn graceful(speaker: &dyn Speaker, family: Family) -> Setup {
+pub fn graceful(speaker: &dyn Speaker, family: Family) -> Setup {
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     let extra = match speaker.name() {
         "FRR" => Extra {
@@ -102,7 +104,13 @@ fn they_stay_away(speaker: &dyn Speaker, family: Family) {
 }
 
 fn they_return(speaker: &dyn Speaker, family: Family) {
-    let lab = joined(speaker, graceful(speaker, family), "");
+    they_come_back(speaker, graceful(speaker, family), "");
+}
+
+/// They are killed and return; `more` is of our BgpPeer object.
+pub fn they_come_back(speaker: &dyn Speaker, setup: Setup, more: &str) {
+    let family = setup.family;
+    let lab = joined(speaker, setup, more);
     let theirs = lab.setup.routes[0].clone();
     lab.us.start(&words(&["ip", family.pick("-4", "-6"), "-o", "monitor", "route"]));
     lab.them.kill();
@@ -124,19 +132,28 @@ fn they_return(speaker: &dyn Speaker, family: Family) {
 }
 
 fn we_return(speaker: &dyn Speaker, family: Family) {
-    let lab = joined(speaker, graceful(speaker, family), "");
-    let prefix = ours(family);
+    we_come_back(speaker, graceful(speaker, family), "", Duration::ZERO);
+}
+
+/// We are killed and return after a while; `more` is of our BgpPeer object.
+pub fn we_come_back(speaker: &dyn Speaker, setup: Setup, more: &str, away: Duration) {
+    let lab = joined(speaker, setup, more);
+    let prefix = ours(lab.setup.family);
     let must_see = |lab: &Lab<'_>| {
         if speaker.seen(&lab.them, &lab.setup, &prefix).is_none() {
             lab.fail("our route has gone from their table");
         }
     };
     lab.us.kill();
-    for _ in 0..LOOKS {
+    let killed = Instant::now();
+    for look in 0.. {
+        if look >= LOOKS && killed.elapsed() >= away {
+            break;
+        }
         must_see(&lab);
     }
     check(&lab, "routes that we left", &lab.installed(), &1);
-    lab.start_us(std::slice::from_ref(&prefix), "");
+    lab.start_us(std::slice::from_ref(&prefix), more);
     lab.eventually("our session with their End-of-RIB", || {
         must_see(&lab);
         lab.session()["families"][0]["endOfRib"] == true
