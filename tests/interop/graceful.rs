@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::joined::{await_joined, check, joined, ours};
-use crate::rig::Lab;
+use crate::rig::{Host, Lab};
 use crate::speaker::{Extra, Family, Setup, Speaker, words};
 use crate::table::{Row, except};
 
@@ -23,6 +23,7 @@ pub const ROWS: &[Row] = &[
         ],
     ),
     except("graceful restart: we are killed and return", we_return, &[]),
+    except("graceful restart: we are replaced", we_are_replaced, &[]),
     except(
         "long-lived graceful restart: they are killed and stay away",
         they_stay_away,
@@ -132,25 +133,33 @@ pub fn they_come_back(speaker: &dyn Speaker, setup: Setup, more: &str) {
 }
 
 fn we_return(speaker: &dyn Speaker, family: Family) {
-    we_come_back(speaker, graceful(speaker, family), "", Duration::ZERO);
+    we_come_back(speaker, graceful(speaker, family), "", Host::kill, Duration::ZERO);
 }
 
-/// We are killed and return after a while; `more` is of our BgpPeer object.
-pub fn we_come_back(speaker: &dyn Speaker, setup: Setup, more: &str, away: Duration) {
+fn we_are_replaced(speaker: &dyn Speaker, family: Family) {
+    we_come_back(speaker, graceful(speaker, family), "", Host::terminate, Duration::ZERO);
+}
+
+/// We end and return after a while; `more` is of our BgpPeer object.
+pub fn we_come_back(speaker: &dyn Speaker, setup: Setup, more: &str, end: fn(&Host), away: Duration) {
     let lab = joined(speaker, setup, more);
     let prefix = ours(lab.setup.family);
+    let sees = |lab: &Lab<'_>| speaker.seen(&lab.them, &lab.setup, &prefix).is_some();
     let must_see = |lab: &Lab<'_>| {
-        if speaker.seen(&lab.them, &lab.setup, &prefix).is_none() {
+        if !sees(lab) {
             lab.fail("our route has gone from their table");
         }
     };
-    lab.us.kill();
-    let killed = Instant::now();
+    end(&lab.us);
+    let ended = Instant::now();
     for look in 0.. {
-        if look >= LOOKS && killed.elapsed() >= away {
+        if look >= LOOKS && ended.elapsed() >= away {
             break;
         }
-        must_see(&lab);
+        // What has gone now stays away, unlike the answer to a question on a busy machine.
+        if !sees(&lab) {
+            must_see(&lab);
+        }
     }
     check(&lab, "routes that we left", &lab.installed(), &1);
     lab.start_us(std::slice::from_ref(&prefix), more);

@@ -60,9 +60,18 @@ impl Host {
 
     /// Ends all that runs here, our daemons for good: nobody is to wait for their return.
     pub fn leave(&self) {
+        self.end(Signal::SIGINT);
+    }
+
+    /// Ends all that runs here, our daemons as for an upgrade.
+    pub fn terminate(&self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    fn end(&self, signal: Signal) {
         for mut child in self.processes.lock().unwrap().drain(..) {
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-            kill(pid, Signal::SIGINT).unwrap();
+            kill(pid, signal).unwrap();
             child.wait().unwrap();
         }
     }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use crate::bfd::{NO_BFD, watching};
 use crate::graceful::{graceful, they_come_back, we_come_back};
+use crate::rig::Host;
 use crate::speaker::{Extra, Family, Setup, Speaker};
 use crate::table::{Row, except};
 
 pub const ROWS: &[Row] = &[
     except("graceful restart under BFD: they are killed and return", they_return, NO_BFD),
     except("graceful restart under BFD: we are killed and return", we_return, NO_BFD),
+    except("graceful restart under BFD: we are replaced", we_are_replaced, NO_BFD),
 ];
 
 const OURS: &str = "bfd: {minTx: 500ms, minRx: 500ms, multiplier: 3}";
@@ -35,6 +37,15 @@ fn they_return(speaker: &dyn Speaker, family: Family) {
 }
 
 fn we_return(speaker: &dyn Speaker, family: Family) {
+    we_come_back(speaker, told_of_restarts(speaker, family), OURS, Host::kill, AWAY);
+}
+
+fn we_are_replaced(speaker: &dyn Speaker, family: Family) {
+    we_come_back(speaker, told_of_restarts(speaker, family), OURS, Host::terminate, AWAY);
+}
+
+/// Their side of both, as they need to be told.
+fn told_of_restarts(speaker: &dyn Speaker, family: Family) -> Setup {
     let mut setup = both(speaker, family);
     if speaker.name() == "BIRD" {
         setup.extra.peer.retain(|line| line != "bfd yes;");
@@ -42,5 +53,5 @@ fn we_return(speaker: &dyn Speaker, family: Family) {
     } else {
         setup.extra.peer.push("bfd check-control-plane-failure".to_owned());
     }
-    we_come_back(speaker, setup, OURS, AWAY);
+    setup
 }
