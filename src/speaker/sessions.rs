@@ -21,6 +21,9 @@ impl Speaker {
         remote: SocketAddr,
     ) -> Option<(ConnectionId, Transport)> {
         self.now = now;
+        if self.is_drained() {
+            return None;
+        }
         let known = self.peers.values().find(|p| p.matches(local.ip(), remote.ip())).map(|p| p.id);
         let id = match known {
             Some(id) => id,
@@ -153,7 +156,8 @@ impl Speaker {
 
     pub(super) fn start_session(&mut self, id: PeerId) {
         let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.waits_for_path()) {
+        let may_start = !self.is_drained();
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| may_start && !peer.waits_for_path()) {
             peer.first.session.handle_start(now);
         }
         self.drain(id);
