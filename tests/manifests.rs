@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
 
 use kube::CustomResourceExt as _;
 use routelet::cluster::manifests::{Reading, parse};
@@ -182,7 +183,7 @@ fn foreign_kinds_are_passed_over_and_lists_are_opened() {
 
 /// A thousand peers, a line of JSON each, as a generator of configuration writes them.
 #[test]
-fn a_thousand_peers_are_read_in_well_below_a_second() {
+fn a_thousand_peers_take_no_more_than_seconds_of_work() {
     let mut text = String::from(
         "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"dut\"}, \"status\": \
          {\"addresses\": [{\"type\": \"InternalIP\", \"address\": \"10.0.0.1\"}]}}\n",
@@ -200,13 +201,23 @@ fn a_thousand_peers_are_read_in_well_below_a_second() {
         )
         .unwrap();
     }
-    #[allow(clippy::disallowed_methods, reason = "the subject is real time")]
-    let start = std::time::Instant::now();
+    let start = worked();
     let reading = read(&text).unwrap_or_else(|error| panic!("{error}"));
     let compiled = compile(&reading.objects, "dut").unwrap_or_else(|error| panic!("{error}"));
-    let took = start.elapsed();
+    let took = worked() - start;
     assert_eq!(compiled.intent.peers.len(), 1000);
-    // Unoptimized, on a machine that may be busy: an order of magnitude above what a release build takes.
-    assert!(took.as_secs() < 5, "took {took:?}");
+    // Unoptimized: an order of magnitude above what a release build takes.
+    assert!(took < Duration::from_secs(5), "took {took:?}");
     let _ = writeln!(std::io::stderr().lock(), "1,000 peers in {took:?}");
+}
+
+/// What a processor has spent on this thread: what it waited for while others had the machine is not in
+/// it. In hundredths of a second, which is what the kernel counts it in for everybody (proc(5)).
+#[allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
+fn worked() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // The name, in parentheses, may hold anything; of what is behind it, utime and stime.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }

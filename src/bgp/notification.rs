@@ -134,6 +134,13 @@ impl MessageError {
     }
 }
 
+impl From<Reason> for Notification {
+    /// Without data.
+    fn from(reason: Reason) -> Notification {
+        Notification { code: reason.code, subcode: reason.subcode, data: vec![] }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::connections::Connections;
 use super::http::Readiness;
 use super::input::Input;
+use super::link_peers::LinkPeers;
 use super::listeners::Listeners;
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
@@ -41,6 +42,7 @@ pub struct Driver {
     path_changes: (UnboundedSender<PathChange>, UnboundedReceiver<PathChange>),
     connections: Connections,
     listeners: Listeners,
+    link_peers: LinkPeers,
     /// Bounded by the FIB, which has one change per prefix in flight.
     routes: UnboundedSender<Vec<Change>>,
     readiness: watch::Sender<Readiness>,
@@ -62,6 +64,7 @@ impl Driver {
             bfd: None,
             path_changes: unbounded_channel(),
             connections: Connections::new(inputs.0.clone(), clock),
+            link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
             routes,
@@ -123,8 +126,10 @@ impl Driver {
                     self.speaker.handle_ownership_changed(now);
                 }
                 self.listeners.configure(&intent);
+                self.link_peers.configure(&intent);
                 self.speaker.handle_intent(now, *intent);
             }
+            Input::LinkPeer { interface, peer } => self.speaker.handle_link_peer(now, &interface, peer),
             Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
             Input::Accepted { stream, local, remote } => {
                 match self.speaker.handle_accepted(now, unmapped(local), unmapped(remote)) {
@@ -240,9 +245,12 @@ async fn sleep_until(wake: Option<tokio::time::Instant>) {
     }
 }
 
-/// A socket bound to `::` may show IPv4 peers as IPv4-mapped addresses.
+/// A socket bound to `::` may show IPv4 peers as IPv4-mapped addresses. The scope of others stays.
 fn unmapped(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
 }
 
 fn log(notice: &Notice) {

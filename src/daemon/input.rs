@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::bgp::MessageError;
 use crate::fib::{Change, Route};
 use crate::rib::next_hop::UnderlayRoute;
-use crate::speaker::{ConnectionId, Intent, Speaker};
+use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
 
 /// One input of the driver.
@@ -20,6 +20,13 @@ pub enum Input {
         adopted: Option<Vec<Route>>,
         /// Routes now belong in another table, or bear another protocol number, than before.
         ownership_changed: bool,
+    },
+    /// Who is on the other side of a link has been found, or is gone.
+    LinkPeer {
+        /// The interface.
+        interface: String,
+        /// Who is there.
+        peer: Option<LinkPeer>,
     },
     /// The bridge for pods stands, or does not.
     Bridge(bool),

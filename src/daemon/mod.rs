@@ -12,6 +12,7 @@ mod connections;
 mod driver;
 pub mod http;
 mod input;
+mod link_peers;
 mod listeners;
 pub mod log;
 pub mod metrics;

@@ -7,7 +7,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -89,6 +89,11 @@ impl Datagrams {
         open().map_err(Error::system(|| format!("send UDP from {local}")))
     }
 
+    /// A socket that somebody else has opened. It must be asked for addresses and hop limits already.
+    pub(super) fn of(socket: Socket) -> Datagrams {
+        Datagrams { socket }
+    }
+
     fn open(local: IpAddr) -> io::Result<Datagrams> {
         let domain = if local.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
         let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -149,6 +154,12 @@ impl Datagrams {
     /// The kernel's: there is no route, say.
     pub fn send(&self, octets: &[u8], remote: SocketAddr) -> io::Result<()> {
         self.socket.send_to(octets, &remote.into()).map(drop)
+    }
+}
+
+impl AsRawFd for Datagrams {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

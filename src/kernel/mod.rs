@@ -14,6 +14,7 @@ pub mod netns;
 pub mod port_holder;
 pub mod priority;
 mod route_message;
+pub mod router_discovery;
 pub mod routes;
 pub mod socket;
 mod sys;

@@ -1,7 +1,8 @@
-//! What neither `socket2` nor `nix` has: TCP MD5 keys, the least accepted TTL, and real-time priority.
+//! What neither `socket2` nor `nix` has: TCP MD5 keys, the least accepted TTL, and real-time priority;
+//! and a socket of ours lent to the runtime.
 //!
-//! The only place in the program with `unsafe` code: one call of setsockopt(2) and one of
-//! sched_setscheduler(2).
+//! The only place in the program with `unsafe` code: one call of setsockopt(2), one of
+//! sched_setscheduler(2), and the promise to tokio that a descriptor stays open.
 
 #![allow(unsafe_code)]
 
@@ -10,6 +11,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::datagram::Datagrams;
 
 /// Longest TCP MD5 key in octets (`TCP_MD5SIG_MAXKEYLEN`).
 pub(super) const MD5_KEY_MOST: usize = 80;
@@ -128,6 +133,13 @@ fn set<T: Plain>(socket: impl AsFd, level: libc::c_int, option: libc::c_int, val
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the runtime watch a socket for what arrives.
+pub(super) fn await_readable(socket: Datagrams) -> io::Result<AsyncFd<Datagrams>> {
+    // SAFETY: the socket owns its descriptor, always answers with the same one, and closes it only when it
+    // is dropped, which `AsyncFd` does after it has taken its leave of the runtime.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! it changed, so that a rule can be understood by itself.
 //!
 //! This file owns the rules and their order; `prefixes` the index of prefix lists, `matching` what a
-//! rule asks for, `set` what it changes. Where received paths are kept so that they can be judged
+//! rule asks for, `set` what it changes, `work` how much looking that takes. Where received paths are kept so that they can be judged
 //! again is the table's business.
 
 mod matching;
@@ -13,6 +13,7 @@ mod prefixes;
 mod set;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use matching::{AnyCommunity, AsPathMatch, CommunityMatch, Match};
 pub use prefixes::{PrefixRule, PrefixSet};

@@ -20,6 +20,8 @@ impl Speaker {
     /// Takes a new configuration in place of the one before.
     pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
         self.now = now;
+        self.links.asked = Some(intent.clone());
+        let intent = self.links.resolve_all(intent);
         let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
             self.configure_first_time();
@@ -56,6 +58,7 @@ impl Speaker {
         }
         self.fib = Fib::default();
         self.intent = None;
+        self.links.asked = None;
     }
 
     fn configure_first_time(&mut self) {

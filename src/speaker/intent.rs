@@ -95,9 +95,9 @@ pub struct FibIntent {
 pub struct PeerIntent {
     /// Where the session comes from.
     pub origin: PeerOrigin,
-    /// The peer's address.
+    /// The peer's address; unspecified where it is to be found on `interface`.
     pub address: IpAddr,
-    /// Interface of a link-local `address`.
+    /// Interface of a link-local `address`, or of a peer without one.
     pub interface: Option<String>,
     /// The peer's TCP port.
     pub port: u16,
@@ -191,6 +191,11 @@ impl Default for GracefulRestart {
 }
 
 impl PeerIntent {
+    /// Whether the peer is whoever is on the other side of its link.
+    pub fn is_unnumbered(&self) -> bool {
+        self.address.is_unspecified() && self.interface.is_some()
+    }
+
     /// What the role makes of routes for customers only (RFC 9234 §5), between AS `local` and a peer
     /// that shows `peer_asn`.
     pub fn only_to_customer(&self, local: u32, peer_asn: u32) -> OnlyToCustomer {

@@ -5,6 +5,8 @@
 //!
 //! - Down: the session falls at once, and its paths go (§4.2). Not so if the peer says AdminDown: then
 //!   BFD is off, and the path may be well (§3.2).
+//! - Down while the peer restarts (RFC 4724): what is kept for it goes if its BFD would have outlived its
+//!   BGP; else its silence was to be expected, and says nothing of the path (§4.3).
 //! - Never Up: the session comes up all the same, unless the peer is `strict`.
 //! - `strict`: no session while the path is not Up. A peer that says AdminDown keeps what it has, but
 //!   may not begin anew.
@@ -79,10 +81,11 @@ impl Speaker {
         if peer.intent.bfd.as_ref().is_some_and(|bfd| bfd.strict) {
             self.stop_sessions(id, Reason::BFD_DOWN, &why);
         } else if peer.first.session.state() == session::State::Established {
-            let Reason { code, subcode } = Reason::BFD_DOWN;
-            let notification = Notification { code, subcode, data: vec![] };
+            let notification = Notification::from(Reason::BFD_DOWN);
             peer.first.session.handle_reset(self.now, notification, Rest::IdleHold, &why);
             self.drain(id);
+        } else if change.control_plane_independent {
+            self.let_go_all(id);
         }
     }
 }

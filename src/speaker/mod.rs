@@ -13,6 +13,7 @@
 //! | `configure` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `dynamic` | peers that come from a range of addresses |
+//! | `link_peers` | peers that are known by their link alone |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `liveness` | what BFD says about the way to a peer |
 //! | `updates` | an UPDATE applied to the table |
@@ -35,6 +36,7 @@ mod dynamic;
 mod graceful;
 pub mod intent;
 mod lifecycle;
+mod link_peers;
 mod liveness;
 mod local;
 mod peer;
@@ -56,6 +58,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use action::{Action, ConnectionId, Notice, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
 pub use intent::Intent;
+pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
@@ -79,6 +82,7 @@ pub struct Speaker {
     peers: BTreeMap<PeerId, Peer>,
     names: BTreeMap<String, PeerId>,
     ranges: BTreeMap<String, dynamic::Range>,
+    links: link_peers::Links,
     connections: BTreeMap<ConnectionId, PeerId>,
     next_connection: u64,
     next_peer: u32,
@@ -133,6 +137,7 @@ impl Speaker {
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
             ranges: BTreeMap::new(),
+            links: link_peers::Links::default(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_peer: 0,

@@ -24,7 +24,8 @@ impl Speaker {
         if self.is_drained() {
             return None;
         }
-        let known = self.peers.values().find(|p| p.matches(local.ip(), remote.ip())).map(|p| p.id);
+        let is_it = |p: &&Peer| p.matches(local.ip(), remote.ip()) && self.links.is_on_link(p, remote);
+        let known = self.peers.values().find(is_it).map(|p| p.id);
         let id = match known {
             Some(id) => id,
             None => match self.admit(local, remote)? {

@@ -9,6 +9,7 @@
 //! | `open`, `update`, `notification`, `refresh`, `message` | a message, under every codec |
 //! | `capabilities`, `attributes`, `nlri` | that part of a message |
 //! | `manifests`, `cni` | text |
+//! | `bfd` | a program of packets, time and configurations for BFD |
 //! | `speaker` | a program of connections, octets, time, and the kernel's answers |
 //!
 //! Whatever the input: no panic, no hang, no memory beyond a bound. Beyond that each target says what
@@ -18,8 +19,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers as well")]
 #![allow(clippy::needless_update, reason = "what else a codec may have is as it is before an OPEN")]
 
+mod bfd;
 mod engine;
 mod mutate;
+mod program;
 mod random;
 mod seeds;
 mod speaker;
@@ -53,5 +56,6 @@ targets! {
     nlri: wire::NLRI;
     manifests: text::MANIFESTS;
     cni: text::CNI;
+    bfd: bfd::BFD;
     speaker: speaker::SPEAKER;
 }

@@ -94,7 +94,34 @@ pub fn updates() -> Vec<Vec<u8>> {
     };
     let made = ATTRIBUTES.into_iter().chain(UNKNOWN).map(around);
     let withdrawals = frame(2, &update_body(&[24, 10, 244, 1, 0, 32, 10, 0, 0, 1], &[], &[]));
-    golden_of(2).into_iter().chain(made).chain([withdrawals]).collect()
+    golden_of(2).into_iter().chain(made).chain([withdrawals]).chain(identified()).collect()
+}
+
+/// UPDATEs with path identifiers (RFC 7911) in each place that can have them, and a long one.
+pub fn identified() -> Vec<Vec<u8>> {
+    let mandatory = from_hex("400101 00 400206 0201 0000fde8 400304 c0a80101");
+    let internal = from_hex("400101 00 400200 400504 00000064");
+    let with = |attribute: &str, rest: &[u8]| [&from_hex(attribute), rest].concat();
+    let two = from_hex("00000001 18 0af401 00000002 18 0af401 00000001 20 0a000001");
+    let many: Vec<u8> = (0..600_u16).flat_map(|n| [0, 0, 0, 1, 24, 10, (n >> 8) as u8, n as u8]).collect();
+    let reach = "800e20 0002 01 10 fd000000000000000000000000000001 00 00000007 30 fd0002440001";
+    let extended = "800e1d 0001 01 10 fd000000000000000000000000000001 00 00000001 18 0af402";
+    let unreach = "800f0e 0002 01 00000007 30 fd0002440001";
+    [
+        update_body(&[], &mandatory, &two),
+        update_body(&two, &[], &[]),
+        update_body(&two[..8], &mandatory, &two[8..]),
+        update_body(&[], &mandatory, &two[..7]),
+        update_body(&[], &mandatory, &many),
+        update_body(&[], &with(reach, &mandatory), &[]),
+        update_body(&[], &with(reach, &internal), &[]),
+        update_body(&[], &with(extended, &internal), &[]),
+        update_body(&[], &from_hex(unreach), &[]),
+        // Without identifiers where there ought to be some.
+        update_body(&[], &mandatory, &[24, 10, 244, 1]),
+    ]
+    .map(|body| frame(2, &body))
+    .into()
 }
 
 /// OPENs: the captured ones, and one of each capability.
@@ -121,10 +148,20 @@ pub fn attributes() -> Vec<Vec<u8>> {
 
 /// Lists of prefixes.
 pub fn prefixes() -> Vec<Vec<u8>> {
-    ["", "00", "18 0af401", "20 0a000001 09 0a80", "30 fd0002440001", "80 fd000000000000000000000000000001"]
-        .into_iter()
-        .map(from_hex)
-        .collect()
+    [
+        "",
+        "00",
+        "18 0af401",
+        "20 0a000001 09 0a80",
+        "30 fd0002440001",
+        "80 fd000000000000000000000000000001",
+        "00000001 00",
+        "00000001 18 0af401 00000002 18 0af401",
+        "ffffffff 30 fd0002440001 00000000 80 fd000000000000000000000000000001",
+    ]
+    .into_iter()
+    .map(from_hex)
+    .collect()
 }
 
 /// NOTIFICATIONs, with and without a text.

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
+use routelet::bgp::capability::AddPath;
 use routelet::bgp::update::Treatment;
-use routelet::bgp::{Codec, Message, MessageError, Notification, Segment, Update, header};
+use routelet::bgp::{Announcement, Codec, Message, MessageError, Notification, Segment, Update, header};
 use routelet::prefix::Family;
 
 use crate::engine::{Features, Target};
@@ -43,10 +44,17 @@ pub const ATTRIBUTES: Target = Target {
     seeds: seeds::attributes,
     mutate: mutate::attributes_input,
     run: attributes,
+    executions: 1_500,
     ..UPDATE
 };
-pub const NLRI: Target =
-    Target { name: "nlri", seeds: seeds::prefixes, mutate: mutate::plain_input, run: nlri, ..UPDATE };
+pub const NLRI: Target = Target {
+    name: "nlri",
+    seeds: seeds::prefixes,
+    mutate: mutate::plain_input,
+    run: nlri,
+    executions: 1_000,
+    ..UPDATE
+};
 
 /// Every codec that an OPEN exchange can lead to, as far as decoding differs.
 static CODECS: LazyLock<Vec<Codec>> = LazyLock::new(|| {
@@ -62,6 +70,24 @@ static CODECS: LazyLock<Vec<Codec>> = LazyLock::new(|| {
             enhanced_refresh: extended,
             ..Codec::initial()
         }));
+    }
+    // Path identifiers in either family, and IPv6 next hops for IPv4 prefixes.
+    for bits in 0..16 {
+        let [external, extended_next_hop, ipv4, ipv6] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+        if !(extended_next_hop || ipv4 || ipv6) {
+            continue;
+        }
+        codecs.push(Codec {
+            // Each of both widths is seen with and without identifiers.
+            four_octet_as: ipv4 || external,
+            external,
+            families: Family::ALL.to_vec(),
+            extended_messages: ipv4 != ipv6,
+            extended_next_hop,
+            // What was read is written again, so that both directions have them.
+            add_path: [ipv4, ipv6].map(|agreed| AddPath { receive: agreed, send: agreed }),
+            ..Codec::initial()
+        });
     }
     codecs
 });
@@ -183,7 +209,8 @@ fn check_update(codec: &Codec, update: &Update, length: usize, features: &mut Fe
         features.add((fault.code, fault.treatment));
         features.add_kind(&fault.what);
     }
-    let count = update.announced.iter().map(|a| a.prefixes.len()).sum::<usize>() + update.withdrawn.len();
+    let announced = update.announced.iter().map(|a| a.prefixes.len() + a.paths.len()).sum::<usize>();
+    let count = announced + update.withdrawn.len() + update.withdrawn_paths.len();
     assert!(count <= length, "{count} prefixes out of {length} octets");
     let withdrawn = update.faults.iter().any(|fault| fault.treatment == Treatment::TreatAsWithdraw);
     assert!(!withdrawn || update.announced.is_empty(), "treated as withdrawn, and announced");
@@ -191,9 +218,19 @@ fn check_update(codec: &Codec, update: &Update, length: usize, features: &mut Fe
     features.add((update.end_of_rib, update.announced.len(), update.withdrawn.len().min(2), withdrawn));
     for announcement in &update.announced {
         let attributes = &announcement.attributes;
-        let family = announcement.prefixes[0].family();
-        assert!(announcement.prefixes.iter().all(|prefix| prefix.family() == family));
+        let identified = announcement.paths.iter().map(|path| path.prefix);
+        let mut all = announcement.prefixes.iter().copied().chain(identified);
+        let family = all.next().expect("announces something").family();
+        assert!(all.all(|prefix| prefix.family() == family));
         assert!(codec.families.contains(&family), "{family} was not negotiated");
+        let identifiers = codec.add_path[family as usize].receive;
+        assert_eq!(
+            (announcement.prefixes.is_empty(), announcement.paths.is_empty()),
+            (identifiers, !identifiers)
+        );
+        let same = attributes.next_hop.is_ipv4() == (family == Family::Ipv4Unicast);
+        assert!(same || codec.extended_next_hop && attributes.next_hop.is_ipv6(), "{}", attributes.next_hop);
+        features.add((identifiers, same));
         let internal = attributes.local_pref.is_some()
             || attributes.originator_id.is_some()
             || !attributes.cluster_list.is_empty();
@@ -222,25 +259,32 @@ fn set(attributes: &routelet::bgp::PathAttributes) -> [bool; 9] {
 }
 
 /// What has been read can be written, and then reads the same.
-fn check_again(codec: &Codec, announcement: &routelet::bgp::Announcement, length: usize) {
+fn check_again(codec: &Codec, announcement: &Announcement, length: usize) {
     let confederation = |s: &Segment| matches!(s, Segment::ConfedSequence(_) | Segment::ConfedSet(_));
     if !codec.four_octet_as && announcement.attributes.as_path.segments.iter().any(confederation) {
         // AS4_PATH leaves them out (RFC 6793 §3), so where they stood is lost on the way.
         return;
     }
     let mut octets = vec![];
-    let count = codec.encode_announcements(&announcement.attributes, &announcement.prefixes, &mut octets);
+    let Announcement { attributes, prefixes, paths } = announcement;
+    let count = match paths.is_empty() {
+        true => codec.encode_announcements(attributes, prefixes, &mut octets),
+        false => codec.encode_announcements(attributes, paths, &mut octets),
+    };
     assert!(count > 0 || length > 1_500, "a path that cannot be passed on");
-    let (mut rest, mut prefixes) = (&octets[..], vec![]);
+    let (mut rest, mut again) = (&octets[..], (vec![], vec![]));
     while !rest.is_empty() {
         let whole = header::message_length_within(codec.max_message_length(), rest).unwrap().unwrap();
         let Ok(Message::Update(update)) = codec.decode(&rest[..whole]) else {
             panic!("{:?}", &rest[..whole])
         };
         assert!(update.faults.is_empty(), "{:?}", update.faults);
-        assert_eq!(update.announced[0].attributes, announcement.attributes);
-        prefixes.extend(update.announced.into_iter().flat_map(|a| a.prefixes));
+        assert_eq!(&update.announced[0].attributes, attributes);
+        for read in update.announced {
+            again.0.extend(read.prefixes);
+            again.1.extend(read.paths);
+        }
         rest = &rest[whole..];
     }
-    assert!(count == 0 || prefixes == announcement.prefixes);
+    assert!(count == 0 || (&again.0, &again.1) == (prefixes, paths));
 }

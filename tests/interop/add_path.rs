@@ -54,7 +54,7 @@ fn they_send(speaker: &dyn Speaker, family: Family) {
     lab.eventually("both paths", || field(&lab, &shared, "nextHop") == both);
     check(&lab, "identifiers", &field(&lab, &shared, "pathId").len(), &2);
     // One goes; the other is the same as before.
-    lab.third.kill();
+    lab.third.leave();
     lab.eventually("one path", || field(&lab, &shared, "nextHop") == [family.address(2)].into());
     speaker.withdraw(&lab.them, &lab.setup, &shared);
     lab.eventually("none", || field(&lab, &shared, "nextHop").is_empty() && lab.installed() == 0);
@@ -75,7 +75,7 @@ fn we_send(speaker: &dyn Speaker, family: Family) {
     lab.eventually("one path in their table", || {
         next_hops_of_theirs(&lab, &far) == [family.address(3)].into()
     });
-    lab.third.kill();
+    lab.third.leave();
     lab.eventually("none in their table", || next_hops_of_theirs(&lab, &far).is_empty());
 }
 

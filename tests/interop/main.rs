@@ -37,6 +37,7 @@ mod refresh;
 mod routes;
 mod security;
 mod session;
+mod unnumbered;
 
 fn main() -> std::process::ExitCode {
     play::play(&[&frr::Frr, &bird::Bird, &gobgp::GoBgp, &openbgpd::OpenBgpd])

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 use serde_json::Value;
@@ -54,6 +56,15 @@ impl Host {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = self.namespace.enter(|| command.spawn()).unwrap();
         self.processes.lock().unwrap().push(child.unwrap_or_else(|error| panic!("{}: {error}", line[0])));
+    }
+
+    /// Ends all that runs here, our daemons for good: nobody is to wait for their return.
+    pub fn leave(&self) {
+        for mut child in self.processes.lock().unwrap().drain(..) {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            kill(pid, Signal::SIGINT).unwrap();
+            child.wait().unwrap();
+        }
     }
 
     /// SIGKILL to all that runs here.
@@ -409,8 +420,10 @@ fn peer_object(name: &str, address: &str, asn: u32, more: &str) -> String {
     let timers = unless("timers:", "timers: {connectRetry: 1s}".to_owned());
     let import = unless("import:", format!("import: {{accept: {ALL}}}"));
     let export = unless("export:", format!("export: {{accept: {ALL}, communities: [\"64512:100\"]}}"));
+    let address = unless("interface:", format!("address: \"{address}\""));
+    let asn = unless("asn: external", format!("asn: {asn}"));
     format!(
         "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  \
-         address: \"{address}\"\n  asn: {asn}\n  {import}\n  {export}\n  {timers}\n  {more}\n"
+         {address}\n  {asn}\n  {import}\n  {export}\n  {timers}\n  {more}\n"
     )
 }

@@ -8,8 +8,8 @@ use crate::rig::Host;
 pub const THEIR_COMMUNITY: &str = "65001:7";
 /// The large community that they put on it.
 pub const THEIR_LARGE_COMMUNITY: &str = "65001:1:2";
-/// The extended community that they put on it, as its octets: route target 65001:7.
-pub const THEIR_ROUTE_TARGET: &str = "0002fde900000007";
+/// The extended community that they put on it: a route target.
+pub const THEIR_ROUTE_TARGET: &str = "rt:65001:7";
 /// The MED that they put on what they announce.
 pub const THEIR_MED: u32 = 50;
 /// The local preference that they put on it towards an internal peer.

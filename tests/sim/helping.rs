@@ -14,7 +14,7 @@ const A: &str = "172.16.0.0/24";
 const B: &str = "172.16.1.0/24";
 
 /// What the peer offers: with the N bit, and forwarding kept, or without.
-fn offer(notification: bool, forwarding: bool) -> Vec<Capability> {
+pub fn offer(notification: bool, forwarding: bool) -> Vec<Capability> {
     let families = vec![RestartFamily::of(Family::Ipv4Unicast, forwarding)];
     let restart = GracefulRestart { restarting: false, notification, restart_time: 60, families };
     vec![Capability::GracefulRestart(restart)]
@@ -33,7 +33,7 @@ fn rig(capabilities: &[Capability]) -> Rig {
     rig
 }
 
-fn hang_up(rig: &mut Rig) {
+pub fn hang_up(rig: &mut Rig) {
     rig.speaker.handle_closed(rig.now, rig.connection, "reset");
     rig.listen();
     rig.wait(Duration::from_secs(1));

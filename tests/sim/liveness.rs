@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use routelet::bfd;
-use routelet::speaker::intent::BfdIntent;
+use routelet::speaker::intent::{BfdIntent, GracefulRestart};
 use routelet::speaker::{Action, Intent, Speaker};
 use routelet::time::Instant;
 
+use crate::helping::{hang_up, offer};
 use crate::plan::{Families, Plan};
 use crate::scripted::{Rig, accept_all};
 
@@ -52,6 +53,39 @@ fn a_dead_path_ends_the_session_and_its_paths_at_once_and_a_farewell_does_not() 
     assert_eq!(hear(up), ("Established", true));
     assert_eq!(hear(silent), ("Idle", false));
     assert_eq!(rig.heard().last().unwrap(), "Cease: BFD Down");
+}
+
+#[test]
+fn what_is_kept_over_a_restart_outlives_bfd_only_where_bfd_ended_with_the_peer() {
+    for independent in [false, true] {
+        let mut rig = Rig::new(&offer(true, true), |intent| {
+            watched(false)(intent);
+            intent.peers.get_mut("tor").unwrap().graceful_restart = Some(GracefulRestart::default());
+        });
+        rig.announce(&["10.99.0.0/16"], |_| ());
+        hang_up(&mut rig);
+        assert!(rig.path("10.99.0.0/16").is_some());
+        let silent = bfd::Change {
+            control_plane_independent: independent,
+            ..path_change(bfd::State::Down, bfd::Diagnostic::DETECTION_TIME_EXPIRED, bfd::State::Up)
+        };
+        rig.speaker.handle_path_change(rig.now, &tor_path(), &silent);
+        rig.listen();
+        assert_eq!(rig.path("10.99.0.0/16").is_some(), !independent);
+    }
+}
+
+#[test]
+fn a_dead_path_ends_what_would_outlive_a_notification() {
+    let mut rig = Rig::new(&offer(true, true), |intent| {
+        watched(false)(intent);
+        intent.peers.get_mut("tor").unwrap().graceful_restart = Some(GracefulRestart::default());
+    });
+    rig.announce(&["10.99.0.0/16"], |_| ());
+    let silent = path_change(bfd::State::Down, bfd::Diagnostic::DETECTION_TIME_EXPIRED, bfd::State::Up);
+    rig.speaker.handle_path_change(rig.now, &tor_path(), &silent);
+    rig.listen();
+    assert!(rig.path("10.99.0.0/16").is_none());
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod plan;
 mod policy;
 mod random;
 mod scripted;
+mod unnumbered;
 mod views;
 mod world;
 

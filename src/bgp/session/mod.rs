@@ -5,9 +5,10 @@
 //! sessions: which of two colliding connections survives is decided by its owner (RFC 4271 §6.8),
 //! who then hands in [`Event::OpenCollisionDump`].
 //!
-//! What happens when is the table in [`fsm`]; this file carries out the effects.
+//! What happens when is the table in [`fsm`]; `effects` carries it out.
 
 mod config;
+mod effects;
 pub mod fsm;
 mod restart;
 #[cfg(test)]
@@ -18,21 +19,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use config::{Config, Damping, Negotiated, RemoteAs};
-use fsm::{Effect, transition};
+use effects::Payload;
 pub use fsm::{Event, State};
 pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
 use timers::Timers;
 
-use super::header::MessageType;
 use super::{Codec, Message, MessageError, Notification, Reason, Update};
 use crate::prefix::Family;
 use crate::time::Instant;
-
-/// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
-const OPEN_HOLD: Duration = Duration::from_secs(240);
-/// The least that a peer may take none of what we send (RFC 9687 §3.1).
-const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
 
 /// What a session wants done.
 #[derive(Debug, PartialEq)]
@@ -170,7 +165,7 @@ impl Session {
             Reason::ADMINISTRATIVE_SHUTDOWN | Reason::ADMINISTRATIVE_RESET => {
                 Notification::with_communication(reason, why)
             }
-            _ => notification(reason),
+            _ => Notification::from(reason),
         };
         let notification = self.hardened(notification);
         self.step(now, Event::ManualStop, Payload::Notification(notification));
@@ -229,7 +224,7 @@ impl Session {
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
         self.last_error = Some("another connection with the peer was preferred".to_owned());
-        let payload = Payload::Notification(notification(Reason::CONNECTION_COLLISION));
+        let payload = Payload::Notification(Notification::from(Reason::CONNECTION_COLLISION));
         self.step(now, Event::OpenCollisionDump, payload);
     }
 
@@ -298,7 +293,7 @@ impl Session {
             match timer {
                 Timer::SendHold => {
                     self.last_error = Some("send hold timer expired: the peer reads nothing".into());
-                    let payload = Payload::Notification(notification(Reason::SEND_HOLD_TIMER_EXPIRED));
+                    let payload = Payload::Notification(Notification::from(Reason::SEND_HOLD_TIMER_EXPIRED));
                     self.step(now, Event::SendHoldTimerExpires, payload);
                 }
                 Timer::IdleHold if self.config.passive => {
@@ -311,7 +306,7 @@ impl Session {
                 Timer::Keepalive => self.step(now, Event::KeepaliveTimerExpires, Payload::None),
                 Timer::Hold => {
                     self.last_error = Some("hold timer expired".into());
-                    let payload = Payload::Notification(notification(Reason::HOLD_TIMER_EXPIRED));
+                    let payload = Payload::Notification(Notification::from(Reason::HOLD_TIMER_EXPIRED));
                     self.step(now, Event::HoldTimerExpires, payload);
                 }
             }
@@ -412,189 +407,4 @@ impl Session {
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
-
-    fn fail(&mut self, now: Instant, event: Event, error: MessageError) {
-        self.last_error = Some(format!("we sent NOTIFICATION {}: {}", error.notification, error.what));
-        self.step(now, event, Payload::Notification(error.notification));
-    }
-
-    fn step(&mut self, now: Instant, event: Event, payload: Payload) {
-        let from = self.state;
-        let (to, effects) = transition(from, event);
-        self.state = to;
-        let mut payload = payload;
-        for effect in effects {
-            match effect {
-                Effect::SendFsmError => self.send_fsm_error(now, from, event, &payload),
-                _ => self.carry_out(now, from, *effect, &mut payload),
-            }
-        }
-    }
-
-    fn carry_out(&mut self, now: Instant, from: State, effect: Effect, payload: &mut Payload) {
-        match effect {
-            Effect::Dial => self.outputs.push_back(Output::Dial),
-            Effect::DropConnection => self.outputs.push_back(Output::Close),
-            Effect::StartConnectRetryTimer => {
-                let pause = self.timers.jittered(self.config.connect_retry);
-                if !self.config.passive {
-                    self.timers.start(Timer::ConnectRetry, now + pause);
-                }
-            }
-            Effect::StopConnectRetryTimer => self.timers.stop(Timer::ConnectRetry),
-            Effect::StartIdleHoldTimer => {
-                self.start_idle_hold_timer(now);
-                if matches!(from, State::OpenSent | State::OpenConfirm) {
-                    self.outputs.push_back(Output::Failed);
-                }
-            }
-            Effect::SendOpen => {
-                self.codec = Codec::initial();
-                self.send(self.codec.encode_open(&self.config.open(self.restart_bits)));
-                self.timers.start(Timer::Hold, now + OPEN_HOLD);
-            }
-            Effect::Negotiate => {
-                if let Payload::Negotiated(negotiated) = std::mem::take(payload) {
-                    self.codec = negotiated.codec.clone();
-                    self.negotiated = Some(negotiated);
-                    // The peer sends none before it has read the KEEPALIVE that follows.
-                    if self.codec.extended_messages {
-                        self.outputs.push_back(Output::AcceptExtended);
-                    }
-                    self.restart_hold_timer(now);
-                }
-            }
-            Effect::SendKeepalive => {
-                self.send(self.codec.encode_keepalive());
-                self.start_keepalive_timer(now);
-            }
-            Effect::RestartHoldTimer => self.restart_hold_timer(now),
-            Effect::SendNotification => {
-                if let Payload::Notification(notification) = payload {
-                    self.send_notification(now, notification);
-                }
-            }
-            // It depends on more than the payload: see `step`.
-            Effect::SendFsmError => {}
-            Effect::Up => self.come_up(now),
-            Effect::Down => self.outputs.push_back(Output::Down(payload.fall())),
-            Effect::Deliver => {
-                if let Payload::Output(output) = std::mem::take(payload) {
-                    self.outputs.push_back(output);
-                }
-            }
-            Effect::StopTimers => {
-                for timer in [Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold] {
-                    self.timers.stop(timer);
-                }
-                self.negotiated = None;
-                let stable_after = self.config.damping.stable_after;
-                if self.established_at.take().is_some_and(|since| now - since >= stable_after) {
-                    self.failures = 0;
-                }
-            }
-        }
-    }
-
-    fn come_up(&mut self, now: Instant) {
-        self.established_at = Some(now);
-        self.restart_send_hold_timer(now);
-        if let Some(negotiated) = self.negotiated.clone() {
-            self.outputs.push_back(Output::Up(negotiated));
-        }
-    }
-
-    /// RFC 6608 §4: the data is the type of the message that has no place in this state.
-    fn send_fsm_error(&mut self, now: Instant, state: State, event: Event, payload: &Payload) {
-        let kind = match (event, payload) {
-            // An UPDATE comes with what it says; a ROUTE-REFRESH, which shares its event, with what it
-            // asks for or with nothing.
-            (Event::UpdateMsg, Payload::Output(Output::Update(_))) => Some(MessageType::Update),
-            (Event::UpdateMsg, _) => Some(MessageType::RouteRefresh),
-            _ => event.message_type(),
-        };
-        self.last_error = Some(format!("unexpected message in {}", state.name()));
-        let mut notification = notification(state.unexpected_message());
-        notification.data.extend(kind.map(|kind| kind as u8));
-        self.send_notification(now, &notification);
-    }
-
-    fn send_notification(&mut self, now: Instant, notification: &Notification) {
-        self.send(self.codec.encode_notification(notification));
-        self.notification_sent = Some(Exchanged { at: now, notification: notification.clone() });
-    }
-
-    fn send(&mut self, octets: Vec<u8>) {
-        self.counters.messages_out += 1;
-        self.outputs.push_back(Output::Send(octets));
-    }
-
-    fn start_idle_hold_timer(&mut self, now: Instant) {
-        let pause = self.config.damping.pause(self.failures);
-        self.failures = self.failures.saturating_add(1);
-        let pause = match self.rest {
-            Rest::IdleHold => self.timers.jittered(pause),
-            Rest::For(time) => time,
-            Rest::UntilStarted => return,
-        };
-        self.timers.start(Timer::IdleHold, now + pause);
-    }
-
-    /// RFC 4271 §8.2.2 restarts the HoldTimer on each KEEPALIVE and UPDATE. `now` is when the message
-    /// was framed, not when it is applied: during a full-table load the tables may lag by seconds,
-    /// and a peer that is talking must not be called dead.
-    fn restart_hold_timer(&mut self, now: Instant) {
-        match self.negotiated.as_ref().map(|n| n.hold) {
-            Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
-            _ => self.timers.stop(Timer::Hold),
-        }
-    }
-
-    /// RFC 9687 §3.1: a peer that takes nothing for so long is no peer, though it may go on talking.
-    fn restart_send_hold_timer(&mut self, now: Instant) {
-        match self.negotiated.as_ref().map(|n| n.hold) {
-            Some(hold) if !hold.is_zero() => {
-                self.timers.start(Timer::SendHold, now + (hold * 2).max(SEND_HOLD_LEAST));
-            }
-            _ => self.timers.stop(Timer::SendHold),
-        }
-    }
-
-    fn start_keepalive_timer(&mut self, now: Instant) {
-        match self.negotiated.as_ref().map(|n| n.keepalive) {
-            Some(interval) if !interval.is_zero() => {
-                let interval = self.timers.jittered(interval);
-                self.timers.start(Timer::Keepalive, now + interval);
-            }
-            _ => self.timers.stop(Timer::Keepalive),
-        }
-    }
-}
-
-/// What an event brings along for its effects.
-#[derive(Debug, Default)]
-enum Payload {
-    #[default]
-    None,
-    Negotiated(Negotiated),
-    Notification(Notification),
-    Output(Output),
-    /// The connection is gone by itself.
-    Gone,
-}
-
-impl Payload {
-    /// How a session that ends with this has fallen.
-    fn fall(&self) -> Fall {
-        match self {
-            Payload::Gone => Fall::Silent,
-            Payload::Notification(notification) => Fall::by(notification.reason()),
-            // A message that has no place here is answered with a NOTIFICATION (RFC 6608).
-            Payload::None | Payload::Negotiated(_) | Payload::Output(_) => Fall::Notification,
-        }
-    }
-}
-
-fn notification(reason: Reason) -> Notification {
-    Notification { code: reason.code, subcode: reason.subcode, data: vec![] }
 }

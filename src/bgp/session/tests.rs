@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fsm::{Effect, transition};
 use super::*;
 use crate::bgp::capability::AddPath;
 use crate::bgp::{Capability, Open};

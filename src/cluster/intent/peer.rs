@@ -4,7 +4,7 @@ mod policy;
 mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -58,11 +58,15 @@ fn report_collisions(peers: &BTreeMap<String, PeerIntent>, findings: &mut Findin
     for (name, peer) in peers {
         let earlier = by_address.entry(peer.address).or_default();
         for (first, _) in earlier.iter().filter(|(_, other)| collide(peer, other)) {
+            let (field, what) = match &peer.interface {
+                Some(interface) if peer.is_unnumbered() => ("spec.interface", interface.clone()),
+                _ => ("spec.address", peer.address.to_string()),
+            };
+            let noun = if peer.is_unnumbered() { "interface" } else { "address" };
             let text = format!(
-                "{} is also the address of BgpPeer {first}, and no sourceAddress tells them apart",
-                peer.address
+                "{what} is also the {noun} of BgpPeer {first}, and no sourceAddress tells them apart"
             );
-            findings.error(format!("BgpPeer {name}"), "spec.address", text);
+            findings.error(format!("BgpPeer {name}"), field, text);
         }
         earlier.push((name, peer));
     }
@@ -138,11 +142,15 @@ impl Subject<'_> {
         }
     }
 
-    /// The peer's address; `None` where there can be no session, which has been said then.
+    /// The peer's address, unspecified where its link alone is known; `None` where there can be no session, which has been said then.
     fn address(&self, findings: &mut Findings) -> Option<IpAddr> {
         let Some(address) = self.spec.address else {
-            findings.warning(self.object(), "spec.interface", "not supported yet; the peer is left out");
-            return None;
+            if self.spec.password_secret_ref.is_some() {
+                // A listener must have the key before it knows the peer's address.
+                let text = "needs an address: a TCP MD5 key is tied to one (RFC 2385)";
+                findings.error(self.object(), "spec.passwordSecretRef", text);
+            }
+            return Some(Ipv6Addr::UNSPECIFIED.into());
         };
         if self.local.node.addresses.contains(&address) {
             let text = format!(
@@ -200,7 +208,8 @@ impl Subject<'_> {
             Some(families) => families.iter().copied().map(Family::from).collect(),
             None => {
                 let addresses = self.local.node.addresses.iter().copied().chain([address]);
-                let extended = self.spec.extended_next_hop == Some(true);
+                let unnumbered = address.is_unspecified() && self.spec.extended_next_hop.is_none();
+                let extended = unnumbered || self.spec.extended_next_hop == Some(true);
                 addresses.map(Family::of).chain(extended.then_some(Family::Ipv4Unicast)).collect()
             }
         }

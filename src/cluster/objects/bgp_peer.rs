@@ -32,7 +32,8 @@ pub struct BgpPeerSpec {
     /// The peer's address. One of `address`, `interface` and `range` is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// Interface of a link-local `address`; alone, the peer found there (unnumbered).
+    /// Interface of a link-local `address`; alone, whoever is found there by
+    /// Router Advertisements (unnumbered), with IPv4 by IPv6 next hops; excludes `passwordSecretRef` then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceName>,
     /// Prefix from which anybody may connect who is no peer by its own address: each a peer named

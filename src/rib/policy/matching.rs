@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::PrefixSet;
+use super::{PrefixSet, work};
 use crate::bgp::as_path::Segment;
 use crate::bgp::{AsPath, Community, ExtendedCommunity, ExtendedKind, LargeCommunity, PathAttributes};
 use crate::prefix::Prefix;
@@ -93,6 +93,10 @@ impl CommunityMatch {
 
 /// Whether a path bears a community that is `wanted`; an extended one is asked about by its kind too.
 fn bears(attributes: &PathAttributes, wanted: impl Fn(AnyCommunity) -> bool) -> bool {
+    let wanted = |community| {
+        work::step();
+        wanted(community)
+    };
     attributes.communities.iter().any(|plain| wanted(AnyCommunity::Plain(*plain)))
         || attributes.large_communities.iter().any(|large| wanted(AnyCommunity::Large(*large)))
         || attributes.extended_communities.iter().any(|octets| {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::work;
 use crate::prefix::{Family, Prefix};
 
 /// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
@@ -69,8 +70,12 @@ impl PrefixSet {
 
     /// The rules of exactly this covering prefix.
     fn of(&self, cover: Prefix) -> impl Iterator<Item = &PrefixRule> {
-        let first = self.0.rules.partition_point(|rule| rule.prefix < cover);
-        self.0.rules[first..].iter().take_while(move |rule| rule.prefix == cover)
+        let compared = move |rule: &PrefixRule| {
+            work::step();
+            rule.prefix.cmp(&cover)
+        };
+        let first = self.0.rules.partition_point(|rule| compared(rule).is_lt());
+        self.0.rules[first..].iter().take_while(move |rule| compared(rule).is_eq())
     }
 }
 

@@ -99,7 +99,7 @@ fn aggregation() -> Vec<Given> {
     vec![
         ("ATOMIC_AGGREGATE", "RFC 4271 §5.1.6", &[0x40, 6, 0], carries(&[0x40, 6, 0])),
         ("ATOMIC_AGGREGATE with a value", "RFC 7606 §7.6", &[0x40, 6, 1, 0], Lacks(6)),
-        ("ATOMIC_AGGREGATE optional", "RFC 7606 §3 c", &[0xc0, 6, 0], Lacks(6)),
+        ("ATOMIC_AGGREGATE optional", "RFC 7606 §3 c", &[0xc0, 6, 0], Withdrawn),
         (
             "AGGREGATOR",
             "RFC 4271 §5.1.7",
@@ -115,7 +115,7 @@ fn aggregation() -> Vec<Given> {
         ("AGGREGATOR of six octets", "RFC 7606 §7.7", &[0xc0, 7, 6, 0, 1, 10, 0, 0, 1], Lacks(7)),
         ("AGGREGATOR of none", "RFC 7606 §7.7", &[0xc0, 7, 0], Lacks(7)),
         ("AGGREGATOR of AS 0", "RFC 7607 §2", &[0xc0, 7, 8, 0, 0, 0, 0, 10, 0, 0, 1], Lacks(7)),
-        ("AGGREGATOR well-known", "RFC 7606 §3 c", &[0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], Lacks(7)),
+        ("AGGREGATOR well-known", "RFC 7606 §3 c", &[0x40, 7, 8, 0, 0, 0, 1, 10, 0, 0, 1], Withdrawn),
         ("two errors: the stronger counts", "RFC 7606 §3 h", &[0xc0, 7, 0, 0xc0, 8, 0], Withdrawn),
         (
             "a bad one before a good one",
