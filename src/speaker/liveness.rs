@@ -45,9 +45,11 @@ impl Speaker {
 
     /// Asks for the BFD sessions there should be, if they are not those asked for before.
     pub(super) fn watch_paths(&mut self) {
+        let drained = self.is_drained();
         let wanted: BTreeMap<Path, Config> = self
             .peers
             .values()
+            .filter(|_| !drained)
             .filter_map(|peer| Some((path_of(&peer.intent)?, peer.intent.bfd.as_ref()?.config.clone())))
             .collect();
         for peer in self.peers.values_mut() {

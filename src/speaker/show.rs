@@ -160,7 +160,12 @@ impl Speaker {
 
     /// One destination; with the names that paths are told by where there are peers who hear them.
     fn route_view(&self, prefix: Prefix, destination: &Destination, named: bool) -> Option<RouteView> {
-        let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
+        let facts = Facts {
+            intent: self.intent.as_ref()?,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+        };
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
         let equal = decision.map(|d| d.equal).unwrap_or_default();
