@@ -92,6 +92,7 @@ pub(crate) fn summary() -> Summary {
             peers: 1,
             refused: 3,
         }],
+        drain: None,
     }
 }
 

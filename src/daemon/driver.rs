@@ -260,6 +260,8 @@ fn log(notice: &Notice) {
         | Notice::Kept { .. }
         | Notice::LetGo { .. }
         | Notice::Selecting
+        | Notice::Draining(_)
+        | Notice::Undrained
         | Notice::Swept => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }

@@ -72,6 +72,10 @@ impl Speaker {
     }
 
     fn path_is_down(&mut self, id: PeerId, change: &Change) {
+        if self.is_closed() {
+            // Peers end their BFD with the session, and say so in different ways.
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (diagnostic, theirs) = (change.diagnostic.name(), change.remote_diagnostic);
         let mut why = format!("BFD: {diagnostic}");

@@ -21,7 +21,7 @@ impl Speaker {
         remote: SocketAddr,
     ) -> Option<(ConnectionId, Transport)> {
         self.now = now;
-        if self.is_drained() {
+        if self.is_closed() {
             return None;
         }
         let is_it = |p: &&Peer| p.matches(local.ip(), remote.ip()) && self.links.is_on_link(p, remote);
@@ -157,7 +157,7 @@ impl Speaker {
 
     pub(super) fn start_session(&mut self, id: PeerId) {
         let now = self.now;
-        let may_start = !self.is_drained();
+        let may_start = !self.is_closed();
         if let Some(peer) = self.peers.get_mut(&id).filter(|peer| may_start && !peer.waits_for_path()) {
             peer.first.session.handle_start(now);
         }

@@ -35,6 +35,7 @@ impl Speaker {
             fib_pending: count(|s| matches!(s, Standing::Pending | Standing::Failed(_))),
             fib_failures: self.fib.failures(),
             ranges: self.range_views(intent),
+            drain: self.drain_view(),
         })
     }
 
@@ -146,7 +147,11 @@ impl Speaker {
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
             stale: peer.stale.get(&family).map_or(0, |stale| stale.len() as u64),
-            stale_for: peer.kept.get(&family).map(|kept| kept.until.since(now)),
+            stale_for: peer
+                .kept
+                .get(&family)
+                .filter(|kept| !kept.is_endless())
+                .map(|kept| kept.until.since(now)),
             limit: peer.intent.max_prefixes.map(|most| most.limit),
             discarded: peer.limits.discarded(family),
         }

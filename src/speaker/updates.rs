@@ -14,6 +14,7 @@ impl Speaker {
     pub(super) fn apply_update(&mut self, id: PeerId, update: Update) {
         let source = Source::Peer(id);
         self.report_faults(id, &update);
+        self.note_news(&update);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.confirm(&update);
         }
