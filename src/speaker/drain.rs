@@ -45,6 +45,14 @@ pub struct DrainTerms {
     pub reason: String,
 }
 
+impl DrainTerms {
+    /// The usual `settle`. Enough for peers that tell news at once; some, for external peers, collect it
+    /// for 30 s (RFC 4271 §9.2.1.1).
+    pub const SETTLE: Duration = Duration::from_secs(5);
+    /// The usual `timeout`.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+}
+
 /// How far a drain has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DrainStage {
@@ -61,6 +69,11 @@ pub enum DrainStage {
 }
 
 impl DrainStage {
+    /// The stage counted from 1, for a metric.
+    pub fn number(self) -> u64 {
+        self as u64 + 1
+    }
+
     /// What happens in this stage, for a person.
     pub fn words(self) -> &'static str {
         match self {
