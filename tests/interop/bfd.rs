@@ -16,9 +16,9 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A speaker, and why a row is not for it.
-type Exclusion = (&'static str, &'static str);
+pub type Exclusion = (&'static str, &'static str);
 
-const NO_BFD: &[Exclusion] = &[
+pub const NO_BFD: &[Exclusion] = &[
     ("GoBGP", "it has no BFD: its configuration model names none and it opens no UDP port"),
     ("OpenBGPD", "it has no BFD: bgpd.conf(5) of 7.7 knows no such keyword"),
 ];
@@ -32,9 +32,9 @@ const NO_KEYS: &[Exclusion] = &[
     ),
 ];
 
-const OURS: &str = "bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}";
+pub const OURS: &str = "bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}";
 
-fn watching(speaker: &dyn Speaker, family: Family, key: &str) -> Setup {
+pub fn watching(speaker: &dyn Speaker, family: Family, key: &str) -> Setup {
     let extra = if speaker.name() == "BIRD" {
         let interval = "min rx interval 100 ms; min tx interval 100 ms; idle tx interval 1 s; multiplier 3;";
         Extra {
@@ -48,7 +48,7 @@ fn watching(speaker: &dyn Speaker, family: Family, key: &str) -> Setup {
     Setup { extra, ..Setup::new(family) }
 }
 
-fn await_up(lab: &Lab<'_>) {
+pub fn await_up(lab: &Lab<'_>) {
     lab.eventually("BFD up at the agreed rate", || {
         let bfd = &lab.session()["bfd"];
         bfd["state"] == "Up" && bfd["detectionTimeMicroseconds"] == 300_000
