@@ -1,0 +1,129 @@
+//! Ours.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::network::{Network, Node};
+use crate::router::{Edits, Router, own_prefixes};
+
+pub struct Routelet;
+
+impl Router for Routelet {
+    fn name(&self) -> &'static str {
+        "Routelet"
+    }
+
+    fn configured(&self) -> &'static str {
+        "as it comes; SIGTERM for an upgrade"
+    }
+
+    fn protocol(&self) -> &'static str {
+        "114"
+    }
+
+    fn configure(&self, network: &Network, node: &Node, edits: Edits) {
+        let directory = node.host.directory.join("manifests");
+        fs::create_dir_all(&directory).unwrap();
+        let put = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
+        put("configuration.yaml", &configuration(network));
+        put("nodes.yaml", &nodes(network));
+        put("tors.yaml", &tors(network, node, edits));
+        let wrong = if edits.wrong { "kind: BgpPeer\nspec: {adress: 192.0.2.9}\n" } else { "" };
+        put("more.yaml", wrong);
+    }
+
+    /// The daemon watches its directory.
+    fn reload(&self, _: &Node, _: Edits) {}
+
+    fn start(&self, node: &Node, _: bool) {
+        let path = |file: &str| node.host.path(file);
+        node.host.start(&format!(
+            "{} run --node-name node{} --manifests {} --api-socket {} --state-dir {}",
+            env!("CARGO_BIN_EXE_routelet"),
+            node.number,
+            path("manifests"),
+            path("api"),
+            path("state")
+        ));
+    }
+
+    fn leave(&self, node: &Node) {
+        node.host.end(Signal::SIGINT);
+    }
+
+    fn settled(&self, node: &Node) -> bool {
+        let peers = ask(node, "peers");
+        let complete = |peer: &Value| {
+            peer["families"]
+                .as_array()
+                .is_some_and(|f| !f.is_empty() && f.iter().all(|f| f["endOfRib"] == true))
+        };
+        peers.as_array().is_some_and(|peers| !peers.is_empty() && peers.iter().all(complete))
+    }
+
+    fn state(&self, node: &Node) -> String {
+        let log = node.host.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+fn ask(node: &Node, command: &str) -> Value {
+    let socket = node.host.path("api");
+    let text =
+        node.host.run(&format!("{} {command} -o json --api-socket {socket}", env!("CARGO_BIN_EXE_routelet")));
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+const OURS: &str = "apiVersion: routelet.dev/v1alpha1\n";
+
+fn configuration(network: &Network) -> String {
+    let mesh = if network.shape.reflectors.is_empty() {
+        "mesh: full".to_owned()
+    } else {
+        "mesh: reflectors, reflectors: {nodeSelector: {matchLabels: {reflector: \"true\"}}}".to_owned()
+    };
+    format!("{OURS}kind: BgpConfiguration\nmetadata: {{name: default}}\nspec: {{asn: 64512, {mesh}}}\n")
+}
+
+fn nodes(network: &Network) -> String {
+    let mut text = String::new();
+    for node in &network.nodes {
+        let number = node.number;
+        let reflector = network.shape.reflectors.contains(&number);
+        writeln!(text, "---\napiVersion: v1\nkind: Node").unwrap();
+        writeln!(text, "metadata: {{name: node{number}, labels: {{reflector: \"{reflector}\"}}}}").unwrap();
+        writeln!(text, "spec: {{podCIDRs: [{}]}}", own_prefixes(network, node).join(", ")).unwrap();
+        writeln!(text, "status: {{addresses: [{{type: InternalIP, address: 192.168.1.1{number}}}]}}")
+            .unwrap();
+    }
+    text
+}
+
+fn tors(network: &Network, node: &Node, edits: Edits) -> String {
+    let own: Vec<String> =
+        own_prefixes(network, node).iter().map(|prefix| format!("{{prefix: {prefix}}}")).collect();
+    let community = if edits.policy { ", communities: [\"65000:1\"]" } else { "" };
+    let bfd = if network.shape.bfd { "\n  bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}" } else { "" };
+    let mut text = String::new();
+    for (t, name) in [(1, "tor-a"), (2, "tor-b")] {
+        write!(
+            text,
+            "---\n{OURS}kind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  address: 10.{t}.{}.1\n  asn: 65000\n  \
+             timers: {{hold: {}s, connectRetry: 1s}}{bfd}\n  \
+             import: {{accept: [{{prefix: 172.16.0.0/24}}]}}\n  export: {{accept: [{}]{community}}}\n",
+            node.number,
+            network.shape.hold,
+            own.join(", "),
+        )
+        .unwrap();
+    }
+    if edits.peer {
+        let more = "kind: BgpPeer\nmetadata: {name: silent}\nspec: {address: 192.168.1.99, asn: internal}\n";
+        write!(text, "---\n{OURS}{more}").unwrap();
+    }
+    text
+}
