@@ -106,6 +106,7 @@ impl Network {
         self.outside.run("ip link set both up");
         self.outside.run("ip address add 172.16.0.10/24 dev both");
         for (t, tor) in (1..).zip(&self.tors) {
+            use_up_indices(tor);
             join((&tor.namespace, "hosts"), (&self.outside.namespace, &format!("tor{t}")));
             self.outside.run(&format!("ip link set tor{t} master both up"));
             tor.run("ip link set hosts up");
@@ -221,6 +222,16 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The kernel holds news of a lost carrier back for up to a second if both ends of a wire have the same index
+/// in their namespaces, which it takes for a device with nothing below (`linkwatch_urgent_event`). Here they
+/// never have.
+fn use_up_indices(host: &Host) {
+    for _ in 0..8 {
+        host.run("ip link add one type veth peer name other");
+        host.run("ip link delete one");
     }
 }
 

@@ -25,23 +25,30 @@ pub struct Row {
     pub always: bool,
     /// Streams to an address that two nodes have, in place of those of pods.
     pub shared: bool,
+    /// Whether it means anything with this router.
+    pub applies: fn(&Network) -> bool,
     pub play: fn(&Network, &Traffic),
 }
 
 /// A row that loses nothing, and is played always.
 pub const fn lossless(name: &'static str, shape: Shape, play: fn(&Network, &Traffic)) -> Row {
-    Row { name, shape, promise: Promise::Zero, always: true, shared: shape.shared, play }
+    Row { name, shape, promise: Promise::Zero, always: true, shared: shape.shared, applies: |_| true, play }
 }
 
 /// A row after which all flows again.
 pub const fn recovers(name: &'static str, shape: Shape, play: fn(&Network, &Traffic)) -> Row {
-    Row { name, shape, promise: Promise::Recovers, always: false, shared: false, play }
+    Row { promise: Promise::Recovers, always: false, ..lossless(name, shape, play) }
 }
 
 impl Row {
     /// The same row, played always.
     pub const fn always(self) -> Row {
         Row { always: true, ..self }
+    }
+
+    /// The same row, for routers of which this is true alone.
+    pub const fn where_it_applies(self, applies: fn(&Network) -> bool) -> Row {
+        Row { applies, ..self }
     }
 
     /// The same row, promising nothing.
