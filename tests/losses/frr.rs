@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::host::Host;
 use crate::network::{Network, Node};
 use crate::router::{Edits, Router, mesh_of, own_prefixes, write};
 
@@ -38,60 +39,65 @@ impl Router for Frr {
         let to = |t: usize| format!("neighbor 10.{t}.{}.1 route-map TOLD out", node.number);
         let no = |on: bool| if on { "" } else { "no " };
         let set = format!("{}set community 65000:1", no(edits.policy));
-        vtysh(node, &["configure terminal", "route-map TOLD permit 10", &set]);
+        vtysh(&node.host, &["configure terminal", "route-map TOLD permit 10", &set]);
         let silent = format!("{}neighbor 192.168.1.99 remote-as 64512", no(edits.peer));
-        vtysh(node, &["configure terminal", "router bgp 64512", &silent]);
+        vtysh(&node.host, &["configure terminal", "router bgp 64512", &silent]);
         let family = "address-family ipv4 unicast";
-        vtysh(node, &["configure terminal", "router bgp 64512", family, &to(1), &to(2)]);
+        vtysh(&node.host, &["configure terminal", "router bgp 64512", family, &to(1), &to(2)]);
         if edits.wrong {
-            vtysh(node, &["configure terminal", "router bgp 64512", "neighbor nonsense"]);
+            vtysh(&node.host, &["configure terminal", "router bgp 64512", "neighbor nonsense"]);
         }
     }
 
     fn start(&self, node: &Node, _: bool) {
-        let directory = node.host.directory.to_str().unwrap().to_owned();
-        let path = |file: &str| node.host.path(file);
-        let socket = path("zserv.api");
-        let start = |name: &str, config: &str, more: &str, ready: &str| {
-            let _ = fs::remove_file(ready);
-            node.host.start(&format!(
-                "/usr/lib/frr/{name} -f {config} -z {socket} -i {} --vty_socket {directory} --log stdout{more}",
-                path(&format!("{name}.pid"))
-            ));
-            node.host.eventually(ready, || Path::new(ready).exists());
-        };
-        start("zebra", "/dev/null", " -K 120 -r", &socket);
-        if node.host.directory.join("bfd").exists() {
-            start("bfdd", "/dev/null", &format!(" --bfdctl {}", path("bfdd.sock")), &path("bfdd.vty"));
-        }
-        start("bgpd", &path("config"), "", &path("bgpd.vty"));
+        start(&node.host, " -K 120 -r", node.host.directory.join("bfd").exists());
     }
 
     fn leave(&self, node: &Node) {
-        vtysh(node, &["configure terminal", "router bgp 64512", "bgp graceful-shutdown"]);
-        vtysh(node, &["configure terminal", "router bgp 64512", "bgp shutdown"]);
+        vtysh(&node.host, &["configure terminal", "router bgp 64512", "bgp graceful-shutdown"]);
+        vtysh(&node.host, &["configure terminal", "router bgp 64512", "bgp shutdown"]);
         node.host.end(Signal::SIGTERM);
     }
 
     fn settled(&self, node: &Node) -> bool {
-        let text = vtysh(node, &["show bgp neighbors json"]);
+        let text = vtysh(&node.host, &["show bgp neighbors json"]);
         let shown: Value = serde_json::from_str(&text).unwrap_or_default();
         let complete = |peer: &Value| peer["gracefulRestartInfo"]["endOfRibRecv"]["ipv4Unicast"] == true;
         shown.as_object().is_some_and(|peers| !peers.is_empty() && peers.values().all(complete))
     }
 
     fn state(&self, node: &Node) -> String {
-        vtysh(node, &["show bgp neighbors", "show bgp all", "show ip route"]) + &node.host.log()
+        vtysh(&node.host, &["show bgp neighbors", "show bgp all", "show ip route"]) + &node.host.log()
     }
 }
 
-fn vtysh(node: &Node, commands: &[&str]) -> String {
-    let directory = node.host.directory.to_str().unwrap();
-    let mut words = vec!["vtysh", "--vty_socket", directory];
+/// Starts FRR's daemons, with these options for `zebra`, from the file `config`.
+pub fn start(host: &Host, zebra: &str, bfd: bool) {
+    let directory = host.directory.to_str().unwrap().to_owned();
+    let path = |file: &str| host.path(file);
+    let socket = path("zserv.api");
+    let start = |name: &str, config: &str, more: &str, ready: &str| {
+        let _ = fs::remove_file(ready);
+        host.start(&format!(
+            "/usr/lib/frr/{name} -f {config} -z {socket} -i {} --vty_socket {directory} --log stdout{more}",
+            path(&format!("{name}.pid"))
+        ));
+        host.eventually(ready, || Path::new(ready).exists());
+    };
+    start("zebra", "/dev/null", zebra, &socket);
+    if bfd {
+        start("bfdd", "/dev/null", &format!(" --bfdctl {}", path("bfdd.sock")), &path("bfdd.vty"));
+    }
+    start("bgpd", &path("config"), "", &path("bgpd.vty"));
+}
+
+/// What FRR's daemons say to commands.
+pub fn vtysh(host: &Host, commands: &[&str]) -> String {
+    let mut words = vec!["vtysh", "--vty_socket", host.directory.to_str().unwrap()];
     for command in commands {
         words.extend(["-c", command]);
     }
-    node.host.run_words(&words)
+    host.run_words(&words)
 }
 
 fn config(network: &Network, node: &Node, edits: Edits) -> String {

@@ -41,11 +41,21 @@ pub struct Shape {
     pub hold: u16,
     /// Nodes 1 and 3 both announce 10.245.0.0/24.
     pub shared: bool,
+    /// What the ToRs run.
+    pub tors: Tors,
+}
+
+/// What a ToR runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tors {
+    Bird,
+    Frr,
 }
 
 impl Shape {
     /// A full mesh, both ToRs in use, no BFD.
-    pub const PLAIN: Shape = Shape { reflectors: &[], backup: false, bfd: false, hold: 90, shared: false };
+    pub const PLAIN: Shape =
+        Shape { reflectors: &[], backup: false, bfd: false, hold: 90, shared: false, tors: Tors::Bird };
 
     /// The numbers of the nodes.
     pub fn nodes(&self) -> std::ops::RangeInclusive<usize> {

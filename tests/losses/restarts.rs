@@ -1,9 +1,10 @@
 //! Daemons that end and come back, or do not: nothing may be lost.
 
-use crate::network::{Network, SHARING, Shape, Traffic};
+use crate::network::{Network, SHARING, Shape, Tors, Traffic};
 use crate::row::{Row, lossless, ms};
 
 const PLAIN: Shape = Shape::PLAIN;
+const FRR: Shape = Shape { tors: Tors::Frr, ..PLAIN };
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
@@ -11,7 +12,11 @@ pub const ROWS: &[Row] = &[
     lossless("all daemons killed at once, back after 1 s", PLAIN, all_are_killed),
     lossless("killed again while it restarts", PLAIN, killed_twice),
     lossless("each daemon killed, BFD with the ToRs", Shape { bfd: true, ..PLAIN }, each_is_killed),
+    lossless("each daemon killed, ToRs run FRR", FRR, each_is_killed),
+    lossless("each daemon killed, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_killed),
     lossless("each daemon upgraded", PLAIN, each_is_upgraded),
+    lossless("each daemon upgraded, BFD with the ToRs", Shape { bfd: true, ..PLAIN }, each_is_upgraded),
+    lossless("each daemon upgraded, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_upgraded),
     lossless("the reflector is killed and stays away", Shape { reflectors: &[3], ..PLAIN }, reflector_dies),
     lossless("the reflector is killed, back after 1 s", Shape { reflectors: &[3], ..PLAIN }, reflector_returns),
     lossless("one of two reflectors leaves for good", Shape { reflectors: &[3, 4], ..PLAIN }, reflector_leaves),

@@ -1,40 +1,64 @@
-//! The ToRs: BIRD, which keeps what a node has told over the node's restart, also if BFD falls silent
+//! The ToRs: BIRD or FRR, which keep what a node has told over the node's restart, also if BFD falls silent
 //! meanwhile.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::frr;
 use crate::host::Host;
-use crate::network::Shape;
+use crate::network::{Shape, Tors};
 
 /// Starts ToR number `t` and waits until it answers.
 pub fn start(tor: &Host, t: usize, shape: &Shape) {
-    fs::write(tor.directory.join("config"), config(t, shape, false)).unwrap();
-    let control = tor.path("bird.ctl");
-    tor.start(&format!("bird -f -c {} -s {control}", tor.path("config")));
-    tor.eventually(&control, || Path::new(&control).exists());
+    match shape.tors {
+        Tors::Bird => {
+            fs::write(tor.directory.join("config"), bird(t, shape, false)).unwrap();
+            let control = tor.path("bird.ctl");
+            tor.start(&format!("bird -f -c {} -s {control}", tor.path("config")));
+            tor.eventually(&control, || Path::new(&control).exists());
+        }
+        Tors::Frr => {
+            fs::write(tor.directory.join("config"), frr(t, shape)).unwrap();
+            frr::start(tor, "", shape.bfd);
+        }
+    }
 }
 
 /// Has a ToR say that it is about to be shut down (RFC 8326).
 pub fn announce_shutdown(tor: &Host, t: usize, shape: &Shape) {
-    fs::write(tor.directory.join("config"), config(t, shape, true)).unwrap();
-    ask(tor, "configure");
+    match shape.tors {
+        Tors::Bird => {
+            fs::write(tor.directory.join("config"), bird(t, shape, true)).unwrap();
+            birdc(tor, "configure");
+        }
+        Tors::Frr => {
+            frr::vtysh(tor, &["configure terminal", "router bgp 65000", "bgp graceful-shutdown"]);
+        }
+    }
 }
 
 /// Whether it has a session with every node, and BFD where it is to be.
 pub fn settled(tor: &Host, shape: &Shape) -> bool {
     let nodes = shape.nodes().count();
-    let up = ask(tor, "show protocols").matches("Established").count();
-    let alive = ask(tor, "show bfd sessions").lines().filter(|line| line.contains(" Up ")).count();
-    up == nodes && (!shape.bfd || alive == nodes)
+    let (sessions, paths) = match shape.tors {
+        Tors::Bird => (
+            birdc(tor, "show protocols").matches("Established").count(),
+            birdc(tor, "show bfd sessions").matches(" Up ").count(),
+        ),
+        Tors::Frr => (
+            frr::vtysh(tor, &["show bgp neighbors"]).matches("BGP state = Established").count(),
+            frr::vtysh(tor, &["show bfd peers"]).matches("Status: up").count(),
+        ),
+    };
+    sessions == nodes && (!shape.bfd || paths == nodes)
 }
 
-fn ask(tor: &Host, command: &str) -> String {
+fn birdc(tor: &Host, command: &str) -> String {
     tor.run(&format!("birdc -s {} {command}", tor.path("bird.ctl")))
 }
 
-fn config(t: usize, shape: &Shape, leaving: bool) -> String {
+fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
     let mut text = format!("log stderr all;\nrouter id 10.{t}.0.1;\nprotocol device {{ }}\n");
     text += "protocol direct { ipv4; interface \"hosts\"; }\n";
     text += "protocol kernel { ipv4 { export where source = RTS_BGP; }; }\n";
@@ -57,5 +81,33 @@ fn config(t: usize, shape: &Shape, leaving: bool) -> String {
         writeln!(text, "  error wait time 1, 2; {}", if shape.bfd { "bfd graceful;" } else { "" }).unwrap();
         writeln!(text, "  ipv4 {{ import filter pods; export filter behind; }};\n}}").unwrap();
     }
+    text
+}
+
+fn frr(t: usize, shape: &Shape) -> String {
+    let mut text = String::from("log stdout\nip prefix-list BEHIND permit 172.16.0.0/24\n");
+    text += "ip prefix-list PODS permit 10.244.0.0/15 le 32\n";
+    text += "route-map BEHIND permit 10\n match ip address prefix-list BEHIND\n";
+    if shape.backup && t == 2 {
+        text += " set as-path prepend 65000 65000\n";
+    }
+    writeln!(text, "exit\nrouter bgp 65000\n bgp router-id 10.{t}.0.1\n no bgp default ipv4-unicast")
+        .unwrap();
+    text += " no bgp ebgp-requires-policy\n bgp graceful-restart\n";
+    for node in shape.nodes() {
+        let peer = format!(" neighbor 10.{t}.{node}.2");
+        let keepalive = shape.hold / 3;
+        writeln!(text, "{peer} remote-as 64512\n{peer} timers {keepalive} {}", shape.hold).unwrap();
+        writeln!(text, "{peer} timers connect 1").unwrap();
+        if shape.bfd {
+            writeln!(text, "{peer} bfd 3 100 100\n{peer} bfd check-control-plane-failure").unwrap();
+        }
+    }
+    text += " address-family ipv4 unicast\n  network 172.16.0.0/24\n";
+    for node in shape.nodes() {
+        let peer = format!("  neighbor 10.{t}.{node}.2");
+        writeln!(text, "{peer} activate\n{peer} prefix-list PODS in\n{peer} route-map BEHIND out").unwrap();
+    }
+    text += " exit-address-family\nexit\n";
     text
 }
