@@ -48,7 +48,15 @@ impl Host {
         self.run_words(&line.split(' ').collect::<Vec<_>>())
     }
 
-    /// The same, where an argument has spaces in it.
+    /// Runs a command that must not fail.
+    pub fn do_run(&self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = Command::new(words[0]);
+        let output = self.namespace.enter(|| command.args(&words[1..]).output()).unwrap().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The same as [`Host::run`], where an argument has spaces in it.
     pub fn run_words(&self, words: &[&str]) -> String {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).stdin(Stdio::null());

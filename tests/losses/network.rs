@@ -110,19 +110,19 @@ impl Network {
     }
 
     fn wire(&self) {
-        self.segment.run("ip link add lan type bridge");
-        self.segment.run("ip link set lan up");
-        self.outside.run("ip link add both type bridge");
-        self.outside.run("ip link set both up");
-        self.outside.run("ip address add 172.16.0.10/24 dev both");
+        self.segment.do_run("ip link add lan type bridge");
+        self.segment.do_run("ip link set lan up");
+        self.outside.do_run("ip link add both type bridge");
+        self.outside.do_run("ip link set both up");
+        self.outside.do_run("ip address add 172.16.0.10/24 dev both");
         for (t, tor) in (1..).zip(&self.tors) {
             use_up_indices(tor);
             join((&tor.namespace, "hosts"), (&self.outside.namespace, &format!("tor{t}")));
-            self.outside.run(&format!("ip link set tor{t} master both up"));
-            tor.run("ip link set hosts up");
-            tor.run(&format!("ip address add 172.16.0.{t}/24 dev hosts"));
+            self.outside.do_run(&format!("ip link set tor{t} master both up"));
+            tor.do_run("ip link set hosts up");
+            tor.do_run(&format!("ip address add 172.16.0.{t}/24 dev hosts"));
         }
-        self.outside.run("ip route add 10.244.0.0/15 via 172.16.0.2");
+        self.outside.do_run("ip route add 10.244.0.0/15 via 172.16.0.2");
         for node in &self.nodes {
             self.wire_node(node);
         }
@@ -132,27 +132,27 @@ impl Network {
         let (number, host) = (node.number, &node.host);
         let port = format!("node{number}");
         join((&host.namespace, "eth0"), (&self.segment.namespace, &port));
-        self.segment.run(&format!("ip link set {port} master lan up"));
-        host.run("ip link set eth0 up");
-        host.run(&format!("ip address add 192.168.1.1{number}/24 dev eth0"));
+        self.segment.do_run(&format!("ip link set {port} master lan up"));
+        host.do_run("ip link set eth0 up");
+        host.do_run(&format!("ip address add 192.168.1.1{number}/24 dev eth0"));
         for (t, tor) in (1..).zip(&self.tors) {
             join((&host.namespace, &format!("eth{t}")), (&tor.namespace, &port));
-            tor.run(&format!("ip link set {port} up"));
-            tor.run(&format!("ip address add 10.{t}.{number}.1/24 dev {port}"));
-            host.run(&format!("ip link set eth{t} up"));
-            host.run(&format!("ip address add 10.{t}.{number}.2/24 dev eth{t}"));
+            tor.do_run(&format!("ip link set {port} up"));
+            tor.do_run(&format!("ip address add 10.{t}.{number}.1/24 dev {port}"));
+            host.do_run(&format!("ip link set eth{t} up"));
+            host.do_run(&format!("ip address add 10.{t}.{number}.2/24 dev eth{t}"));
         }
-        host.run("ip link add cni0 type bridge");
-        host.run("ip link set cni0 up");
-        host.run(&format!("ip address add 10.244.{number}.1/24 dev cni0"));
+        host.do_run("ip link add cni0 type bridge");
+        host.do_run("ip link set cni0 up");
+        host.do_run(&format!("ip address add 10.244.{number}.1/24 dev cni0"));
         if self.shape.shared && SHARING.contains(&number) {
-            host.run("ip address add 10.245.0.1/24 dev cni0");
+            host.do_run("ip address add 10.245.0.1/24 dev cni0");
         }
         join((&node.pod.namespace, "eth0"), (&host.namespace, "pod"));
-        host.run("ip link set pod master cni0 up");
-        node.pod.run("ip link set eth0 up");
-        node.pod.run(&format!("ip address add 10.244.{number}.2/24 dev eth0"));
-        node.pod.run(&format!("ip route add default via 10.244.{number}.1"));
+        host.do_run("ip link set pod master cni0 up");
+        node.pod.do_run("ip link set eth0 up");
+        node.pod.do_run(&format!("ip address add 10.244.{number}.2/24 dev eth0"));
+        node.pod.do_run(&format!("ip route add default via 10.244.{number}.1"));
     }
 
     /// Starts every router and waits until the routes are where they belong.
@@ -240,8 +240,8 @@ impl Drop for Network {
 /// never have.
 fn use_up_indices(host: &Host) {
     for _ in 0..8 {
-        host.run("ip link add one type veth peer name other");
-        host.run("ip link delete one");
+        host.do_run("ip link add one type veth peer name other");
+        host.do_run("ip link delete one");
     }
 }
 
