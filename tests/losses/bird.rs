@@ -6,7 +6,8 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 
 use crate::network::{Network, Node};
-use crate::router::{Edits, Router, mesh_of, write};
+use crate::router::{Edits, Router, write};
+use crate::shape::Shape;
 
 pub struct Bird;
 
@@ -25,7 +26,7 @@ impl Router for Bird {
     }
 
     fn configure(&self, network: &Network, node: &Node, edits: Edits) {
-        write(&node.host, "config", &config(network, node, edits));
+        write(&node.host, "config", &config(&network.shape, node.number, edits));
     }
 
     fn reload(&self, node: &Node, _: Edits) {
@@ -64,34 +65,36 @@ fn ask(node: &Node, command: &str) -> String {
     node.host.run(&format!("birdc -s {} {command}", node.host.path("bird.ctl")))
 }
 
-fn config(network: &Network, node: &Node, edits: Edits) -> String {
-    let (shape, number) = (&network.shape, node.number);
+fn config(shape: &Shape, number: usize, edits: Edits) -> String {
+    let ip = shape.family();
     let mut text = format!("log stderr all;\nrouter id 192.168.1.1{number};\nprotocol device {{ }}\n");
-    text += "protocol direct { ipv4; interface \"cni0\"; }\n";
+    writeln!(text, "protocol direct {{ {ip}; interface \"cni0\"; }}").unwrap();
     text += "protocol kernel { persist; graceful restart; merge paths on; scan time 10;\n";
-    text += "  ipv4 { import none; export where source = RTS_BGP; };\n}\n";
+    writeln!(text, "  {ip} {{ import none; export where source = RTS_BGP; }};\n}}").unwrap();
     if shape.bfd {
         let times = "min rx interval 100 ms; min tx interval 100 ms; multiplier 3;";
         writeln!(text, "protocol bfd {{ interface \"*\" {{ {times} }}; }}").unwrap();
     }
     let community = if edits.policy { "bgp_community.add((65000,1));" } else { "" };
     writeln!(text, "filter own {{ if source != RTS_DEVICE then reject; {community} accept; }}").unwrap();
-    writeln!(text, "filter pods {{ if net ~ [10.244.0.0/15+] then accept; reject; }}").unwrap();
+    writeln!(text, "filter pods {{ if net ~ [{}+] then accept; reject; }}", shape.all_pods()).unwrap();
     let timers = "connect delay time 1; connect retry time 1; error wait time 1, 2; graceful restart on;";
     for t in 1..=2 {
-        writeln!(text, "protocol bgp tor{t} {{ local 10.{t}.{number}.2 as 64512; {timers}").unwrap();
-        writeln!(text, "  neighbor 10.{t}.{number}.1 as 65000; direct; hold time {};", shape.hold).unwrap();
-        writeln!(text, "  {}", if shape.bfd { "bfd yes;" } else { "" }).unwrap();
-        writeln!(text, "  ipv4 {{ import where net = 172.16.0.0/24; export filter own; }};\n}}").unwrap();
+        writeln!(text, "protocol bgp tor{t} {{ local {} as 64512; {timers}", shape.at_tor(t, number))
+            .unwrap();
+        writeln!(text, "  neighbor {} as 65000; direct;", shape.tor(t, number)).unwrap();
+        writeln!(text, "  hold time {}; {}", shape.hold, if shape.bfd { "bfd yes;" } else { "" }).unwrap();
+        writeln!(text, "  {ip} {{ import where net = {}; export filter own; }};\n}}", shape.behind())
+            .unwrap();
     }
-    let mut others: Vec<(usize, bool)> = mesh_of(network, node);
-    others.extend(edits.peer.then_some((99, false)));
-    for (other, client) in others {
-        let address = if other == 99 { "192.168.1.99".to_owned() } else { format!("192.168.1.1{other}") };
-        writeln!(text, "protocol bgp node{other} {{ local 192.168.1.1{number} as 64512; {timers}").unwrap();
+    let mut others: Vec<(String, bool)> =
+        shape.mesh_of(number).into_iter().map(|(other, client)| (shape.node(other), client)).collect();
+    others.extend(edits.peer.then(|| (shape.address("192.168.1.99"), false)));
+    for (i, (address, client)) in others.iter().enumerate() {
+        writeln!(text, "protocol bgp peer{i} {{ local {} as 64512; {timers}", shape.node(number)).unwrap();
         writeln!(text, "  neighbor {address} as 64512; direct; hold time 90;").unwrap();
-        writeln!(text, "  {}", if client { "rr client;" } else { "" }).unwrap();
-        writeln!(text, "  ipv4 {{ import filter pods; export filter pods; }};\n}}").unwrap();
+        writeln!(text, "  {}", if *client { "rr client;" } else { "" }).unwrap();
+        writeln!(text, "  {ip} {{ import filter pods; export filter pods; }};\n}}").unwrap();
     }
     if edits.wrong {
         text += "protocol nonsense { }\n";

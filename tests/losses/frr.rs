@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::host::Host;
 use crate::network::{Network, Node};
-use crate::router::{Edits, Router, mesh_of, own_prefixes, write};
+use crate::router::{Edits, Router, write};
+use crate::shape::Shape;
 
 pub struct Frr;
 
@@ -28,7 +29,7 @@ impl Router for Frr {
     }
 
     fn configure(&self, network: &Network, node: &Node, edits: Edits) {
-        write(&node.host, "config", &config(network, node, edits));
+        write(&node.host, "config", &config(&network.shape, node.number, edits));
         let bfd = node.host.directory.join("bfd");
         if network.shape.bfd {
             fs::write(bfd, "").unwrap();
@@ -36,14 +37,11 @@ impl Router for Frr {
     }
 
     fn reload(&self, node: &Node, edits: Edits) {
-        let to = |t: usize| format!("neighbor 10.{t}.{}.1 route-map TOLD out", node.number);
         let no = |on: bool| if on { "" } else { "no " };
         let set = format!("{}set community 65000:1", no(edits.policy));
         vtysh(&node.host, &["configure terminal", "route-map TOLD permit 10", &set]);
         let silent = format!("{}neighbor 192.168.1.99 remote-as 64512", no(edits.peer));
         vtysh(&node.host, &["configure terminal", "router bgp 64512", &silent]);
-        let family = "address-family ipv4 unicast";
-        vtysh(&node.host, &["configure terminal", "router bgp 64512", family, &to(1), &to(2)]);
         if edits.wrong {
             vtysh(&node.host, &["configure terminal", "router bgp 64512", "neighbor nonsense"]);
         }
@@ -62,7 +60,10 @@ impl Router for Frr {
     fn settled(&self, node: &Node) -> bool {
         let text = vtysh(&node.host, &["show bgp neighbors json"]);
         let shown: Value = serde_json::from_str(&text).unwrap_or_default();
-        let complete = |peer: &Value| peer["gracefulRestartInfo"]["endOfRibRecv"]["ipv4Unicast"] == true;
+        let complete = |peer: &Value| {
+            let heard = &peer["gracefulRestartInfo"]["endOfRibRecv"];
+            heard["ipv4Unicast"] == true || heard["ipv6Unicast"] == true
+        };
         shown.as_object().is_some_and(|peers| !peers.is_empty() && peers.values().all(complete))
     }
 
@@ -100,21 +101,21 @@ pub fn vtysh(host: &Host, commands: &[&str]) -> String {
     host.run_words(&words)
 }
 
-fn config(network: &Network, node: &Node, edits: Edits) -> String {
-    let (shape, number) = (&network.shape, node.number);
-    let mut text = String::from("log stdout\nip prefix-list OUTSIDE permit 172.16.0.0/24\n");
-    for prefix in own_prefixes(network, node) {
-        writeln!(text, "ip prefix-list OWN permit {prefix}").unwrap();
+fn config(shape: &Shape, number: usize, edits: Edits) -> String {
+    let ip = if shape.ipv6 { "ipv6" } else { "ip" };
+    let mut text = format!("log stdout\n{ip} prefix-list OUTSIDE permit {}\n", shape.behind());
+    for prefix in shape.own(number) {
+        writeln!(text, "{ip} prefix-list OWN permit {prefix}").unwrap();
     }
-    writeln!(text, "ip prefix-list PODS permit 10.244.0.0/15 le 32").unwrap();
-    writeln!(text, "route-map TOLD permit 10\n match ip address prefix-list OWN").unwrap();
+    writeln!(text, "{ip} prefix-list PODS permit {} le {}", shape.all_pods(), shape.longest()).unwrap();
+    writeln!(text, "route-map TOLD permit 10\n match {ip} address prefix-list OWN").unwrap();
     writeln!(text, "{}exit", if edits.policy { " set community 65000:1\n" } else { "" }).unwrap();
     writeln!(text, "router bgp 64512\n bgp router-id 192.168.1.1{number}").unwrap();
     text += " no bgp default ipv4-unicast\n no bgp ebgp-requires-policy\n no bgp network import-check\n";
     text += " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n";
-    let others = mesh_of(network, node);
+    let others = shape.mesh_of(number);
     for t in 1..=2 {
-        let peer = format!(" neighbor 10.{t}.{number}.1");
+        let peer = format!(" neighbor {}", shape.tor(t, number));
         let keepalive = shape.hold / 3;
         writeln!(text, "{peer} remote-as 65000\n{peer} timers {keepalive} {}", shape.hold).unwrap();
         writeln!(text, "{peer} timers connect 1\n{peer} graceful-restart").unwrap();
@@ -123,19 +124,19 @@ fn config(network: &Network, node: &Node, edits: Edits) -> String {
         }
     }
     for (other, _) in &others {
-        let peer = format!(" neighbor 192.168.1.1{other}");
+        let peer = format!(" neighbor {}", shape.node(*other));
         writeln!(text, "{peer} remote-as 64512\n{peer} timers connect 1\n{peer} graceful-restart").unwrap();
     }
-    text += " address-family ipv4 unicast\n  maximum-paths 16\n";
-    for prefix in own_prefixes(network, node) {
+    writeln!(text, " address-family {} unicast\n  maximum-paths 16", shape.family()).unwrap();
+    for prefix in shape.own(number) {
         writeln!(text, "  network {prefix}").unwrap();
     }
     for t in 1..=2 {
-        let peer = format!("  neighbor 10.{t}.{number}.1");
+        let peer = format!("  neighbor {}", shape.tor(t, number));
         writeln!(text, "{peer} activate\n{peer} prefix-list OUTSIDE in\n{peer} route-map TOLD out").unwrap();
     }
     for (other, client) in &others {
-        let peer = format!("  neighbor 192.168.1.1{other}");
+        let peer = format!("  neighbor {}", shape.node(*other));
         writeln!(text, "{peer} activate\n{peer} prefix-list PODS in\n{peer} prefix-list PODS out").unwrap();
         if *client {
             writeln!(text, "{peer} route-reflector-client").unwrap();

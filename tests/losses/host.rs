@@ -31,13 +31,19 @@ impl Host {
         let host = Host { namespace: NetNs::create().unwrap(), directory, processes: Mutex::default() };
         host.run("ip link set lo up");
         let settings = [
-            ("ip_forward", "1"),
-            ("fib_multipath_hash_policy", "1"),
-            ("conf/all/rp_filter", "0"),
-            ("conf/default/rp_filter", "0"),
+            ("ipv4/ip_forward", "1"),
+            ("ipv4/fib_multipath_hash_policy", "1"),
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
+            ("ipv6/conf/all/forwarding", "1"),
+            ("ipv6/conf/default/accept_dad", "0"),
+            ("ipv6/fib_multipath_hash_policy", "1"),
+            // Else addresses go with the carrier of some links.
+            ("ipv6/conf/all/keep_addr_on_down", "1"),
+            ("ipv6/conf/default/keep_addr_on_down", "1"),
         ];
         for (name, value) in settings {
-            let path = format!("/proc/sys/net/ipv4/{name}");
+            let path = format!("/proc/sys/net/{name}");
             host.namespace.enter(|| fs::write(path, value)).unwrap().unwrap();
         }
         host
@@ -115,29 +121,26 @@ impl Host {
         assert!(holds_in_time(condition), "never: {what}; log:\n{}", self.log());
     }
 
-    /// Where the kernel sends packets to a prefix, by whichever way it was told.
-    pub fn next_hops(&self, prefix: &str) -> Vec<String> {
-        let text = self.run(&format!("ip -4 route show {prefix}"));
-        let mut found = after(&text, "via");
+    /// The links by which packets to a prefix leave, in whichever way the kernel was told.
+    pub fn links_to(&self, prefix: &str) -> Vec<String> {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        let text = self.run(&format!("ip {family} route show {prefix}"));
+        let mut found = after(&text, "dev");
         if found.is_empty() {
-            for id in after(&text, "nhid") {
-                found.extend(self.next_hops_of(&id));
-            }
+            found = after(&text, "nhid").iter().flat_map(|id| self.links_of(id)).collect();
         }
         found.sort();
         found
     }
 
-    fn next_hops_of(&self, id: &str) -> Vec<String> {
+    /// The links of a next hop object: its own, or those of the members of a group.
+    fn links_of(&self, id: &str) -> Vec<String> {
         let text = self.run(&format!("ip nexthop show id {id}"));
-        let members = after(&text, "group").into_iter().flat_map(|group| {
-            let ids: Vec<String> =
-                group.split('/').map(|m| m.split(',').next().unwrap().to_owned()).collect();
-            ids
-        });
-        let mut found = after(&text, "via");
-        for member in members {
-            found.extend(self.next_hops_of(&member));
+        let mut found = after(&text, "dev");
+        for group in after(&text, "group") {
+            // A member is an id, and its weight after a comma.
+            let members = group.split('/').filter_map(|member| member.split(',').next());
+            found.extend(members.flat_map(|member| self.links_of(member)));
         }
         found
     }

@@ -15,6 +15,7 @@
 // The network and its traffic.
 mod host;
 mod network;
+mod shape;
 mod stream;
 mod tor;
 

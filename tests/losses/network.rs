@@ -11,7 +11,6 @@
 //! to notice, and nobody else's reaction is counted.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,48 +19,12 @@ use routelet::kernel::NetNs;
 
 use crate::host::Host;
 use crate::router::Router;
+use crate::shape::{SHARING, Shape};
 use crate::stream::{Count, End, Stream};
 use crate::tor;
 
-/// An address that a prefix of two nodes has on both.
-const SHARED: Ipv4Addr = Ipv4Addr::new(10, 245, 0, 1);
-/// The nodes that have it.
-pub const SHARING: [usize; 2] = [1, 3];
-
-/// What a scenario wants of the network.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    /// Numbers of the nodes that reflect routes; empty for a full mesh.
-    pub reflectors: &'static [usize],
-    /// ToR B is used only while ToR A cannot be; else both are, side by side.
-    pub backup: bool,
-    /// BFD with the ToRs, 3 × 100 ms.
-    pub bfd: bool,
-    /// Hold time with the ToRs in seconds.
-    pub hold: u16,
-    /// Nodes 1 and 3 both announce 10.245.0.0/24.
-    pub shared: bool,
-    /// What the ToRs run.
-    pub tors: Tors,
-}
-
-/// What a ToR runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tors {
-    Bird,
-    Frr,
-}
-
-impl Shape {
-    /// A full mesh, both ToRs in use, no BFD.
-    pub const PLAIN: Shape =
-        Shape { reflectors: &[], backup: false, bfd: false, hold: 90, shared: false, tors: Tors::Bird };
-
-    /// The numbers of the nodes.
-    pub fn nodes(&self) -> std::ops::RangeInclusive<usize> {
-        1..=self.reflectors.iter().copied().max().unwrap_or(3).max(3)
-    }
-}
+/// An address that two nodes have.
+const SHARED: &str = "10.245.0.1";
 
 /// A node, with a pod.
 pub struct Node {
@@ -114,15 +77,16 @@ impl Network {
         self.segment.do_run("ip link set lan up");
         self.outside.do_run("ip link add both type bridge");
         self.outside.do_run("ip link set both up");
-        self.outside.do_run("ip address add 172.16.0.10/24 dev both");
+        self.add_address(&self.outside, "both", "172.16.0.10/24");
         for (t, tor) in (1..).zip(&self.tors) {
             use_up_indices(tor);
             join((&tor.namespace, "hosts"), (&self.outside.namespace, &format!("tor{t}")));
             self.outside.do_run(&format!("ip link set tor{t} master both up"));
             tor.do_run("ip link set hosts up");
-            tor.do_run(&format!("ip address add 172.16.0.{t}/24 dev hosts"));
+            self.add_address(tor, "hosts", &format!("172.16.0.{t}/24"));
         }
-        self.outside.do_run("ip route add 10.244.0.0/15 via 172.16.0.2");
+        let (pods, tor_b) = (self.shape.all_pods(), self.shape.address("172.16.0.2"));
+        self.outside.do_run(&format!("ip route add {pods} via {tor_b}"));
         for node in &self.nodes {
             self.wire_node(node);
         }
@@ -134,25 +98,32 @@ impl Network {
         join((&host.namespace, "eth0"), (&self.segment.namespace, &port));
         self.segment.do_run(&format!("ip link set {port} master lan up"));
         host.do_run("ip link set eth0 up");
-        host.do_run(&format!("ip address add 192.168.1.1{number}/24 dev eth0"));
+        self.add_address(host, "eth0", &format!("192.168.1.1{number}/24"));
         for (t, tor) in (1..).zip(&self.tors) {
-            join((&host.namespace, &format!("eth{t}")), (&tor.namespace, &port));
+            let link = format!("eth{t}");
+            join((&host.namespace, &link), (&tor.namespace, &port));
             tor.do_run(&format!("ip link set {port} up"));
-            tor.do_run(&format!("ip address add 10.{t}.{number}.1/24 dev {port}"));
-            host.do_run(&format!("ip link set eth{t} up"));
-            host.do_run(&format!("ip address add 10.{t}.{number}.2/24 dev eth{t}"));
+            self.add_address(tor, &port, &format!("10.{t}.{number}.1/24"));
+            host.do_run(&format!("ip link set {link} up"));
+            self.add_address(host, &link, &format!("10.{t}.{number}.2/24"));
         }
         host.do_run("ip link add cni0 type bridge");
         host.do_run("ip link set cni0 up");
-        host.do_run(&format!("ip address add 10.244.{number}.1/24 dev cni0"));
+        self.add_address(host, "cni0", &format!("10.244.{number}.1/24"));
         if self.shape.shared && SHARING.contains(&number) {
-            host.do_run("ip address add 10.245.0.1/24 dev cni0");
+            self.add_address(host, "cni0", &format!("{SHARED}/24"));
         }
         join((&node.pod.namespace, "eth0"), (&host.namespace, "pod"));
         host.do_run("ip link set pod master cni0 up");
         node.pod.do_run("ip link set eth0 up");
-        node.pod.do_run(&format!("ip address add 10.244.{number}.2/24 dev eth0"));
-        node.pod.do_run(&format!("ip route add default via 10.244.{number}.1"));
+        self.add_address(&node.pod, "eth0", &format!("10.244.{number}.2/24"));
+        let gateway = self.shape.address(&format!("10.244.{number}.1"));
+        node.pod.do_run(&format!("ip route add default via {gateway}"));
+    }
+
+    fn add_address(&self, host: &Host, link: &str, network: &str) {
+        let more = if self.shape.ipv6 { " nodad" } else { "" };
+        host.do_run(&format!("ip address add {} dev {link}{more}", self.shape.address(network)));
     }
 
     /// Starts every router and waits until the routes are where they belong.
@@ -169,31 +140,25 @@ impl Network {
 
     /// Waits until every session with the ToRs is up, and everybody's routes are where they belong.
     pub fn await_settled(&self) {
-        for (t, tor) in (1..).zip(&self.tors) {
-            tor.eventually("sessions with all nodes", || tor::settled(tor, &self.shape));
-            for node in &self.nodes {
-                let (prefix, via) = (self.pods_of(node), format!("10.{t}.{}.2", node.number));
-                tor.eventually(&format!("a route to {prefix}"), || tor.next_hops(&prefix) == [via.clone()]);
+        let shape = &self.shape;
+        for tor in &self.tors {
+            tor.eventually("sessions with all nodes", || tor::settled(tor, shape));
+            for number in shape.nodes() {
+                let (prefix, link) = (shape.pods(number), format!("node{number}"));
+                tor.eventually(&format!("a route to {prefix}"), || tor.links_to(&prefix) == [link.clone()]);
             }
         }
         for node in &self.nodes {
-            let out = [format!("10.1.{}.1", node.number), format!("10.2.{}.1", node.number)];
-            let out = if self.shape.backup { &out[..1] } else { &out };
-            node.host.eventually("routes to the outside", || node.host.next_hops("172.16.0.0/24") == out);
-            for other in self.nodes.iter().filter(|other| other.number != node.number) {
-                let (prefix, via) = (self.pods_of(other), format!("192.168.1.1{}", other.number));
-                let there = || node.host.next_hops(&prefix) == [via.clone()];
+            let out: &[&str] = if shape.backup { &["eth1"] } else { &["eth1", "eth2"] };
+            node.host.eventually("routes to the outside", || node.host.links_to(&shape.behind()) == out);
+            for prefix in shape.nodes().filter(|other| *other != node.number).map(|other| shape.pods(other)) {
+                let there = || node.host.links_to(&prefix) == ["eth0"];
                 node.host.eventually(&format!("a route to {prefix}"), there);
             }
         }
         for node in &self.nodes {
             node.host.eventually("nothing more to be told", || self.router.settled(node));
         }
-    }
-
-    /// The pod CIDR of a node.
-    pub fn pods_of(&self, node: &Node) -> String {
-        format!("10.244.{}.0/24", node.number)
     }
 
     /// A node by its number.
@@ -203,29 +168,29 @@ impl Network {
 
     /// Streams from pod to pod and back, and from a pod to the host outside and back.
     pub fn traffic(&self) -> Traffic {
-        let pod = |number: u8| End {
-            namespace: &self.node(number.into()).pod.namespace,
-            address: Ipv4Addr::new(10, 244, number, 2),
-        };
-        let outside = End { namespace: &self.outside.namespace, address: Ipv4Addr::new(172, 16, 0, 10) };
+        let (one, two, outside) = (&self.pod(1), &self.pod(2), &self.host_outside());
         Traffic(vec![
-            Stream::start("pod 1 to pod 2", &pod(1), &[pod(2)], 4001),
-            Stream::start("pod 2 to pod 1", &pod(2), &[pod(1)], 4002),
-            Stream::start("pod 1 to outside", &pod(1), &[outside], 4003),
-            Stream::start(
-                "outside to pod 1",
-                &End { namespace: &self.outside.namespace, address: Ipv4Addr::new(172, 16, 0, 10) },
-                &[pod(1)],
-                4004,
-            ),
+            Stream::start("pod 1 to pod 2", one, &[*two], 4001),
+            Stream::start("pod 2 to pod 1", two, &[*one], 4002),
+            Stream::start("pod 1 to outside", one, &[*outside], 4003),
+            Stream::start("outside to pod 1", outside, &[*one], 4004),
         ])
     }
 
     /// One stream from outside to the address that two nodes have.
     pub fn traffic_to_shared(&self) -> Traffic {
-        let outside = End { namespace: &self.outside.namespace, address: Ipv4Addr::new(172, 16, 0, 10) };
-        let ends = SHARING.map(|n| End { namespace: &self.node(n).host.namespace, address: SHARED });
-        Traffic(vec![Stream::start("outside to both", &outside, &ends, 4005)])
+        let address = self.shape.ip(SHARED);
+        let ends = SHARING.map(|n| End { namespace: &self.node(n).host.namespace, address });
+        Traffic(vec![Stream::start("outside to both", &self.host_outside(), &ends, 4005)])
+    }
+
+    fn pod(&self, number: usize) -> End<'_> {
+        let address = self.shape.ip(&format!("10.244.{number}.2"));
+        End { namespace: &self.node(number).pod.namespace, address }
+    }
+
+    fn host_outside(&self) -> End<'_> {
+        End { namespace: &self.outside.namespace, address: self.shape.ip("172.16.0.10") }
     }
 }
 

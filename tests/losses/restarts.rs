@@ -1,9 +1,11 @@
 //! Daemons that end and come back, or do not: nothing may be lost.
 
-use crate::network::{Network, SHARING, Shape, Tors, Traffic};
+use crate::network::{Network, Traffic};
 use crate::row::{Row, lossless, ms};
+use crate::shape::{SHARING, Shape, Tors};
 
 const PLAIN: Shape = Shape::PLAIN;
+const IPV6: Shape = Shape { ipv6: true, ..PLAIN };
 const FRR: Shape = Shape { tors: Tors::Frr, ..PLAIN };
 
 #[rustfmt::skip]
@@ -14,8 +16,10 @@ pub const ROWS: &[Row] = &[
     lossless("each daemon killed, BFD with the ToRs", Shape { bfd: true, ..PLAIN }, each_is_killed),
     lossless("each daemon killed, ToRs run FRR", FRR, each_is_killed),
     lossless("each daemon killed, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_killed),
+    lossless("each daemon killed, IPv6", IPV6, each_is_killed),
     lossless("each daemon upgraded", PLAIN, each_is_upgraded),
     lossless("each daemon upgraded, BFD with the ToRs", Shape { bfd: true, ..PLAIN }, each_is_upgraded),
+    lossless("each daemon upgraded, IPv6", IPV6, each_is_upgraded),
     lossless("each daemon upgraded, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_upgraded),
     lossless("the reflector is killed and stays away", Shape { reflectors: &[3], ..PLAIN }, reflector_dies),
     lossless("the reflector is killed, back after 1 s", Shape { reflectors: &[3], ..PLAIN }, reflector_returns),
@@ -81,11 +85,11 @@ fn reflector_leaves(network: &Network, traffic: &Traffic) {
 
 /// That node at which the packets arrive.
 fn sharer_leaves(network: &Network, traffic: &Traffic) {
-    let tor = &network.tors[1];
-    let used = tor.next_hops("10.245.0.0/24");
-    let number = SHARING.into_iter().find(|n| used == [format!("10.2.{n}.2")]).expect("one of them is used");
+    let (tor, prefix) = (&network.tors[1], network.shape.shared());
+    let used = tor.links_to(&prefix);
+    let number = SHARING.into_iter().find(|n| used == [format!("node{n}")]).expect("one of them is used");
     let other = SHARING.into_iter().find(|n| *n != number).unwrap();
     network.router.leave(network.node(number));
-    tor.eventually("the other node in use", || tor.next_hops("10.245.0.0/24") == [format!("10.2.{other}.2")]);
+    tor.eventually("the other node in use", || tor.links_to(&prefix) == [format!("node{other}")]);
     traffic.pass(ms(1000));
 }

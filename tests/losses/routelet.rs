@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::network::{Network, Node};
-use crate::router::{Edits, Router, own_prefixes};
+use crate::router::{Edits, Router};
+use crate::shape::Shape;
 
 pub struct Routelet;
 
@@ -25,12 +26,12 @@ impl Router for Routelet {
     }
 
     fn configure(&self, network: &Network, node: &Node, edits: Edits) {
-        let directory = node.host.directory.join("manifests");
+        let (shape, directory) = (&network.shape, node.host.directory.join("manifests"));
         fs::create_dir_all(&directory).unwrap();
         let put = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
-        put("configuration.yaml", &configuration(network));
-        put("nodes.yaml", &nodes(network));
-        put("tors.yaml", &tors(network, node, edits));
+        put("configuration.yaml", &configuration(shape));
+        put("nodes.yaml", &nodes(shape));
+        put("tors.yaml", &tors(shape, node.number, edits));
         let wrong = if edits.wrong { "kind: BgpPeer\nspec: {adress: 192.0.2.9}\n" } else { "" };
         put("more.yaml", wrong);
     }
@@ -80,8 +81,8 @@ fn ask(node: &Node, command: &str) -> Value {
 
 const OURS: &str = "apiVersion: routelet.dev/v1alpha1\n";
 
-fn configuration(network: &Network) -> String {
-    let mesh = if network.shape.reflectors.is_empty() {
+fn configuration(shape: &Shape) -> String {
+    let mesh = if shape.reflectors.is_empty() {
         "mesh: full".to_owned()
     } else {
         "mesh: reflectors, reflectors: {nodeSelector: {matchLabels: {reflector: \"true\"}}}".to_owned()
@@ -89,41 +90,41 @@ fn configuration(network: &Network) -> String {
     format!("{OURS}kind: BgpConfiguration\nmetadata: {{name: default}}\nspec: {{asn: 64512, {mesh}}}\n")
 }
 
-fn nodes(network: &Network) -> String {
+fn nodes(shape: &Shape) -> String {
     let mut text = String::new();
-    for node in &network.nodes {
-        let number = node.number;
-        let reflector = network.shape.reflectors.contains(&number);
+    for number in shape.nodes() {
+        let reflector = shape.reflects(number);
         writeln!(text, "---\napiVersion: v1\nkind: Node").unwrap();
         writeln!(text, "metadata: {{name: node{number}, labels: {{reflector: \"{reflector}\"}}}}").unwrap();
-        writeln!(text, "spec: {{podCIDRs: [{}]}}", own_prefixes(network, node).join(", ")).unwrap();
-        writeln!(text, "status: {{addresses: [{{type: InternalIP, address: 192.168.1.1{number}}}]}}")
-            .unwrap();
+        writeln!(text, "spec: {{podCIDRs: {:?}}}", shape.own(number)).unwrap();
+        let address = shape.node(number);
+        writeln!(text, "status: {{addresses: [{{type: InternalIP, address: \"{address}\"}}]}}").unwrap();
     }
     text
 }
 
-fn tors(network: &Network, node: &Node, edits: Edits) -> String {
-    let own: Vec<String> =
-        own_prefixes(network, node).iter().map(|prefix| format!("{{prefix: {prefix}}}")).collect();
+fn tors(shape: &Shape, number: usize, edits: Edits) -> String {
+    let own: Vec<String> = shape.own(number).iter().map(|p| format!("{{prefix: \"{p}\"}}")).collect();
     let community = if edits.policy { ", communities: [\"65000:1\"]" } else { "" };
-    let bfd = if network.shape.bfd { "\n  bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}" } else { "" };
+    let bfd = if shape.bfd { "\n  bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}" } else { "" };
     let mut text = String::new();
     for (t, name) in [(1, "tor-a"), (2, "tor-b")] {
         write!(
             text,
-            "---\n{OURS}kind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  address: 10.{t}.{}.1\n  asn: 65000\n  \
+            "---\n{OURS}kind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  address: \"{}\"\n  asn: 65000\n  \
              timers: {{hold: {}s, connectRetry: 1s}}{bfd}\n  \
-             import: {{accept: [{{prefix: 172.16.0.0/24}}]}}\n  export: {{accept: [{}]{community}}}\n",
-            node.number,
-            network.shape.hold,
+             import: {{accept: [{{prefix: \"{}\"}}]}}\n  export: {{accept: [{}]{community}}}\n",
+            shape.tor(t, number),
+            shape.hold,
+            shape.behind(),
             own.join(", "),
         )
         .unwrap();
     }
     if edits.peer {
-        let more = "kind: BgpPeer\nmetadata: {name: silent}\nspec: {address: 192.168.1.99, asn: internal}\n";
-        write!(text, "---\n{OURS}{more}").unwrap();
+        let silent = shape.address("192.168.1.99");
+        let more = format!("metadata: {{name: silent}}\nspec: {{address: \"{silent}\", asn: internal}}\n");
+        write!(text, "---\n{OURS}kind: BgpPeer\n{more}").unwrap();
     }
     text
 }

@@ -60,23 +60,6 @@ pub trait Router: Sync {
     }
 }
 
-/// Splits what a scenario has of sessions among the nodes: the peers of a node, and which are its clients.
-pub fn mesh_of(network: &Network, node: &Node) -> Vec<(usize, bool)> {
-    let reflects = |number: usize| network.shape.reflectors.contains(&number);
-    let full = network.shape.reflectors.is_empty();
-    let others = network.nodes.iter().map(|other| other.number).filter(|other| *other != node.number);
-    let peers = others.filter(|other| full || reflects(node.number) || reflects(*other));
-    peers.map(|other| (other, !full && reflects(node.number) && !reflects(other))).collect()
-}
-
-/// The prefixes a node announces.
-pub fn own_prefixes(network: &Network, node: &Node) -> Vec<String> {
-    let shared = network.shape.shared && crate::network::SHARING.contains(&node.number);
-    let mut prefixes = vec![network.pods_of(node)];
-    prefixes.extend(shared.then(|| "10.245.0.0/24".to_owned()));
-    prefixes
-}
-
 /// Writes a file on a machine.
 pub fn write(host: &Host, file: &str, text: &str) {
     std::fs::write(host.directory.join(file), text).unwrap();

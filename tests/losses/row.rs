@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::network::{Network, Shape, Traffic};
+use crate::network::{Network, Traffic};
+use crate::shape::Shape;
 
 /// What ours owes to the reader of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! of an outage is in the sender's time, and what else the machine does while a packet waits for its
 //! receiver is not counted.
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -54,9 +54,10 @@ pub struct Count {
 }
 
 /// One end of a stream.
+#[derive(Debug, Clone, Copy)]
 pub struct End<'a> {
     pub namespace: &'a NetNs,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 impl Stream {
@@ -72,7 +73,7 @@ impl Stream {
         });
         let receivers = receivers.collect();
         let sockets: Vec<UdpSocket> = (0..FLOWS).map(|_| bind(from, 0)).collect();
-        let destination = SocketAddrV4::new(to[0].address, port);
+        let destination = SocketAddr::new(to[0].address, port);
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (told, counter) = (stop.clone(), sent.clone());
         let sender = std::thread::spawn(move || send(&sockets, destination, &told, &counter));
@@ -118,7 +119,7 @@ fn bind(end: &End<'_>, port: u16) -> UdpSocket {
 
 /// Sends until told to stop; returns when each packet was sent. A sender that was not scheduled makes up
 /// for it, so that the time of a stream is the number of its packets.
-fn send(sockets: &[UdpSocket], to: SocketAddrV4, stop: &AtomicBool, sent: &AtomicUsize) -> Vec<Duration> {
+fn send(sockets: &[UdpSocket], to: SocketAddr, stop: &AtomicBool, sent: &AtomicUsize) -> Vec<Duration> {
     let began = Instant::now();
     let mut times = vec![];
     while !stop.load(Ordering::Relaxed) {

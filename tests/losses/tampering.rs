@@ -1,8 +1,9 @@
 //! Others who touch what is ours, and those who tell us what to do.
 
-use crate::network::{Network, Shape, Traffic};
+use crate::network::{Network, Traffic};
 use crate::router::Edits;
 use crate::row::{Row, lossless, ms, recovers};
+use crate::shape::Shape;
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[

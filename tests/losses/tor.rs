@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::frr;
 use crate::host::Host;
-use crate::network::{Shape, Tors};
+use crate::shape::{Shape, Tors};
 
 /// Starts ToR number `t` and waits until it answers.
 pub fn start(tor: &Host, t: usize, shape: &Shape) {
@@ -59,9 +59,10 @@ fn birdc(tor: &Host, command: &str) -> String {
 }
 
 fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
+    let ip = shape.family();
     let mut text = format!("log stderr all;\nrouter id 10.{t}.0.1;\nprotocol device {{ }}\n");
-    text += "protocol direct { ipv4; interface \"hosts\"; }\n";
-    text += "protocol kernel { ipv4 { export where source = RTS_BGP; }; }\n";
+    writeln!(text, "protocol direct {{ {ip}; interface \"hosts\"; }}").unwrap();
+    writeln!(text, "protocol kernel {{ {ip} {{ export where source = RTS_BGP; }}; }}").unwrap();
     if shape.bfd {
         let times = "min rx interval 100 ms; min tx interval 100 ms; multiplier 3;";
         writeln!(text, "protocol bfd {{ interface \"*\" {{ {times} }}; }}").unwrap();
@@ -70,24 +71,26 @@ fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
     let prepend =
         if shape.backup && t == 2 { "bgp_path.prepend(65000); bgp_path.prepend(65000);" } else { "" };
     let leave = if leaving { "bgp_community.add((65535,0));" } else { "" };
-    writeln!(text, "filter behind {{ if net != 172.16.0.0/24 then reject; {prepend} {leave} accept; }}")
-        .unwrap();
+    let (behind, pods) = (shape.behind(), shape.all_pods());
+    writeln!(text, "filter behind {{ if net != {behind} then reject; {prepend} {leave} accept; }}").unwrap();
     let shutdown = "if (65535,0) ~ bgp_community then bgp_local_pref = 0;";
-    writeln!(text, "filter pods {{ if net !~ [10.244.0.0/15+] then reject; {shutdown} accept; }}").unwrap();
+    writeln!(text, "filter pods {{ if net !~ [{pods}+] then reject; {shutdown} accept; }}").unwrap();
     for node in shape.nodes() {
-        writeln!(text, "protocol bgp node{node} {{ local 10.{t}.{node}.1 as 65000;").unwrap();
-        writeln!(text, "  neighbor 10.{t}.{node}.2 as 64512; direct; graceful restart on;").unwrap();
+        writeln!(text, "protocol bgp node{node} {{ local {} as 65000;", shape.tor(t, node)).unwrap();
+        writeln!(text, "  neighbor {} as 64512; direct; graceful restart on;", shape.at_tor(t, node))
+            .unwrap();
         writeln!(text, "  hold time {}; connect delay time 1; connect retry time 1;", shape.hold).unwrap();
         writeln!(text, "  error wait time 1, 2; {}", if shape.bfd { "bfd graceful;" } else { "" }).unwrap();
-        writeln!(text, "  ipv4 {{ import filter pods; export filter behind; }};\n}}").unwrap();
+        writeln!(text, "  {ip} {{ import filter pods; export filter behind; }};\n}}").unwrap();
     }
     text
 }
 
 fn frr(t: usize, shape: &Shape) -> String {
-    let mut text = String::from("log stdout\nip prefix-list BEHIND permit 172.16.0.0/24\n");
-    text += "ip prefix-list PODS permit 10.244.0.0/15 le 32\n";
-    text += "route-map BEHIND permit 10\n match ip address prefix-list BEHIND\n";
+    let ip = if shape.ipv6 { "ipv6" } else { "ip" };
+    let mut text = format!("log stdout\n{ip} prefix-list BEHIND permit {}\n", shape.behind());
+    writeln!(text, "{ip} prefix-list PODS permit {} le {}", shape.all_pods(), shape.longest()).unwrap();
+    writeln!(text, "route-map BEHIND permit 10\n match {ip} address prefix-list BEHIND").unwrap();
     if shape.backup && t == 2 {
         text += " set as-path prepend 65000 65000\n";
     }
@@ -95,7 +98,7 @@ fn frr(t: usize, shape: &Shape) -> String {
         .unwrap();
     text += " no bgp ebgp-requires-policy\n bgp graceful-restart\n";
     for node in shape.nodes() {
-        let peer = format!(" neighbor 10.{t}.{node}.2");
+        let peer = format!(" neighbor {}", shape.at_tor(t, node));
         let keepalive = shape.hold / 3;
         writeln!(text, "{peer} remote-as 64512\n{peer} timers {keepalive} {}", shape.hold).unwrap();
         writeln!(text, "{peer} timers connect 1").unwrap();
@@ -103,9 +106,9 @@ fn frr(t: usize, shape: &Shape) -> String {
             writeln!(text, "{peer} bfd 3 100 100\n{peer} bfd check-control-plane-failure").unwrap();
         }
     }
-    text += " address-family ipv4 unicast\n  network 172.16.0.0/24\n";
+    writeln!(text, " address-family {} unicast\n  network {}", shape.family(), shape.behind()).unwrap();
     for node in shape.nodes() {
-        let peer = format!("  neighbor 10.{t}.{node}.2");
+        let peer = format!("  neighbor {}", shape.at_tor(t, node));
         writeln!(text, "{peer} activate\n{peer} prefix-list PODS in\n{peer} route-map BEHIND out").unwrap();
     }
     text += " exit-address-family\nexit\n";

@@ -3,8 +3,9 @@
 use nix::sys::signal::Signal;
 
 use crate::host::Host;
-use crate::network::{Network, Shape, Traffic};
+use crate::network::{Network, Traffic};
 use crate::row::{Row, lossless, ms, recovers};
+use crate::shape::Shape;
 use crate::tor;
 
 const ECMP: Shape = Shape::PLAIN;
@@ -26,6 +27,8 @@ pub const ROWS: &[Row] = &[
     recovers("ToR falls silent, ECMP, BFD", ECMP_BFD, silent),
     recovers("ToR falls silent, backup, hold time 3 s", Shape { hold: 3, ..BACKUP }, silent_for_long).told(),
     recovers("ToR falls silent, backup, BFD", BACKUP_BFD, silent).always(),
+    recovers("ToR's links cut, backup, BFD, IPv6", Shape { ipv6: true, ..BACKUP_BFD }, links),
+    recovers("ToR falls silent, backup, BFD, IPv6", Shape { ipv6: true, ..BACKUP_BFD }, silent),
     lossless("ToR announces its shutdown, is cut off 1 s later", BACKUP, drained),
     recovers("ToR's link flaps ten times a second, backup", BACKUP, flaps).told(),
     recovers("ToR's link flaps ten times a second, ECMP, BFD", ECMP_BFD, flaps).told(),
