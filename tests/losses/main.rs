@@ -13,6 +13,7 @@
 )]
 
 // The network and its traffic.
+mod check;
 mod host;
 mod network;
 mod shape;
@@ -33,5 +34,6 @@ mod tampering;
 mod tors;
 
 fn main() -> std::process::ExitCode {
+    check::the_count_is_exact();
     play::play(&[&routelet::Routelet, &bird::Bird, &frr::Frr])
 }

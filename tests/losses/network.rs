@@ -211,7 +211,7 @@ fn use_up_indices(host: &Host) {
 }
 
 /// A wire between two namespaces.
-fn join(one: (&NetNs, &str), other: (&NetNs, &str)) {
+pub fn join(one: (&NetNs, &str), other: (&NetNs, &str)) {
     use routelet::kernel::Netlink;
     use routelet::kernel::links::VethPair;
     let pair = VethPair {
