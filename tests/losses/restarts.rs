@@ -1,6 +1,6 @@
 //! Daemons that end and come back, or do not: nothing may be lost.
 
-use crate::network::{Network, Traffic};
+use crate::network::{Network, Node, Traffic};
 use crate::row::{Row, lossless, ms};
 use crate::shape::{SHARING, Shape, Tors};
 
@@ -23,8 +23,9 @@ pub const ROWS: &[Row] = &[
     lossless("each daemon upgraded, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_upgraded),
     lossless("the reflector is killed and stays away", Shape { reflectors: &[3], ..PLAIN }, reflector_dies),
     lossless("the reflector is killed, back after 1 s", Shape { reflectors: &[3], ..PLAIN }, reflector_returns),
-    lossless("one of two reflectors leaves for good", Shape { reflectors: &[3, 4], ..PLAIN }, reflector_leaves),
+    lossless("one of two reflectors is drained", Shape { reflectors: &[3, 4], ..PLAIN }, reflector_leaves),
     lossless("a node of two with the same prefix is drained", Shape { shared: true, ..PLAIN }, sharer_leaves),
+    lossless("a node of two with the same prefix is drained, and returns", Shape { shared: true, ..PLAIN }, sharer_returns),
 ];
 
 fn each_is_killed(network: &Network, traffic: &Traffic) {
@@ -83,13 +84,27 @@ fn reflector_leaves(network: &Network, traffic: &Traffic) {
     traffic.pass(ms(3000));
 }
 
-/// That node at which the packets arrive.
 fn sharer_leaves(network: &Network, traffic: &Traffic) {
+    leave_the_used(network);
+    traffic.pass(ms(1000));
+}
+
+fn sharer_returns(network: &Network, traffic: &Traffic) {
+    let node = leave_the_used(network);
+    traffic.pass(ms(1000));
+    network.router.come_back(node);
+    network.await_settled();
+    // Packets may arrive at it again from now on, if the ToR likes it better.
+    traffic.pass(ms(1000));
+}
+
+/// Has that node leave at which the packets arrive.
+fn leave_the_used(network: &Network) -> &Node {
     let (tor, prefix) = (&network.tors[1], network.shape.shared());
     let used = tor.links_to(&prefix);
     let number = SHARING.into_iter().find(|n| used == [format!("node{n}")]).expect("one of them is used");
     let other = SHARING.into_iter().find(|n| *n != number).unwrap();
     network.router.leave(network.node(number));
     tor.eventually("the other node in use", || tor.links_to(&prefix) == [format!("node{other}")]);
-    traffic.pass(ms(1000));
+    network.node(number)
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::network::{Network, Node};
@@ -12,13 +11,15 @@ use crate::shape::Shape;
 
 pub struct Routelet;
 
+const ROUTELET: &str = env!("CARGO_BIN_EXE_routelet");
+
 impl Router for Routelet {
     fn name(&self) -> &'static str {
         "Routelet"
     }
 
     fn configured(&self) -> &'static str {
-        "as it comes; SIGTERM for an upgrade"
+        "as it comes; SIGTERM for an upgrade, `drain` to leave"
     }
 
     fn protocol(&self) -> &'static str {
@@ -43,7 +44,7 @@ impl Router for Routelet {
         let path = |file: &str| node.host.path(file);
         node.host.start(&format!(
             "{} run --node-name node{} --manifests {} --api-socket {} --state-dir {}",
-            env!("CARGO_BIN_EXE_routelet"),
+            ROUTELET,
             node.number,
             path("manifests"),
             path("api"),
@@ -52,7 +53,11 @@ impl Router for Routelet {
     }
 
     fn leave(&self, node: &Node) {
-        node.host.end(Signal::SIGINT);
+        node.host.do_run(&format!("{ROUTELET} drain --settle 1s --api-socket {}", node.host.path("api")));
+    }
+
+    fn come_back(&self, node: &Node) {
+        node.host.do_run(&format!("{ROUTELET} undrain --api-socket {}", node.host.path("api")));
     }
 
     fn settled(&self, node: &Node) -> bool {
@@ -74,8 +79,7 @@ impl Router for Routelet {
 
 fn ask(node: &Node, command: &str) -> Value {
     let socket = node.host.path("api");
-    let text =
-        node.host.run(&format!("{} {command} -o json --api-socket {socket}", env!("CARGO_BIN_EXE_routelet")));
+    let text = node.host.run(&format!("{ROUTELET} {command} -o json --api-socket {socket}"));
     serde_json::from_str(&text).unwrap_or_default()
 }
 

@@ -45,8 +45,13 @@ pub trait Router: Sync {
         node.host.end(Signal::SIGTERM);
     }
 
-    /// Ends it for good, so that its peers turn elsewhere.
+    /// Takes it out of the network in the gentlest way it has, so that its peers turn elsewhere.
     fn leave(&self, node: &Node);
+
+    /// Puts back in what has left.
+    fn come_back(&self, node: &Node) {
+        self.start(node, false);
+    }
 
     /// Whether it has heard all that its peers have to tell.
     fn settled(&self, node: &Node) -> bool;
