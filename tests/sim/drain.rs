@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use routelet::bfd;
 use routelet::bgp::Message;
 use routelet::fib::Change;
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, bears};
-use routelet::speaker::intent::{BfdIntent, Intent};
 use routelet::speaker::{Action, DrainStage, DrainTerms, DrainView};
 
+use crate::liveness::watched;
 use crate::plan::{METRIC, Plan};
 use crate::policy::check_used_alone;
-use crate::scripted::{Rig, accept_all};
+use crate::scripted::Rig;
 use crate::world::{Kernel, Watcher, World};
 use crate::{SETTLED, each_of, oracle};
 
@@ -182,12 +181,7 @@ const OURS: &str = "10.244.1.0/24";
 
 /// A node that announces its pod CIDR to a peer that has announced one prefix, over a path with BFD.
 fn rig() -> Rig {
-    let tenth = Duration::from_millis(100);
-    let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
-    let mut rig = Rig::new(&[], |intent: &mut Intent| {
-        accept_all(intent);
-        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict: false });
-    });
+    let mut rig = Rig::new(&[], watched(false));
     rig.announce(&[THEIRS], |_| ());
     rig.heard();
     rig
