@@ -103,9 +103,12 @@ fn play_one(row: &Row, router: &'static dyn Router) -> Vec<Count> {
     if !(row.applies)(&network) {
         return vec![];
     }
-    let traffic = if row.shared { network.traffic_to_shared() } else { network.traffic() };
-    let outside = &network.node(1).host;
-    outside.eventually("packets in every stream", || traffic.flows());
+    let start = || if row.shared { network.traffic_to_shared() } else { network.traffic() };
+    // Links may need a moment more, and everybody is to know the others' hardware addresses.
+    let before = start();
+    network.node(1).host.eventually("packets in every stream", || before.flows());
+    before.end();
+    let traffic = start();
     traffic.pass(ms(300));
     (row.play)(&network, &traffic);
     traffic.pass(ms(500));

@@ -23,8 +23,8 @@ pub const ROWS: &[Row] = &[
     lossless("each daemon upgraded, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_upgraded),
     lossless("the reflector is killed and stays away", Shape { reflectors: &[3], ..PLAIN }, reflector_dies),
     lossless("the reflector is killed, back after 1 s", Shape { reflectors: &[3], ..PLAIN }, reflector_returns),
-    lossless("one of two reflectors leaves for good", Shape { reflectors: &[3, 4], ..PLAIN }, reflector_leaves),
-    lossless("a node of two with the same prefix is drained", Shape { shared: true, ..PLAIN }, sharer_leaves),
+    lossless("one of two reflectors is drained, and returns", Shape { reflectors: &[3, 4], ..PLAIN }, reflector_leaves),
+    lossless("a node of two with the same prefix is drained, and returns", Shape { shared: true, ..PLAIN }, sharer_leaves),
 ];
 
 fn each_is_killed(network: &Network, traffic: &Traffic) {
@@ -80,7 +80,9 @@ fn reflector_returns(network: &Network, traffic: &Traffic) {
 
 fn reflector_leaves(network: &Network, traffic: &Traffic) {
     network.router.leave(network.node(3));
-    traffic.pass(ms(3000));
+    traffic.pass(ms(2000));
+    network.router.start(network.node(3), false);
+    network.await_settled();
 }
 
 /// That node at which the packets arrive.
@@ -91,5 +93,13 @@ fn sharer_leaves(network: &Network, traffic: &Traffic) {
     let other = SHARING.into_iter().find(|n| *n != number).unwrap();
     network.router.leave(network.node(number));
     tor.eventually("the other node in use", || tor.links_to(&prefix) == [format!("node{other}")]);
-    traffic.pass(ms(1000));
+    // The machine is taken off, and put back.
+    for state in ["down", "up"] {
+        for tor in &network.tors {
+            tor.do_run(&format!("ip link set node{number} {state}"));
+        }
+        traffic.pass(ms(1000));
+    }
+    network.router.start(network.node(number), false);
+    network.await_settled();
 }
