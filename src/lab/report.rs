@@ -12,7 +12,7 @@ use super::sandbox::Sandbox;
 use crate::api::proto::{Peer, SessionState};
 use crate::api::{self, Client, Word};
 use crate::fib::{Route, Target};
-use crate::kernel::Netlink;
+use crate::kernel::found;
 use crate::kernel::routes::Ownership;
 use crate::prefix::Prefix;
 
@@ -37,8 +37,7 @@ impl NodeReport {
     /// The kernel cannot be asked.
     pub async fn ask(sandbox: &Sandbox) -> anyhow::Result<NodeReport> {
         let peers = peers(sandbox).await.map_err(|error| error.to_string());
-        let netlink = Netlink::open_in(&sandbox.network()?)?;
-        let routes = netlink.our_routes(OURS).await?;
+        let routes = sandbox.network()?.enter(|| found::found(OURS))??.routes;
         Ok(NodeReport { name: sandbox.name.clone(), peers, routes })
     }
 
@@ -182,7 +181,7 @@ mod tests {
     fn route(prefix: &str, via: Option<&str>) -> Route {
         let next_hop = |via: &str| NextHop { via: via.parse().unwrap(), interface: None, weight: 1 };
         let target = via.map_or(Target::Unreachable, |via| Target::Via(vec![next_hop(via)]));
-        Route { prefix: prefix.parse().unwrap(), target, metric: 20 }
+        Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None }
     }
 
     #[test]
