@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod bell;
 pub mod bridge;
 pub mod datagram;
 pub mod links;
@@ -16,11 +17,14 @@ pub mod priority;
 mod route_message;
 pub mod router_discovery;
 pub mod routes;
+pub mod rules;
+pub mod settings;
 pub mod socket;
 mod sys;
 pub mod sysctl;
 pub mod watch;
 
+pub use bell::Bell;
 pub use netlink::Netlink;
 pub use netns::NetNs;
 pub use watch::Watch;

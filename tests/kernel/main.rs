@@ -7,5 +7,7 @@ mod links;
 mod mixed_families;
 mod rig;
 mod routes;
+mod rules;
+mod settings;
 mod sockets;
 mod watch;
