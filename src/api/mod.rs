@@ -11,6 +11,7 @@ mod client;
 mod convert;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod kernel;
 pub mod proto;
 mod server;
 mod socket;
@@ -23,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use client::{Answers, Client};
+pub use kernel::{KernelView, RuleView, SettingView};
 pub use proto::PeerTable;
 pub use server::serve;
 pub use socket::Listener;

@@ -1,6 +1,7 @@
-//! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the kernel
-//! routes that bear our protocol number, in one table, and the node file. Nothing else.
+//! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
+//! bear our protocol number, the kernel routes that do, in one table, and the node file. Nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub struct Args {
     /// Routing table: a number, or main, default or local
     #[arg(long, default_value = "main", value_parser = table)]
     table: u32,
-    /// Protocol number that marks routes as ours
+    /// Protocol number that marks routes and rules as ours
     // 0 to 4 are the kernel's own routes, those of its redirects, and a person's.
     #[arg(long, value_name = "NUMBER", default_value_t = 114, value_parser = clap::value_parser!(u8).range(5..))]
     protocol: u8,
@@ -38,7 +39,10 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let ownership = Ownership { table: args.table, protocol: args.protocol };
     let node_file = args.state_dir.join(FILE_NAME);
     let mut outcome = Outcome::default();
-    remove_routes(ownership, &mut outcome).await?;
+    let netlink = Netlink::open()?;
+    // First, for as long as they stand packets look for a way in a table that empties.
+    remove_rules(&netlink, args.protocol, &mut outcome).await?;
+    remove_routes(&netlink, ownership, &mut outcome).await?;
     remove_file(&node_file, &mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
@@ -52,7 +56,7 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
         let Ownership { table, protocol } = ownership;
         writeln!(
             out,
-            "nothing to remove: no route of protocol {protocol} in table {table}, no {}",
+            "nothing to remove: no rule of protocol {protocol}, no route of it in table {table}, no {}",
             node_file.display()
         )?;
     }
@@ -66,8 +70,14 @@ struct Outcome {
     left_behind: Vec<String>,
 }
 
-async fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
-    let netlink = Netlink::open()?;
+async fn remove_rules(netlink: &Netlink, protocol: u8, outcome: &mut Outcome) -> Result<(), Error> {
+    let found = netlink.set_rules(protocol, &BTreeSet::new()).await?;
+    outcome.removed.extend(found.removed.iter().map(|rule| format!("rule {rule}")));
+    outcome.left_behind.extend(found.left_behind.iter().map(ToString::to_string));
+    Ok(())
+}
+
+async fn remove_routes(netlink: &Netlink, ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
     let routes = netlink.our_routes(ownership).await?;
     let changes: Vec<Change> =
         routes.iter().map(|route| Change::Remove { prefix: route.prefix, metric: route.metric }).collect();

@@ -21,6 +21,7 @@ use super::listeners::Listeners;
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::Change;
+use crate::prefix::Family;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -45,6 +46,8 @@ pub struct Driver {
     link_peers: LinkPeers,
     /// Bounded by the FIB, which has one change per prefix in flight.
     routes: UnboundedSender<Vec<Change>>,
+    /// Families that the kernel does not forward, and why.
+    unforwarded: BTreeMap<Family, String>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -57,8 +60,12 @@ impl Driver {
         routes: UnboundedSender<Vec<Change>>,
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
+        let unseen = "the kernel's settings have not been looked at yet";
+        let unforwarded = Family::ALL.map(|family| (family, unseen.to_owned())).into();
+        let mut speaker = Speaker::new(seed);
+        speaker.handle_unforwarded(clock.now(), Family::ALL.into());
         Driver {
-            speaker: Speaker::new(seed),
+            speaker,
             seed,
             clock,
             bfd: None,
@@ -68,6 +75,7 @@ impl Driver {
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
             routes,
+            unforwarded,
             readiness,
         }
     }
@@ -131,6 +139,10 @@ impl Driver {
             }
             Input::LinkPeer { interface, peer } => self.speaker.handle_link_peer(now, &interface, peer),
             Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
+            Input::Unforwarded(families) => {
+                self.speaker.handle_unforwarded(now, families.keys().copied().collect());
+                self.unforwarded = families;
+            }
             Input::Accepted { stream, local, remote } => {
                 match self.speaker.handle_accepted(now, unmapped(local), unmapped(remote)) {
                     Some((connection, transport)) => self.connections.adopt(connection, stream, &transport),
@@ -181,6 +193,8 @@ impl Driver {
         let mut reasons = vec![];
         if !self.speaker.is_configured() {
             reasons.push("no valid configuration has been read yet".to_owned());
+        } else if !self.unforwarded.is_empty() {
+            reasons.extend(self.unforwarded.values().map(|why| format!("not forwarding: {why}")));
         } else if !self.speaker.originates_all() {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {

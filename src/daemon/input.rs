@@ -1,11 +1,13 @@
 //! What reaches the driver from the tasks around it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
 use crate::fib::{Change, Route};
+use crate::prefix::Family;
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -30,6 +32,8 @@ pub enum Input {
     },
     /// The bridge for pods stands, or does not.
     Bridge(bool),
+    /// Families that the kernel does not forward, and why. Until this comes, it forwards none.
+    Unforwarded(BTreeMap<Family, String>),
     /// A listening socket accepted a connection.
     Accepted {
         /// The connection.

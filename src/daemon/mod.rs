@@ -19,6 +19,8 @@ pub mod metrics;
 mod node;
 pub mod options;
 mod routes;
+mod rules;
+mod settings;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
@@ -79,15 +81,32 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (readiness, readiness_seen) = watch::channel(not_configured);
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (stop, stopped) = oneshot::channel();
-    let source = Arc::new(Look::new(inputs.clone()));
+    let (compiled, compiled_seen) = watch::channel(None);
+    let (settings_told, settings_seen) = watch::channel(vec![]);
+    let (rules_told, rules_seen) = watch::channel(vec![]);
+    let prepare = Arc::new(Notify::new());
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen));
 
     tokio::spawn(routes::write(writer.clone(), owned.clone(), changes_to_write, inputs.clone()));
     tokio::spawn(routes::watch(reader, writer, owned, inputs.clone()));
+    let settings = settings::Keeper {
+        netlink: Netlink::open()?,
+        compiled: compiled_seen.clone(),
+        told: settings_told,
+        prepare: prepare.clone(),
+        inputs: inputs.clone(),
+    };
+    tokio::spawn(settings.run());
+    let rules =
+        rules::Keeper { netlink: Netlink::open()?, compiled: compiled_seen.clone(), told: rules_told };
+    let rules = tokio::spawn(rules.run());
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
         netlink: preparer,
         ownership,
+        compiled,
+        prepare,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
@@ -113,6 +132,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
+    rules.abort();
+    // Until it has ended, it would put back what is removed.
+    let _ = rules.await;
+    let protocol = compiled_seen.borrow().as_ref().map(|compiled| compiled.intent.fib.protocol);
+    if let (Departure::ForGood, Some(protocol)) = (departure, protocol) {
+        rules::leave(&Netlink::open()?, protocol).await.context("removing policy rules")?;
+    }
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;

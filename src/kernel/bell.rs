@@ -61,6 +61,14 @@ impl Bell {
     }
 }
 
+/// Waits for a bell that may not have been had: for ever then.
+pub async fn heard(bell: &mut Result<Bell, Error>) {
+    match bell {
+        Ok(bell) => bell.rung().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
 fn subscribe(groups: &[MulticastGroup]) -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
     socket.socket_mut().bind(&SocketAddr::new(0, 0))?;

@@ -22,11 +22,14 @@
 //! `/proc/sys/net` shows the namespace of the thread that reads it: call these inside the namespace that
 //! is meant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::sysctl::{self, Sysctl};
 use crate::prefix::Family;
+
+/// The setting that takes the bridge's IPv6 addresses away: they do not come back with it.
+pub const IPV6_ON_THE_BRIDGE: &str = "net.ipv6.conf.*.disable_ipv6";
 
 /// What a node is meant to do, as far as it decides what settings should be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +68,8 @@ pub struct Setting {
     pub stops: Option<Family>,
     /// We have set it; it would be wrong otherwise.
     pub set: bool,
+    /// What has been set just now, in words.
+    pub repairs: Vec<String>,
     /// Where it is wrong; empty where it is right.
     pub faults: Vec<Fault>,
 }
@@ -98,10 +103,8 @@ impl fmt::Display for Fault {
 /// Looks after the settings, and remembers which it has set.
 #[derive(Debug, Default)]
 pub struct Settings {
-    /// What each was before we set it, by full name.
-    set: BTreeMap<String, String>,
-    /// What has been set since [`Settings::news`].
-    news: Vec<String>,
+    /// By full name.
+    set: BTreeSet<String>,
 }
 
 impl Settings {
@@ -123,11 +126,6 @@ impl Settings {
             settings.extend(self.compatibility());
         }
         settings
-    }
-
-    /// What has been set since this was last asked, in words.
-    pub fn news(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
     }
 
     fn forwarding(&mut self, family: Family) -> Setting {
@@ -157,8 +155,11 @@ impl Settings {
         let mut check = Check::needed(self, "net.ipv4.conf.*.forwarding", consequence);
         check.ensure(Sysctl::of(Family::Ipv4Unicast, &needs.bridge, "forwarding"), "1", is_on, || Ok(()));
         check.setting.stops = (!check.setting.faults.is_empty()).then_some(Family::Ipv4Unicast);
-        for uplink in &needs.uplinks {
-            check.report(Sysctl::of(Family::Ipv4Unicast, uplink, "forwarding"), "1", is_on);
+        // While it is off everywhere, that has been said.
+        if sysctl::forwards(Family::Ipv4Unicast).unwrap_or(false) {
+            for uplink in &needs.uplinks {
+                check.report(Sysctl::of(Family::Ipv4Unicast, uplink, "forwarding"), "1", is_on);
+            }
         }
         found.push(check.setting);
         found.push(self.reverse_path(needs));
@@ -216,7 +217,7 @@ impl Settings {
 
     fn ipv6(&mut self, needs: &Needs) -> Vec<Setting> {
         let consequence = "pods have no IPv6";
-        let mut check = Check::needed(self, "net.ipv6.conf.*.disable_ipv6", consequence);
+        let mut check = Check::needed(self, IPV6_ON_THE_BRIDGE, consequence);
         check.ensure(Sysctl::of(Family::Ipv6Unicast, &needs.bridge, "disable_ipv6"), "0", is_off, || Ok(()));
         check.setting.stops = Some(Family::Ipv6Unicast);
         let disabled = check.setting;
@@ -282,7 +283,14 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn needed(settings: &'a mut Settings, name: &'static str, consequence: &'static str) -> Check<'a> {
-        let setting = Setting { name, weight: Weight::Needed, stops: None, set: false, faults: vec![] };
+        let setting = Setting {
+            name,
+            weight: Weight::Needed,
+            stops: None,
+            set: false,
+            repairs: vec![],
+            faults: vec![],
+        };
         Check { settings, consequence, setting }
     }
 
@@ -303,7 +311,7 @@ impl<'a> Check<'a> {
     ) {
         let value = match sysctl.read() {
             Ok(value) if right(&value) => {
-                self.setting.set |= self.settings.set.contains_key(&sysctl.name());
+                self.setting.set |= self.settings.set.contains(&sysctl.name());
                 return;
             }
             Ok(value) => value,
@@ -314,10 +322,9 @@ impl<'a> Check<'a> {
         match outcome {
             Ok(()) => {
                 self.setting.set = true;
-                self.settings
-                    .news
-                    .push(format!("{} was {value} and has been set to {wanted}", sysctl.name()));
-                self.settings.set.entry(sysctl.name()).or_insert(value);
+                let repair = format!("{} was {value} and has been set to {wanted}", sysctl.name());
+                self.setting.repairs.push(repair);
+                self.settings.set.insert(sysctl.name());
             }
             Err(error) => self.fault(&sysctl, &value, wanted, Some(error.to_string())),
         }

@@ -88,6 +88,11 @@ pub fn ensure_forwarding(families: &[Family]) -> Result<Vec<Family>, Error> {
     Ok(turned_on)
 }
 
+/// Whether the kernel speaks a family at all.
+pub fn has(family: Family) -> bool {
+    forwarding(family).exists()
+}
+
 /// Whether the kernel forwards packets of a family.
 ///
 /// # Errors
@@ -104,6 +109,18 @@ pub fn forwards(family: Family) -> Result<bool, Error> {
 pub fn skip_duplicate_detection(interface: &str) -> Result<(), Error> {
     let path = Path::new(ROOT).join("ipv6/conf").join(interface).join("accept_dad");
     if path.exists() { write(&path, "0") } else { Ok(()) }
+}
+
+/// Lets an interface have IPv6 addresses. Nothing to do where there is no IPv6.
+///
+/// # Errors
+/// The setting cannot be written.
+pub fn enable_ipv6(interface: &str) -> Result<(), Error> {
+    let disabled = Sysctl::of(Family::Ipv6Unicast, interface, "disable_ipv6");
+    match disabled.read() {
+        Ok(value) if value != "0" => disabled.write("0"),
+        _ => Ok(()),
+    }
 }
 
 fn forwarding(family: Family) -> PathBuf {

@@ -89,6 +89,8 @@ pub struct Speaker {
     fib: Fib,
     /// The bridge for local pods stands.
     bridge_ready: bool,
+    /// Families that the kernel does not forward.
+    unforwarded: BTreeSet<Family>,
     originated: BTreeSet<Prefix>,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
@@ -139,6 +141,7 @@ impl Speaker {
             next_hops: NextHops::default(),
             fib: Fib::default(),
             bridge_ready: false,
+            unforwarded: BTreeSet::new(),
             originated: BTreeSet::new(),
             not_originated: 0,
             aggregates_changed: false,
@@ -203,6 +206,15 @@ impl Speaker {
         self.now = now;
         self.bridge_ready = ready;
         self.originate_what_is_deliverable();
+    }
+
+    /// These are the families that the kernel does not forward: nothing of them can be delivered to pods.
+    pub fn handle_unforwarded(&mut self, now: Instant, families: BTreeSet<Family>) {
+        self.now = now;
+        if self.unforwarded != families {
+            self.unforwarded = families;
+            self.originate_what_is_deliverable();
+        }
     }
 
     /// Lets timers expire whose time has come.

@@ -6,6 +6,8 @@
 mod dynamic;
 mod played;
 mod rig;
+mod rules;
+mod settings;
 
 use rig::{Addressing, Cluster};
 

@@ -1,15 +1,19 @@
 //! Policy rules: made, adopted, repaired and removed, and everybody else's left alone.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use routelet::fib::{NextHop, Target};
 use routelet::kernel::bell;
+use routelet::kernel::routes::Ownership;
 use routelet::kernel::rules::{Outcome, Rule};
 use routelet::kernel::{Bell, Netlink};
 use routelet::prefix::Family;
+use routelet::rib::next_hop::Underlay;
 
-use crate::rig::namespace;
-use crate::routes::ip;
+use crate::rig::{Pair, namespace};
+use crate::routes::{install, ip};
 
 const OURS: u8 = 114;
 
@@ -135,4 +139,85 @@ async fn a_rule_that_somebody_deletes_or_changes_rings_and_is_repaired() {
         ["1000: from all lookup 101", "1006: of another kind", "1007: of another kind"]
     );
     assert_eq!(netlink.our_rules(OURS).await.unwrap(), wanted.into_iter().collect::<Vec<_>>());
+}
+
+/// What a daemon makes for one rule without conditions: before it, what is connected.
+fn with_guards(table: u32) -> BTreeSet<Rule> {
+    let guard = |to: &str, length| Rule {
+        to: Some(to.parse().unwrap()),
+        table: 254,
+        longer_than: Some(length),
+        ..plain(if to.contains(':') { Family::Ipv6Unicast } else { Family::Ipv4Unicast }, 999)
+    };
+    let all = |family| Rule { table, ..plain(family, 1000) };
+    BTreeSet::from([
+        guard("192.0.2.0/24", 23),
+        guard("2001:db8::/64", 63),
+        guard("fe80::/64", 63),
+        all(Family::Ipv4Unicast),
+        all(Family::Ipv6Unicast),
+    ])
+}
+
+/// With a default route of ours in a table that comes before `main`, routers on the link are still found
+/// on the link: by the kernel when it is given routes through them, and by packets to them.
+#[tokio::test]
+async fn routers_on_a_link_are_found_beside_a_default_route_in_a_table_of_ours() {
+    let pair = Pair::addressed().await;
+    let left = pair.left_link.index;
+    let table = Ownership { table: 100, protocol: OURS };
+    make(&pair.left, &with_guards(100)).await;
+    let hops = |routers: &[&str]| {
+        let hop = |via: &&str| NextHop { via: via.parse().unwrap(), interface: Some(left), weight: 1 };
+        Target::Via(routers.iter().map(hop).collect())
+    };
+    // The peer itself, a router that it names (third-party), several, one by its link-local address, and an
+    // IPv6 router for IPv4.
+    let changes = [
+        install("0.0.0.0/0", hops(&["192.0.2.2"])),
+        install("::/0", hops(&["2001:db8::2"])),
+        install("10.1.0.0/16", hops(&["192.0.2.3"])),
+        install("fd00:1::/48", hops(&["2001:db8::3"])),
+        install("10.2.0.0/16", hops(&["192.0.2.3", "192.0.2.4"])),
+        install("fd00:2::/48", hops(&["2001:db8::3", "2001:db8::4"])),
+        install("fd00:3::/48", hops(&["fe80::1"])),
+        install("10.3.0.0/16", hops(&["2001:db8::3"])),
+        install("10.244.1.0/24", Target::Unreachable),
+    ];
+    for (change, result) in changes.iter().zip(pair.left.apply_routes(table, &changes).await) {
+        result.unwrap_or_else(|error| panic!("{change:?}: {error}"));
+    }
+    assert_eq!(pair.left.our_routes(table).await.unwrap().len(), changes.len());
+    for (get, way) in [
+        ("route get 192.0.2.9", "192.0.2.9 dev left"),
+        ("-6 route get 2001:db8::9", "2001:db8::9 from :: dev left"),
+        ("-6 route get fe80::9 oif left", "fe80::9 from :: dev left"),
+        ("route get 10.1.2.3", "via 192.0.2.3 dev left"),
+        ("-6 route get fd00:1::1", "via 2001:db8::3 dev left"),
+        ("route get 198.51.100.1", "via 192.0.2.2 dev left"),
+    ] {
+        let shown = ip(&pair.left_namespace, get);
+        assert!(shown.contains(way), "{get}: {shown}");
+    }
+}
+
+/// The underlay is both tables: a static route in either leads to a next hop that is further away.
+#[tokio::test]
+async fn next_hops_are_found_by_main_and_by_the_table_of_ours() {
+    let pair = Pair::addressed().await;
+    let table = Ownership { table: 100, protocol: OURS };
+    ip(&pair.left_namespace, "route add 198.51.100.0/24 via 192.0.2.2");
+    ip(&pair.left_namespace, "route add 203.0.113.0/24 via 192.0.2.3 table 100");
+    ip(&pair.left_namespace, "route add 203.0.113.128/25 via 192.0.2.4 table 100 proto 114");
+    let underlay = Underlay::new(pair.left.underlay(table).await.unwrap());
+    let via = |address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        underlay.resolve(address).map(|resolution| resolution.via.to_string())
+    };
+    assert_eq!(via("192.0.2.9").as_deref(), Some("192.0.2.9"), "on the link");
+    assert_eq!(via("2001:db8::9").as_deref(), Some("2001:db8::9"), "on the link");
+    assert_eq!(via("198.51.100.1").as_deref(), Some("192.0.2.2"), "by a route of main");
+    assert_eq!(via("203.0.113.1").as_deref(), Some("192.0.2.3"), "by somebody else's route beside ours");
+    assert_eq!(via("203.0.113.129").as_deref(), Some("192.0.2.3"), "never by a route of ours");
+    assert_eq!(via("10.0.0.1"), None);
 }

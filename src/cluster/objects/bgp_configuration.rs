@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::graceful_restart::GracefulRestartSpec;
+use super::kernel::{KernelSpec, RuleSpec};
 use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
 use super::{Problems, selector};
 
@@ -50,6 +51,9 @@ pub struct BgpConfigurationSpec {
     /// How pods are attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cni: Option<CniSpec>,
+    /// Settings of the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelSpec>,
     /// Service CIDRs of the cluster, which no peer may announce to a node.
     #[serde(rename = "serviceCIDRs", skip_serializing_if = "Option::is_none")]
     pub service_cidrs: Option<Vec<Cidr>>,
@@ -100,6 +104,10 @@ pub struct FibSpec {
     /// Routing table: `main`, `local`, `default` or a number. Default `main`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
+    /// Rules by which packets are routed by the table, where that is none of `main`, `local` and
+    /// `default`. Default none: somebody else's rules lead there, or a VRF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<RuleSpec>>,
     /// Metric of the routes. Default 20. Zero is refused: the kernel reads it as 1024 for IPv6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<NonZeroU32>,
@@ -154,6 +162,10 @@ impl BgpConfigurationSpec {
         check_identifier("spec.routerId", self.router_id, problems);
         if let Some(restart) = &self.graceful_restart {
             restart.check(problems);
+        }
+        let rules = self.fib.as_ref().and_then(|fib| fib.rules.as_deref()).unwrap_or_default();
+        for (index, rule) in rules.iter().enumerate() {
+            rule.check(&format!("spec.fib.rules[{index}]"), problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).
