@@ -82,23 +82,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
-    let (settings_told, settings_seen) = watch::channel(vec![]);
-    let (rules_told, rules_seen) = watch::channel(vec![]);
     let prepare = Arc::new(Notify::new());
+    let (settings, settings_seen) =
+        settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
+    let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
     let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen));
 
     tokio::spawn(routes::write(writer.clone(), owned.clone(), changes_to_write, inputs.clone()));
     tokio::spawn(routes::watch(reader, writer, owned, inputs.clone()));
-    let settings = settings::Keeper {
-        netlink: Netlink::open()?,
-        compiled: compiled_seen.clone(),
-        told: settings_told,
-        prepare: prepare.clone(),
-        inputs: inputs.clone(),
-    };
     tokio::spawn(settings.run());
-    let rules =
-        rules::Keeper { netlink: Netlink::open()?, compiled: compiled_seen.clone(), told: rules_told };
     let rules = tokio::spawn(rules.run());
     let configuration = Configuration {
         node_name: options.node_name,
@@ -132,13 +124,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
-    rules.abort();
-    // Until it has ended, it would put back what is removed.
-    let _ = rules.await;
-    let protocol = compiled_seen.borrow().as_ref().map(|compiled| compiled.intent.fib.protocol);
-    if let (Departure::ForGood, Some(protocol)) = (departure, protocol) {
-        rules::leave(&Netlink::open()?, protocol).await.context("removing policy rules")?;
-    }
+    let leaves = departure == Departure::ForGood;
+    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;

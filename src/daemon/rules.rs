@@ -4,14 +4,18 @@
 //! A rule that comes before `main`'s would hide what the node is connected to behind a less specific route of
 //! our table, such as a default route or the aggregate of the node's own pods. In one table the most specific
 //! route wins. For the same to hold in two, rules before ours send what goes to a connected network to
-//! `main`, as far as `main` knows more than a wider route.
+//! `main`, as far as `main` knows more than a wider route. Without them a learned default route would also
+//! keep Linux from taking IPv6 routes through routers on the link: it looks for these by the rules, and takes
+//! no router that is itself behind one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -33,15 +37,25 @@ const MAIN: u32 = 254;
 /// Who looks after the rules.
 #[derive(Debug)]
 pub struct Keeper {
-    /// The kernel.
-    pub netlink: Netlink,
+    netlink: Netlink,
     /// What the objects ask for; nothing is touched before they do.
-    pub compiled: watch::Receiver<Option<Arc<Compiled>>>,
+    compiled: watch::Receiver<Option<Arc<Compiled>>>,
     /// How the rules stand, for the API and the metrics.
-    pub told: watch::Sender<Vec<RuleView>>,
+    told: watch::Sender<Vec<RuleView>>,
 }
 
 impl Keeper {
+    /// A keeper, and how it finds the rules to stand.
+    ///
+    /// # Errors
+    /// The kernel cannot be talked to.
+    pub fn new(
+        compiled: watch::Receiver<Option<Arc<Compiled>>>,
+    ) -> Result<(Keeper, watch::Receiver<Vec<RuleView>>), Error> {
+        let (told, seen) = watch::channel(vec![]);
+        Ok((Keeper { netlink: Netlink::open()?, compiled, told }, seen))
+    }
+
     /// Runs until nobody reads the objects any more.
     pub async fn run(mut self) {
         let mut bell = Bell::open(bell::RULES_AND_ADDRESSES);
@@ -96,11 +110,22 @@ impl Keeper {
     }
 }
 
-/// Removes every rule of ours, as far as the kernel lets us.
+/// Ends a keeper. If the node leaves for good, its rules go with it.
 ///
 /// # Errors
 /// The rules there are cannot be read.
-pub async fn leave(netlink: &Netlink, protocol: u8) -> Result<(), Error> {
+pub async fn end(keeper: JoinHandle<()>, leaves: Option<&Compiled>) -> anyhow::Result<()> {
+    keeper.abort();
+    // Until it has ended, it would put back what is removed.
+    let _ = keeper.await;
+    if let Some(compiled) = leaves {
+        leave(&Netlink::open()?, compiled.intent.fib.protocol).await.context("removing policy rules")?;
+    }
+    Ok(())
+}
+
+/// Removes every rule of ours, as far as the kernel lets us.
+async fn leave(netlink: &Netlink, protocol: u8) -> Result<(), Error> {
     let outcome = netlink.set_rules(protocol, &BTreeSet::new()).await?;
     for rule in &outcome.removed {
         info!("removed rule {rule}");

@@ -18,7 +18,7 @@ use super::input::Input;
 use crate::api::SettingView;
 use crate::cluster::Compiled;
 use crate::kernel::settings::{IPV6_ON_THE_BRIDGE, Needs, Setting, Settings, Weight};
-use crate::kernel::{Bell, Netlink, bell};
+use crate::kernel::{Bell, Error, Netlink, bell};
 use crate::prefix::{Family, Prefix};
 
 /// How often to look though nothing is reported.
@@ -33,19 +33,31 @@ const PODS: u64 = 256;
 /// Who looks after the settings.
 #[derive(Debug)]
 pub struct Keeper {
-    /// The kernel.
-    pub netlink: Netlink,
+    netlink: Netlink,
     /// What the objects ask for; nothing is touched before they do.
-    pub compiled: watch::Receiver<Option<Arc<Compiled>>>,
+    compiled: watch::Receiver<Option<Arc<Compiled>>>,
     /// What has been found, for the API and the metrics.
-    pub told: watch::Sender<Vec<SettingView>>,
+    told: watch::Sender<Vec<SettingView>>,
     /// Whom to ask to prepare the node anew: the bridge has lost its addresses.
-    pub prepare: Arc<Notify>,
+    prepare: Arc<Notify>,
     /// The driver.
-    pub inputs: Sender<Input>,
+    inputs: Sender<Input>,
 }
 
 impl Keeper {
+    /// A keeper, and what it finds. It asks by `prepare` for the node to be prepared anew.
+    ///
+    /// # Errors
+    /// The kernel cannot be talked to.
+    pub fn new(
+        compiled: watch::Receiver<Option<Arc<Compiled>>>,
+        prepare: Arc<Notify>,
+        inputs: Sender<Input>,
+    ) -> Result<(Keeper, watch::Receiver<Vec<SettingView>>), Error> {
+        let (told, seen) = watch::channel(vec![]);
+        Ok((Keeper { netlink: Netlink::open()?, compiled, told, prepare, inputs }, seen))
+    }
+
     /// Runs until the driver is gone.
     pub async fn run(mut self) {
         let mut bell = Bell::open(bell::SETTINGS);

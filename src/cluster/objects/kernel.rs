@@ -55,14 +55,14 @@ impl RuleSpec {
     pub(super) fn check(&self, field: &str, problems: &mut Problems) {
         if self.priority < 2 {
             problems.add(
-                &format!("{field}.priority"),
+                format!("{field}.priority"),
                 "must be at least 2: 0 is the kernel's own, and the number below is used, too",
             );
         }
         if let (Some(Cidr(from)), Some(Cidr(to))) = (self.from, self.to)
             && from.family() != to.family()
         {
-            problems.add(&format!("{field}.to"), "is of another family than from");
+            problems.add(format!("{field}.to"), "is of another family than from");
         }
     }
 }
