@@ -1,5 +1,6 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
-//! bear our protocol number, the kernel routes that do, in one table, and the node file. Nothing else.
+//! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
+//! the node file. Nothing else.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::api::{self, Client};
-use crate::fib::{Change, Route, Target};
+use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
-use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
+use crate::kernel::{Installer, Netlink};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -39,10 +40,9 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let ownership = Ownership { table: args.table, protocol: args.protocol };
     let node_file = args.state_dir.join(FILE_NAME);
     let mut outcome = Outcome::default();
-    let netlink = Netlink::open()?;
     // First, for as long as they stand packets look for a way in a table that empties.
-    remove_rules(&netlink, args.protocol, &mut outcome).await?;
-    remove_routes(&netlink, ownership, &mut outcome).await?;
+    remove_rules(args.protocol, &mut outcome).await?;
+    remove_routes(ownership, &mut outcome)?;
     remove_file(&node_file, &mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
@@ -70,22 +70,27 @@ struct Outcome {
     left_behind: Vec<String>,
 }
 
-async fn remove_rules(netlink: &Netlink, protocol: u8, outcome: &mut Outcome) -> Result<(), Error> {
-    let found = netlink.set_rules(protocol, &BTreeSet::new()).await?;
+async fn remove_rules(protocol: u8, outcome: &mut Outcome) -> Result<(), Error> {
+    let found = Netlink::open()?.set_rules(protocol, &BTreeSet::new()).await?;
     outcome.removed.extend(found.removed.iter().map(|rule| format!("rule {rule}")));
     outcome.left_behind.extend(found.left_behind.iter().map(ToString::to_string));
     Ok(())
 }
 
-async fn remove_routes(netlink: &Netlink, ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
-    let routes = netlink.our_routes(ownership).await?;
-    let changes: Vec<Change> =
+/// Routes first: with its group, a route goes without being counted.
+fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
+    let mut installer = Installer::open(ownership)?;
+    let Found { routes, groups } = installer.adopt()?;
+    let groups = groups.unwrap_or_default();
+    let mut changes: Vec<Change> =
         routes.iter().map(|route| Change::Remove { prefix: route.prefix, metric: route.metric }).collect();
-    let results = netlink.apply_routes(ownership, &changes).await;
-    for (route, result) in routes.iter().zip(results) {
-        match result {
-            Ok(()) => outcome.removed.push(describe(route)),
-            Err(error) => outcome.left_behind.push(format!("{}: {error}", describe(route))),
+    changes.extend(groups.iter().map(|group| Change::RemoveGroup(group.id)));
+    let mut refusals = installer.apply(&changes).into_iter().peekable();
+    let names = routes.iter().map(describe).chain(groups.iter().map(describe_group));
+    for (index, name) in names.enumerate() {
+        match refusals.next_if(|refusal| refusal.index == index) {
+            None => outcome.removed.push(name),
+            Some(refusal) => outcome.left_behind.push(format!("{name}: {}", refusal.reason)),
         }
     }
     Ok(())
@@ -102,12 +107,18 @@ fn remove_file(path: &Path, outcome: &mut Outcome) {
 fn describe(route: &Route) -> String {
     let target = match &route.target {
         Target::Unreachable => "unreachable".to_owned(),
-        Target::Via(next_hops) => {
-            let vias: Vec<String> = next_hops.iter().map(|hop| hop.via.to_string()).collect();
-            format!("via {}", vias.join(", "))
-        }
+        Target::Via(next_hops) => via(next_hops),
     };
     format!("{} {target} metric {}", route.prefix, route.metric)
+}
+
+fn describe_group(group: &Group) -> String {
+    format!("nexthop group {} {}", group.id.0, via(&group.members))
+}
+
+fn via(next_hops: &[NextHop]) -> String {
+    let vias: Vec<String> = next_hops.iter().map(|hop| hop.via.to_string()).collect();
+    format!("via {}", vias.join(", "))
 }
 
 /// The kernel's reserved table names (rt_tables).

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
-use crate::fib::{Change, Route};
+use crate::fib::Found;
 use crate::prefix::Family;
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
@@ -19,7 +19,7 @@ pub enum Input {
         /// What the node is meant to do.
         intent: Box<Intent>,
         /// Routes left from before the start.
-        adopted: Option<Vec<Route>>,
+        adopted: Option<Found>,
         /// Routes now belong in another table, or bear another protocol number, than before.
         ownership_changed: bool,
     },
@@ -75,15 +75,17 @@ pub enum Input {
         /// Why.
         why: String,
     },
-    /// The kernel answered to route changes.
-    RouteResults(Vec<(Change, Result<(), String>)>),
     /// The kernel's routes that are not ours.
     Underlay(Vec<UnderlayRoute>),
     /// The kernel's routes that are ours, because something may have happened to them.
-    KernelDump(Vec<Route>),
+    KernelDump(Found),
     /// Somebody wants to look.
     Query(Query),
+    /// Somebody wants something done.
+    Order(Order),
 }
 
 /// A question that the driver answers when its turn comes.
 pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;
+/// What somebody wants done, when its turn comes.
+pub type Order = Box<dyn FnOnce(&mut Speaker, Instant) + Send>;

@@ -5,10 +5,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::drain::DrainStage;
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bfd;
 use crate::bgp::update::AttributeFault;
-use crate::fib::Change;
+use crate::fib::Batch;
 use crate::prefix::{Family, Prefix};
 
 /// One TCP connection or the attempt to make one. Never reused.
@@ -46,8 +47,8 @@ pub enum Action {
         /// The connection or attempt.
         connection: ConnectionId,
     },
-    /// Change kernel routes, and answer each with `handle_route_result`.
-    ChangeRoutes(Vec<Change>),
+    /// Change kernel routes, and answer with `handle_route_answer`.
+    ChangeRoutes(Batch),
     /// Have exactly these BFD sessions, and tell of their changes by `handle_path_change`.
     WatchPaths(BTreeMap<bfd::Path, bfd::Config>),
     /// Tell the operator.
@@ -154,6 +155,10 @@ pub enum Notice {
     },
     /// Routes found at start that no peer confirmed are let go.
     Swept,
+    /// A drain has come this far.
+    Draining(DrainStage),
+    /// A drain is taken back.
+    Undrained,
 }
 
 impl fmt::Display for Notice {
@@ -192,6 +197,8 @@ impl fmt::Display for Notice {
                 write!(f, "letting go of {paths} stale {family} paths of {peer}")
             }
             Notice::Selecting => f.write_str("choosing paths from now on"),
+            Notice::Draining(stage) => write!(f, "draining: {}", stage.words()),
+            Notice::Undrained => f.write_str("the drain is taken back"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),
         }
     }

@@ -5,23 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Notice, Speaker};
 use crate::bgp::{PathAttributes, PathId};
-use crate::fib::{AGGREGATE_METRIC, Change, Target};
+use crate::fib::{AGGREGATE_METRIC, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{Path, Source};
 
-/// Whether a change is about the aggregate of a pod CIDR.
-pub(super) fn is_aggregate(change: &Change) -> bool {
-    match change {
-        Change::Install(route) | Change::Replace(route) => route.metric == AGGREGATE_METRIC,
-        Change::Remove { metric, .. } => *metric == AGGREGATE_METRIC,
-        Change::SetGroup(_) | Change::RemoveGroup(_) => false,
-    }
-}
-
 impl Speaker {
     /// Announces each pod CIDR that can be delivered here, and takes back what no longer can. In the
-    /// way between are the kernel's forwarding, the bridge and an unreachable aggregate, which answers for addresses without a
-    /// pod and keeps them from looping between us and a router with a wider route.
+    /// way between are the kernel's forwarding, the bridge, and an unreachable aggregate, which answers for
+    /// addresses without a pod and keeps them from looping between us and a router with a wider route.
     pub(super) fn originate_what_is_deliverable(&mut self) {
         let Some(intent) = &self.intent else { return };
         let passes = |prefix: Prefix| self.bridge_ready && !self.unforwarded.contains(&prefix.family());
@@ -33,14 +24,12 @@ impl Speaker {
         let configured: BTreeSet<Prefix> = intent.pod_cidrs.iter().copied().collect();
         let ready: Vec<Prefix> = configured.iter().copied().filter(|p| deliverable(*p)).collect();
         let most = configured.len();
-        let stuck: Vec<Prefix> = self.originated.iter().copied().filter(|p| !passes(*p)).collect();
-        for prefix in self.originated.clone() {
-            // A pod CIDR stays announced while its aggregate is being repaired, for a flapping
-            // announcement would do more harm than the moment without it.
-            if !configured.contains(&prefix) || stuck.contains(&prefix) {
-                self.originated.remove(&prefix);
-                self.rib.withdraw(prefix, Source::Local, PathId::NONE);
-            }
+        // A pod CIDR stays announced while its aggregate is being repaired, for a flapping announcement
+        // would do more harm than the moment without it.
+        let gone = self.originated.iter().copied().filter(|p| !configured.contains(p) || !passes(*p));
+        for prefix in gone.collect::<Vec<_>>() {
+            self.originated.remove(&prefix);
+            self.rib.withdraw(prefix, Source::Local, PathId::NONE);
         }
         for prefix in ready {
             if self.originated.insert(prefix) {

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod drain;
 mod dynamic;
+mod liveness;
 mod played;
+mod restarts;
 mod rig;
 mod rules;
 mod settings;

@@ -12,11 +12,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
 use routelet::api::proto::Peer;
-use routelet::fib::{Change, Target};
+use routelet::fib::{Change, Route, Target};
 use routelet::kernel::links::VethPair;
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::watch::{Event, Watch};
-use routelet::kernel::{NetNs, Netlink};
+use routelet::kernel::{Installer, NetNs, Netlink, found};
 use routelet::prefix::Prefix;
 
 const OURS: Ownership = Ownership { table: 254, protocol: 114 };
@@ -131,7 +131,7 @@ impl Cluster {
 
     /// What a kubelet is told: the status line and the reasons.
     pub fn readiness(&self, node: usize) -> String {
-        self.nodes[node].namespace.enter(|| ask("/readyz")).unwrap().unwrap_or_default()
+        self.nodes[node].namespace.enter(|| get("/readyz")).unwrap().unwrap_or_default()
     }
 
     /// Reads a setting below `/proc/sys/net`.
@@ -263,6 +263,12 @@ impl Cluster {
         assert!(self.end(node, Signal::SIGINT).await.success(), "{}", self.log(node));
     }
 
+    /// Sends a daemon a signal that does not end it.
+    pub fn signal(&self, node: usize, signal: Signal) {
+        let daemon = self.nodes[node].daemon.as_ref().unwrap();
+        kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
+    }
+
     async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
         let mut daemon = self.nodes[node].daemon.take().unwrap();
         kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
@@ -278,28 +284,38 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// What a command prints that asks a node's daemon.
+    pub fn routelet(&self, node: usize, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command.args(arguments).arg("--api-socket").arg(self.socket(node));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Prefixes of our routes through another node, in order.
     pub async fn learned(&self, node: usize) -> Vec<Prefix> {
-        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        let routes = self.routes(node);
         routes.into_iter().filter(|r| r.target != Target::Unreachable).map(|r| r.prefix).collect()
     }
 
     /// Prefixes of our unreachable routes, in order.
     pub async fn aggregates(&self, node: usize) -> Vec<Prefix> {
-        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        let routes = self.routes(node);
         routes.into_iter().filter(|r| r.target == Target::Unreachable).map(|r| r.prefix).collect()
     }
 
     /// Deletes our learned routes behind the daemon's back, in a conversation of its own.
     pub async fn delete_learned(&self, node: usize) {
-        let stranger = Netlink::open_in(&self.nodes[node].namespace).unwrap();
-        let routes = stranger.our_routes(OURS).await.unwrap();
-        let learned = routes.into_iter().filter(|r| r.target != Target::Unreachable);
+        let mut stranger = self.nodes[node].namespace.enter(|| Installer::open(OURS)).unwrap().unwrap();
+        let learned = self.routes(node).into_iter().filter(|r| r.target != Target::Unreachable);
         let removals: Vec<Change> =
             learned.map(|r| Change::Remove { prefix: r.prefix, metric: r.metric }).collect();
-        for result in stranger.apply_routes(OURS, &removals).await {
-            result.unwrap();
-        }
+        assert_eq!(stranger.apply(&removals), []);
+    }
+
+    fn routes(&self, node: usize) -> Vec<Route> {
+        self.nodes[node].namespace.enter(|| found::found(OURS)).unwrap().unwrap().routes
     }
 
     pub async fn set_wire(&self, node: usize, up: bool) {
@@ -353,10 +369,15 @@ impl Cluster {
     /// Waits for a line of `/metrics`.
     pub async fn await_metric(&self, node: usize, line: &str) {
         self.eventually(node, line, async || {
-            let text = self.nodes[node].namespace.enter(|| ask("/metrics")).unwrap();
+            let text = self.nodes[node].namespace.enter(|| get("/metrics")).unwrap();
             text.is_ok_and(|text| text.lines().any(|l| l == line))
         })
         .await;
+    }
+
+    /// What `/readyz` answers; nothing where nobody does.
+    pub fn ready(&self, node: usize) -> String {
+        self.nodes[node].namespace.enter(|| get("/readyz")).unwrap().unwrap_or_default()
     }
 
     /// Waits until the kernel refuses a segment for its MD5 signature.
@@ -459,7 +480,7 @@ fn tcp_counters(wanted: &[&str]) -> u64 {
 }
 
 /// The answer to an HTTP request, head and all, in this thread's namespace.
-fn ask(path: &str) -> std::io::Result<String> {
+fn get(path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use routelet::fib::Target;
+use routelet::kernel::found;
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::rules::Rule;
 
@@ -38,7 +39,7 @@ async fn await_leading(cluster: &Cluster, node: usize, expected: &[&str]) {
 async fn await_routes(cluster: &Cluster, node: usize) {
     let expected = cluster.pod_cidrs(1 - node);
     let there = async || {
-        let routes = cluster.netlink(node).our_routes(TABLE).await.unwrap();
+        let routes = cluster.namespace(node).enter(|| found::found(TABLE)).unwrap().unwrap().routes;
         let learned = routes.into_iter().filter(|route| route.target != Target::Unreachable);
         learned.map(|route| route.prefix).collect::<Vec<_>>() == expected
     };

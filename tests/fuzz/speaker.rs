@@ -13,10 +13,10 @@ use routelet::bfd::{Change as PathChange, Diagnostic, Path, State};
 use routelet::bgp::capability::AddPath;
 use routelet::bgp::{Codec, Message, header};
 use routelet::cluster::{intent, manifests};
-use routelet::fib::{Change, Target as RouteTarget};
+use routelet::fib::{Batch, Found, Refusal, Target as RouteTarget};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
-use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
+use routelet::speaker::{Action, ConnectionId, Departure, DrainTerms, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::engine::{Features, Target};
@@ -75,7 +75,9 @@ const UNCUT: u8 = 11;
 const DUMP: u8 = 12;
 /// BFD finds another state of a path that is watched: ours in the lowest two bits, then the peer's.
 const PATH: u8 = 13;
-const CODES: u8 = 14;
+/// A drain begins or is taken back.
+const LEAVE: u8 = 14;
+const CODES: u8 = 15;
 
 /// Sessions with each peer, brought up as far as messages go, then each captured or made message.
 fn programs() -> Vec<Vec<u8>> {
@@ -100,6 +102,13 @@ fn programs() -> Vec<Vec<u8>> {
     let one = |steps: Vec<Step>| program(&[&begin[..], &steps, &ended].concat());
     let mut all = vec![one(vec![]), one(vec![step(TIME, 4), step(CONNECTED, 0), step(CLOSED, 0)])];
     all.extend((0..7).map(|remote| one(up(remote, &[]))));
+    // A drain that is taken back in each of its stages.
+    for stage in 0..3 {
+        let time: Vec<Step> = (0..stage).map(|_| step(TIME, 3)).collect();
+        all.push(one(
+            [&up(0, &[])[..], &[step(LEAVE, 0), step(SENT, 255)], &time, &[step(LEAVE, 1)]].concat()
+        ));
+    }
     // The path to the peer that waits for it comes up, and goes down again.
     let (alive, dead) = (step(PATH, 0x0f | 0x10), step(PATH, 0x0d | 0x10));
     for message in seeds::identified() {
@@ -159,7 +168,7 @@ struct Shell {
     now: Instant,
     intents: Vec<Intent>,
     wires: BTreeMap<ConnectionId, Wire>,
-    changes: Vec<Change>,
+    batches: Vec<Batch>,
     /// What BFD is to watch.
     paths: Vec<Path>,
     /// What the speaker has asked for, in words.
@@ -172,7 +181,7 @@ fn play(program: &[u8], features: &mut Features) -> String {
         now: Instant::ORIGIN + Duration::from_secs(1),
         intents: intents(),
         wires: BTreeMap::new(),
-        changes: vec![],
+        batches: vec![],
         paths: vec![],
         trace: String::new(),
     };
@@ -232,10 +241,12 @@ impl Shell {
                 self.speaker.handle_sent(self.now, connection, octets);
             }
             (ANSWER, _) => {
-                for change in std::mem::take(&mut self.changes) {
-                    let refused = argument % 3 == 1;
-                    let result = if refused { Err("no such device".to_owned()) } else { Ok(()) };
-                    self.speaker.handle_route_result(self.now, &change, result);
+                for batch in std::mem::take(&mut self.batches) {
+                    let refusal =
+                        |index| Refusal { index, reason: "no such device".to_owned(), conflict: false };
+                    let refused = if argument % 3 == 1 { batch.changes.len() } else { 0 };
+                    let refusals = (0..refused).map(refusal).collect();
+                    self.speaker.handle_route_answer(self.now, batch.id, refusals);
                 }
             }
             (CONFIGURE, _) => {
@@ -244,16 +255,30 @@ impl Shell {
             }
             (UNDERLAY, _) => self.underlay(argument),
             (PATH, _) => self.path_changes(step.argument),
+            (LEAVE, _) if argument.is_multiple_of(2) => self.drain(),
+            (LEAVE, _) => {
+                self.speaker.handle_undrain(self.now);
+            }
             (BRIDGE, _) => self.speaker.handle_bridge(self.now, argument % 2 == 1),
             (UNCUT, Some(connection)) => {
                 self.speaker.handle_frame(self.now, connection, Ok(&step.octets));
             }
-            (DUMP, _) if argument.is_multiple_of(2) => self.speaker.handle_kernel_dump(self.now, vec![]),
+            (DUMP, _) if argument.is_multiple_of(2) => {
+                self.speaker.handle_kernel_dump(self.now, Found::default());
+            }
             (DUMP, _) if argument == 255 => self.speaker.handle_shutdown(self.now, Departure::ForGood),
             (DUMP, _) if argument == 253 => self.speaker.handle_shutdown(self.now, Departure::Restart),
-            (DUMP, _) => self.speaker.handle_adopted(self.now, vec![]),
+            (DUMP, _) => {
+                let nothing = Found { routes: vec![], groups: Some(vec![]) };
+                self.speaker.handle_adopted(self.now, nothing);
+            }
             _ => {}
         }
+    }
+
+    fn drain(&mut self) {
+        let (settle, timeout) = (DrainTerms::SETTLE, DrainTerms::TIMEOUT);
+        self.speaker.handle_drain(self.now, DrainTerms { settle, timeout, reason: "fuzz".to_owned() });
     }
 
     fn accept(&mut self, remote: &str, argument: usize) {
@@ -351,7 +376,7 @@ impl Shell {
                 Action::Close { connection } => {
                     self.wires.remove(&connection).expect("closed twice");
                 }
-                Action::ChangeRoutes(changes) => self.changes.extend(changes),
+                Action::ChangeRoutes(batch) => self.batches.push(batch),
                 Action::WatchPaths(paths) => {
                     assert!(paths.len() <= 8, "watches more than there are peers");
                     self.paths = paths.into_keys().collect();
