@@ -65,6 +65,7 @@ spec:
   role: customer
   roleStrict: true
   passive: false
+  fastFailover: always
 ---
 apiVersion: v1
 kind: Secret

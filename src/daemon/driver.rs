@@ -37,6 +37,8 @@ pub struct Driver {
     seed: u64,
     clock: Clock,
     inputs: Receiver<Input>,
+    /// What cannot wait for inputs to be handled.
+    urgent: Receiver<Input>,
     /// Runs from the first peer that wants it on.
     bfd: Option<BfdThread>,
     path_changes: (UnboundedSender<PathChange>, UnboundedReceiver<PathChange>),
@@ -54,6 +56,7 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
+        urgent: Receiver<Input>,
         routes: UnboundedSender<Vec<Change>>,
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
@@ -67,6 +70,7 @@ impl Driver {
             link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
+            urgent,
             routes,
             readiness,
         }
@@ -88,6 +92,7 @@ impl Driver {
                 Some((path, change)) = self.path_changes.1.recv() => {
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
+                Some(input) = self.urgent.recv() => self.handle(input),
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
                         departure = Departure::Restart;
@@ -160,7 +165,10 @@ impl Driver {
                     self.speaker.handle_route_result(now, &change, result);
                 }
             }
-            Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
+            Input::Underlay { routes, addresses } => {
+                self.speaker.handle_underlay(now, routes);
+                self.speaker.handle_addresses(now, addresses);
+            }
             Input::KernelDump(routes) => self.speaker.handle_kernel_dump(now, routes),
             Input::Query(query) => query(&self.speaker, now),
         }
@@ -196,6 +204,7 @@ impl Driver {
 
     fn perform(&mut self) {
         while let Some(action) = self.speaker.poll_action() {
+            self.hear_urgent();
             match action {
                 Action::Dial { connection, remote, interface, transport } => {
                     let remote = scoped(remote, interface.as_deref());
@@ -216,6 +225,16 @@ impl Driver {
 }
 
 impl Driver {
+    /// Hears of failures that have happened while table work is done.
+    fn hear_urgent(&mut self) {
+        while let Ok((path, change)) = self.path_changes.1.try_recv() {
+            self.speaker.handle_path_change(self.clock.now(), &path, &change);
+        }
+        while let Ok(input) = self.urgent.try_recv() {
+            self.handle(input);
+        }
+    }
+
     fn watch_paths(&mut self, paths: BTreeMap<bfd::Path, bfd::Config>) {
         if self.bfd.is_none() && !paths.is_empty() {
             match BfdThread::start(self.seed, self.clock, self.path_changes.0.clone()) {

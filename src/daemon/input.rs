@@ -1,6 +1,7 @@
 //! What reaches the driver from the tasks around it.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
@@ -73,8 +74,13 @@ pub enum Input {
     },
     /// The kernel answered to route changes.
     RouteResults(Vec<(Change, Result<(), String>)>),
-    /// The kernel's routes that are not ours.
-    Underlay(Vec<UnderlayRoute>),
+    /// The kernel's routes that are not ours, or the machine's addresses, have changed.
+    Underlay {
+        /// All those routes whose link works.
+        routes: Vec<UnderlayRoute>,
+        /// All addresses.
+        addresses: BTreeSet<IpAddr>,
+    },
     /// The kernel's routes that are ours, because something may have happened to them.
     KernelDump(Vec<Route>),
     /// Somebody wants to look.

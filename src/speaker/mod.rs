@@ -16,6 +16,7 @@
 //! | `link_peers` | peers that are known by their link alone |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `liveness` | what BFD says about the way to a peer |
+//! | `reachability` | what links and addresses that fail make of sessions |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
@@ -40,6 +41,7 @@ mod local;
 mod peer;
 pub mod peer_table;
 mod prefix_limit;
+mod reachability;
 mod refresh;
 mod restart;
 mod sessions;
@@ -52,6 +54,7 @@ mod updates;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 pub use action::{Action, ConnectionId, Notice, Transport};
 pub use intent::Intent;
@@ -89,6 +92,8 @@ pub struct Speaker {
     fib: Fib,
     /// The bridge for local pods stands.
     bridge_ready: bool,
+    /// Addresses of this machine.
+    addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
@@ -139,6 +144,7 @@ impl Speaker {
             next_hops: NextHops::default(),
             fib: Fib::default(),
             bridge_ready: false,
+            addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
             not_originated: 0,
             aggregates_changed: false,
@@ -179,6 +185,7 @@ impl Speaker {
         let moved = |peer: &Peer| !self.next_hops.underlay().reaches_alike(&underlay, peer.intent.address);
         let external = self.established_peers().filter(|(_, external)| *external).map(|(id, _)| id);
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
+        let turns = self.turns(&underlay);
         let changed = self.next_hops.replace_underlay(underlay);
         if !changed.is_empty() {
             let peers = &self.peers;
@@ -187,6 +194,7 @@ impl Speaker {
         for id in moved {
             self.walk_again(id);
         }
+        self.take_turns(turns);
     }
 
     /// Takes the kernel's answer to one change.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod links;
+mod mirror;
 mod mixed_families;
 mod rig;
 mod routes;
