@@ -8,7 +8,8 @@
 //! | what happens | routes over the link | what is said |
 //! |---|---|---|
 //! | carrier is lost | stay, marked `linkdown` | the link alone |
-//! | the link is set down, or deleted | those go that have no next hop left on another link; IPv6 next hops that stay are dead until the link is `running` again | the link, then each IPv6 route and address; of IPv4 routes nothing |
+//! | the link is set down | those go that have no next hop left on another link; IPv6 next hops that stay are dead until the link is `running` again | the link, then each IPv6 route and address; of IPv4 routes nothing |
+//! | the link is deleted | those go that have any next hop over it | the link twice, first as down, and each IPv6 route |
 //! | it is set up again | connected ones return, others do not; next hops that were dead revive | the link, each connected route |
 //! | an IPv4 address goes | its connected route, and those whose source it was | each of these (the latter not on older kernels) |
 //! | the last IPv4 address of a link goes | every IPv4 route over the link | the connected one, of the others nothing |
@@ -180,7 +181,8 @@ impl Mirror {
         }
         self.addresses.retain(|address| address.link != index);
         self.remove_objects_on(index);
-        self.remove_routes_over(index, |_| true);
+        // With one next hop go all others.
+        self.retain(|_, state| !state.exits.iter().any(|exit| exit.interface == Some(index)));
         Effect { underlay: true, links: true, routes_at_risk: true, objects_at_risk: true, doubt: false }
     }
 
