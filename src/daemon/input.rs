@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
-use crate::fib::{Change, Route};
+use crate::fib::{Found, Group, Route};
+use crate::prefix::Prefix;
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -18,7 +19,7 @@ pub enum Input {
         /// What the node is meant to do.
         intent: Box<Intent>,
         /// Routes left from before the start.
-        adopted: Option<Vec<Route>>,
+        adopted: Option<Found>,
         /// Routes now belong in another table, or bear another protocol number, than before.
         ownership_changed: bool,
     },
@@ -72,8 +73,6 @@ pub enum Input {
         /// Why.
         why: String,
     },
-    /// The kernel answered to route changes.
-    RouteResults(Vec<(Change, Result<(), String>)>),
     /// The kernel's routes that are not ours, or the machine's addresses, have changed.
     Underlay {
         /// All those routes whose link works.
@@ -81,8 +80,19 @@ pub enum Input {
         /// All addresses.
         addresses: BTreeSet<IpAddr>,
     },
+    /// Somebody else has touched one of our routes.
+    RouteSeen {
+        /// Destination.
+        prefix: Prefix,
+        /// The kernel's priority.
+        metric: u32,
+        /// What stands there now.
+        now: Option<Route>,
+    },
+    /// Our nexthop groups, because the kernel may have taken members away.
+    Groups(Vec<Group>),
     /// The kernel's routes that are ours, because something may have happened to them.
-    KernelDump(Vec<Route>),
+    KernelDump(Found),
     /// Somebody wants to look.
     Query(Query),
 }

@@ -12,9 +12,10 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use super::input::Input;
+use super::routes::blocking;
 use crate::kernel::routes::Ownership;
 use crate::kernel::watch::{Change, Event, Watch};
-use crate::kernel::{Error, Netlink};
+use crate::kernel::{Error, found};
 
 /// News that may wait for the driver before the watch does.
 pub const QUEUE: usize = 64;
@@ -57,51 +58,69 @@ async fn watch(writer: u32, mut ownership: watch::Receiver<Ownership>, news: Sen
 
 /// Watches one table until the driver is gone.
 async fn watch_one(writer: u32, ownership: Ownership, news: &Sender<Input>) -> Result<(), Error> {
-    let mut watch = Watch::open(ownership)?.ignoring_port(writer)?;
-    let reader = Netlink::open()?;
-    let doubted = Notify::new();
+    let mut watch = Watch::open(ownership)?.ignoring(writer)?;
+    let doubts = Doubts::default();
     tokio::select! {
-        () = tell(&mut watch, &doubted, news) => Ok(()),
-        result = read_back(&reader, ownership, &doubted, news) => result,
+        () = tell(&mut watch, &doubts, news) => Ok(()),
+        result = read_groups(ownership, &doubts.groups, news) => result,
+        result = read_routes(ownership, &doubts.routes, news) => result,
     }
 }
 
+/// What is to be read back. Asked for twice before it is begun, it is done once.
+#[derive(Debug, Default)]
+struct Doubts {
+    groups: Notify,
+    routes: Notify,
+}
+
 /// Tells what is heard, until the driver is gone.
-async fn tell(watch: &mut Watch, doubted: &Notify, news: &Sender<Input>) {
+async fn tell(watch: &mut Watch, doubts: &Doubts, news: &Sender<Input>) {
     loop {
-        match watch.next().await {
-            Event::UnderlayChanged(Change { routes_at_risk, .. }) => {
-                let input = Input::Underlay { routes: watch.underlay(), addresses: watch.addresses() };
-                if news.send(input).await.is_err() {
-                    return;
+        let input = match watch.next().await {
+            Event::UnderlayChanged(Change { groups_at_risk, routes_at_risk, .. }) => {
+                if groups_at_risk {
+                    doubts.groups.notify_one();
                 }
                 if routes_at_risk {
-                    doubted.notify_one();
+                    doubts.routes.notify_one();
                 }
+                Input::Underlay { routes: watch.underlay(), addresses: watch.addresses() }
             }
-            Event::OursChanged { prefix, metric, now: _ } => {
+            Event::OursChanged { prefix, metric, now } => {
                 debug!(%prefix, metric, "somebody else changed a route of ours");
-                doubted.notify_one();
+                Input::RouteSeen { prefix, metric, now }
             }
             Event::Overrun => {
                 info!("the kernel had more news than could be read; reading everything anew");
-                doubted.notify_one();
+                doubts.routes.notify_one();
+                continue;
             }
+        };
+        if news.send(input).await.is_err() {
+            return;
         }
     }
 }
 
-/// Reads our routes back whenever there is doubt about them.
-async fn read_back(
-    reader: &Netlink,
-    ownership: Ownership,
-    doubted: &Notify,
-    news: &Sender<Input>,
-) -> Result<(), Error> {
+/// Reads our nexthop groups back whenever there is doubt about them: they are few.
+async fn read_groups(ownership: Ownership, doubted: &Notify, news: &Sender<Input>) -> Result<(), Error> {
     loop {
         doubted.notified().await;
-        let routes = reader.our_routes(ownership).await?;
-        if news.send(Input::KernelDump(routes)).await.is_err() {
+        // A kernel without groups cannot have taken any away.
+        let Some(groups) = blocking(move || found::groups(ownership)).await? else { continue };
+        if news.send(Input::Groups(groups)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads all of ours back whenever there is doubt about it.
+async fn read_routes(ownership: Ownership, doubted: &Notify, news: &Sender<Input>) -> Result<(), Error> {
+    loop {
+        doubted.notified().await;
+        let held = blocking(move || found::found(ownership)).await?;
+        if news.send(Input::KernelDump(held)).await.is_err() {
             return Ok(());
         }
     }

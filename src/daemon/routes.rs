@@ -1,28 +1,36 @@
 //! The kernel's routing table: changes written.
 
-use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 
-use tokio::sync::mpsc::{Sender, UnboundedReceiver};
-use tokio::sync::watch;
-
-use super::input::Input;
-use crate::fib::Change;
-use crate::kernel::Netlink;
+use crate::fib::{BatchId, Refusal};
+use crate::kernel::Error;
+use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
 
-/// Writes changes as they come, and answers each.
-pub async fn write(
-    netlink: Arc<Netlink>,
-    ownership: watch::Receiver<Ownership>,
-    mut changes: UnboundedReceiver<Vec<Change>>,
-    inputs: Sender<Input>,
-) {
-    while let Some(batch) = changes.recv().await {
-        let ownership = *ownership.borrow();
-        let results = netlink.apply_routes(ownership, &batch).await;
-        let answers = results.into_iter().map(|result| result.map_err(|error| error.to_string()));
-        if inputs.send(Input::RouteResults(batch.into_iter().zip(answers).collect())).await.is_err() {
-            return;
-        }
+/// Starts the thread that writes routes; its answers go to `answers`, which the driver hears before it
+/// takes more from peers. Bounded by the FIB, which has so many changes in flight and no more.
+///
+/// # Errors
+/// The thread could not be started, or its socket not be opened.
+pub fn start_writer(
+    ownership: Ownership,
+    answers: UnboundedSender<(BatchId, Vec<Refusal>)>,
+) -> Result<RouteWriter, Error> {
+    RouteWriter::start(ownership, move |batch, refusals| {
+        // The driver is gone only when the daemon stops.
+        let _ = answers.send((batch, refusals));
+    })
+}
+
+/// Does what keeps a thread busy on another one.
+///
+/// # Errors
+/// As `work`.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }

@@ -7,17 +7,27 @@
 pub mod addresses;
 pub mod announce;
 pub mod bridge;
+mod conflict;
 pub mod datagram;
+mod exchange;
 mod filter;
+pub mod found;
+mod frame;
+pub mod installer;
 pub mod links;
 mod look;
 mod mirror;
 pub mod netlink;
 pub mod netns;
+pub mod nexthop_message;
+mod nexthops;
 mod notice;
 pub mod port_holder;
 pub mod priority;
 mod route_message;
+mod route_reply;
+mod route_request;
+pub mod route_writer;
 pub mod router_discovery;
 pub mod routes;
 pub mod socket;
@@ -25,8 +35,10 @@ mod sys;
 pub mod sysctl;
 pub mod watch;
 
+pub use installer::Installer;
 pub use netlink::Netlink;
 pub use netns::NetNs;
+pub use route_writer::RouteWriter;
 pub use watch::Watch;
 
 use crate::prefix::Prefix;
@@ -68,6 +80,15 @@ pub enum Error {
         /// Name and number of the other route's protocol.
         owner: String,
     },
+    /// Somebody else has a nexthop object with the number of ours. It has been left alone.
+    #[error("set nexthop group {id}: somebody else has a nexthop object of that number")]
+    ForeignGroup {
+        /// The number.
+        id: u32,
+    },
+    /// The kernel is older than Linux 5.3, or built without them.
+    #[error("the kernel knows no nexthop groups")]
+    NoNexthopGroups,
     /// What should be a bridge is something else.
     #[error("{name} exists and is no bridge: it is a {kind}; remove it, or name another bridge")]
     NotABridge {

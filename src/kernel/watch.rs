@@ -25,7 +25,7 @@ use super::mirror::{Effect, Mirror};
 use super::netlink::set_receive_buffer;
 use super::notice::{Frame, Notice, RouteKey, frames, is_our_route, our_route};
 use super::routes::Ownership;
-use super::{Error, Netlink, filter};
+use super::{Error, filter};
 use crate::fib::Route;
 use crate::prefix::Prefix;
 use crate::rib::next_hop::UnderlayRoute;
@@ -162,20 +162,12 @@ impl Watch {
         })
     }
 
-    /// Does not report what `netlink` does to routes of ours: its caller knows. The kernel does not
-    /// even put that into the watch's buffer.
+    /// Does not report what the socket with this number does to routes of ours: its owner knows. The
+    /// kernel does not even put that into the watch's buffer.
     ///
     /// # Errors
     /// The kernel refuses the filter.
-    pub fn ignoring(self, netlink: &Netlink) -> Result<Watch, Error> {
-        self.ignoring_port(netlink.port())
-    }
-
-    /// The same for any routing netlink socket, by the number that the kernel knows it by.
-    ///
-    /// # Errors
-    /// As [`Watch::ignoring`].
-    pub fn ignoring_port(mut self, port: u32) -> Result<Watch, Error> {
+    pub fn ignoring(mut self, port: u32) -> Result<Watch, Error> {
         self.ignored.push(port);
         filter::attach(self.socket.socket_ref(), self.ownership.protocol, &self.ignored)
             .map_err(Error::system(|| "have the kernel keep our own doings from us".to_owned()))?;

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod groups;
 mod links;
 mod mirror;
 mod mixed_families;
+mod pace;
 mod rig;
 mod routes;
 mod sockets;
 mod watch;
+mod writer;

@@ -164,9 +164,8 @@ async fn a_link_that_flaps_ten_times_a_second_leaves_the_right_picture() {
             drain(&mut watch);
         }
     }
-    let works = |watch: &Watch| {
-        watch.underlay().iter().any(|route| route.interface == Some(pair.left_link.index))
-    };
+    let works =
+        |watch: &Watch| watch.underlay().iter().any(|route| route.interface == Some(pair.left_link.index));
     eventually("the last rise is heard", async || {
         drain(&mut watch);
         works(&watch)

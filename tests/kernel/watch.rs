@@ -39,7 +39,7 @@ const ROUTES: Event = Event::UnderlayChanged(NOTHING);
 /// A watch in a namespace, after whatever setting the links up still stirs. It ignores `writer`.
 pub async fn watch(namespace: &NetNs, writer: &Netlink) -> Watch {
     let watch = namespace.enter(|| Watch::open(OURS)).unwrap().unwrap();
-    let mut watch = watch.ignoring(writer).unwrap();
+    let mut watch = watch.ignoring(writer.port()).unwrap();
     assert_eq!(watch.underlay(), [], "nothing is known yet");
     let first = next(&mut watch).await;
     assert!(matches!(first, Event::UnderlayChanged(_)), "{first:?}");
