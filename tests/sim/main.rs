@@ -17,6 +17,7 @@ mod oracle;
 mod plan;
 mod policy;
 mod random;
+mod reachability;
 mod scripted;
 mod unnumbered;
 mod views;
