@@ -32,8 +32,8 @@ async fn a_session_falls_with_its_local_address() {
     cluster.start(0);
     cluster.start(1);
     cluster.await_learned(0, &cluster.pod_cidrs(1)).await;
-    // Another address of the subnet keeps the peer within reach: nothing but this address is missing.
-    cluster.add_address(0, "192.168.1.77/24").await;
+    // A wider subnet keeps the peer within reach: nothing but the address will be missing.
+    cluster.add_address(0, "192.168.1.77/16").await;
     cluster.run_ip(0, "addr del 192.168.1.11/24 dev eth0");
     tokio::time::timeout(AT_ONCE, cluster.await_down(0, "node2")).await.expect("the session falls");
     let said = "its local address 192.168.1.11 is gone";
