@@ -94,6 +94,7 @@ impl Driver {
                 }
                 // Few, and urgent: packets are being lost.
                 Some((path, change)) = self.path_changes.1.recv() => {
+                    self.handle_waiting(&mut burst);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
                 Some(input) = self.urgent.recv() => self.handle(input),
@@ -122,6 +123,15 @@ impl Driver {
         if let Some(thread) = &mut self.bfd {
             // After the sessions: FRR and BIRD would take it for a failure of the path and of them.
             thread.admin_down();
+        }
+    }
+
+    /// Handles what has waited longer than a change of BFD's: a peer that was killed has closed its
+    /// connection before it is found silent, and must not seem to have done so after (RFC 5882 §4.3).
+    fn handle_waiting(&mut self, burst: &mut Vec<Input>) {
+        burst.extend(std::iter::from_fn(|| self.inputs.try_recv().ok()).take(BURST));
+        for input in burst.drain(..) {
+            self.handle(input);
         }
     }
 
@@ -172,6 +182,7 @@ impl Driver {
             Input::Groups(groups) => self.speaker.handle_kernel_groups(now, &groups),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
+            Input::Order(order) => order(&mut self.speaker, now),
         }
     }
 
@@ -201,6 +212,9 @@ impl Driver {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
             reasons.push("kernel routes are not in step yet".to_owned());
+        }
+        if let Some(stage) = self.speaker.drain_stage() {
+            reasons.push(format!("the node is drained: {}", stage.words()));
         }
         let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };
         self.readiness.send_if_modified(|readiness| {
@@ -284,6 +298,8 @@ fn log(notice: &Notice) {
         | Notice::Kept { .. }
         | Notice::LetGo { .. }
         | Notice::Selecting
+        | Notice::Draining(_)
+        | Notice::Undrained
         | Notice::Swept => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }
