@@ -2,6 +2,7 @@
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
@@ -11,8 +12,10 @@ use tracing::{error, info, warn};
 use super::input::Input;
 use super::metrics::Manifests;
 use super::node;
+use super::routes::blocking;
 use crate::cluster::{self, Compiled, Reading};
 use crate::fib::{Change, Found, Route};
+use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
 use crate::kernel::{self, Installer, Netlink, found};
 
@@ -28,7 +31,9 @@ pub struct Configuration {
     pub state_dir: PathBuf,
     /// The kernel.
     pub netlink: Netlink,
-    /// Which kernel routes are ours, for those who write and watch them.
+    /// Who writes routes.
+    pub writer: Arc<RouteWriter>,
+    /// Which kernel routes are ours, for those who watch them.
     pub ownership: watch::Sender<Ownership>,
     /// How the manifests stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
@@ -104,7 +109,13 @@ impl Configuration {
         let fib = &compiled.intent.fib;
         let now = Ownership { table: fib.table, protocol: fib.protocol };
         let before = self.ownership.send_replace(now);
-        let adopted = if first { Some(self.netlink.our_routes(now).await?) } else { None };
+        self.writer.set_ownership(now);
+        let adopted = if first {
+            let writer = self.writer.clone();
+            Some(blocking(move || writer.adopt()).await?)
+        } else {
+            None
+        };
         let ownership_changed = !first && before != now;
         let intent = Box::new(compiled.intent.clone());
         info!(
@@ -172,9 +183,7 @@ async fn leave_behind(before: Ownership, now: Ownership) -> Result<(), kernel::E
         Ok(())
     };
     // Half a million removals take seconds.
-    tokio::task::spawn_blocking(remove)
-        .await
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    blocking(remove).await
 }
 
 fn removal(route: &Route) -> Change {

@@ -71,7 +71,7 @@ impl Netlink {
     }
 
     /// The number that the kernel puts on news of what this conversation did.
-    pub(super) fn port(&self) -> u32 {
+    pub fn port(&self) -> u32 {
         self.port
     }
 

@@ -88,6 +88,11 @@ pub struct FibIntent {
     pub metric: u32,
     /// Most next hops of one route; 1 turns multipath off.
     pub max_paths: u16,
+    /// Routes share next hops in groups, where the kernel knows them: they move together when one fails.
+    pub next_hop_groups: bool,
+    /// A group with one next hop holds a backup, to which the kernel turns by itself when the interface
+    /// of the first goes down.
+    pub install_backup: bool,
 }
 
 /// One configured or implied session.
@@ -293,6 +298,8 @@ pub struct BfdIntent {
     pub config: bfd::Config,
     /// No session with the peer while its path is not found alive.
     pub strict: bool,
+    /// The most hops away the peer may be for BFD, where that is not for its session to say.
+    pub hops: Option<u8>,
 }
 
 /// How far away a peer may be.

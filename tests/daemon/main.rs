@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod dynamic;
+mod liveness;
 mod played;
+mod restarts;
 mod rig;
 
 use rig::{Addressing, Cluster};

@@ -12,6 +12,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bfd::MeshBfdSpec;
 use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
 use super::{Problems, selector};
@@ -44,6 +45,9 @@ pub struct BgpConfigurationSpec {
     /// Graceful restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<GracefulRestartSpec>,
+    /// BFD on the sessions among the nodes. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<MeshBfdSpec>,
     /// How best paths become kernel routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fib: Option<FibSpec>,
@@ -106,6 +110,16 @@ pub struct FibSpec {
     /// Most next hops of one route; 1 turns multipath off. Default 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_paths: Option<NonZeroU16>,
+    /// Whether routes share their next hops through the kernel's nexthop groups (`nhid` in `ip route`), so
+    /// that any number of them moves at once when a peer or a link fails. Default true; kernels
+    /// without them get plain routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_groups: Option<bool>,
+    /// Whether a route with one next hop holds the second best in the kernel, as a member of its group
+    /// that gets no packets: when the link of the first goes down, the kernel turns to it by itself.
+    /// `ip route` then shows both. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install_backup: Option<bool>,
     /// Protocol number by which our routes are told apart, from 5. Default 114.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u8>,
@@ -154,6 +168,9 @@ impl BgpConfigurationSpec {
         check_identifier("spec.routerId", self.router_id, problems);
         if let Some(restart) = &self.graceful_restart {
             restart.check(problems);
+        }
+        if let Some(bfd) = &self.bfd {
+            bfd.check(problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).
