@@ -379,8 +379,6 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(batch) => self.change_routes(name, &batch),
-                Action::AcceptExtended { .. } | Action::WatchPaths(_) | Action::Notice(_) => {}
-                Action::ChangeRoutes(batch) => self.change_routes(name, &batch),
                 Action::WatchPaths(paths) => {
                     let now = self.now;
                     self.with_bfd(name, &mut speaker, |bfd| bfd.handle_configuration(now, &paths));
