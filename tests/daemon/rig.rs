@@ -407,7 +407,7 @@ impl RouteChanges {
         let mut count = 0;
         // What has happened is in the socket already.
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), self.watch.next()).await {
-            count += usize::from(!matches!(event, Event::UnderlayChanged { .. }));
+            count += usize::from(!matches!(event, Event::UnderlayChanged(_)));
         }
         count
     }
