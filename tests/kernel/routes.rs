@@ -211,7 +211,7 @@ async fn somebody_else_s_route_is_never_touched() {
     assert_eq!(look(), before);
 
     // Another metric is another route: both stand, and ours alone goes.
-    let beside = Route { prefix: prefix("10.1.0.0/16"), target: v4, metric: 21 };
+    let beside = Route { prefix: prefix("10.1.0.0/16"), target: v4, metric: 21, group: None };
     apply(&pair.left, &[Change::Install(beside.clone())]).await;
     assert_eq!(pair.left.our_routes(OURS).await.unwrap(), [beside]);
     assert_eq!(look(), before);
