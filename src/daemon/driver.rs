@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
@@ -20,7 +21,8 @@ use super::link_peers::LinkPeers;
 use super::listeners::Listeners;
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use crate::fib::Change;
+use crate::fib::{BatchId, Refusal};
+use crate::kernel::route_writer::RouteWriter;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -43,8 +45,9 @@ pub struct Driver {
     connections: Connections,
     listeners: Listeners,
     link_peers: LinkPeers,
-    /// Bounded by the FIB, which has one change per prefix in flight.
-    routes: UnboundedSender<Vec<Change>>,
+    writer: Arc<RouteWriter>,
+    /// What the kernel said to batches of changes.
+    answers: UnboundedReceiver<(BatchId, Vec<Refusal>)>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -54,7 +57,7 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
-        routes: UnboundedSender<Vec<Change>>,
+        writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
         Driver {
@@ -67,7 +70,8 @@ impl Driver {
             link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
-            routes,
+            writer: writer.0,
+            answers: writer.1,
             readiness,
         }
     }
@@ -89,6 +93,7 @@ impl Driver {
                     self.handle_waiting(&mut burst);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
+                Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
                         departure = Departure::Restart;
@@ -129,8 +134,8 @@ impl Driver {
         let now = self.clock.now();
         match input {
             Input::Configured { intent, adopted, ownership_changed } => {
-                if let Some(routes) = adopted {
-                    self.speaker.handle_adopted(now, routes);
+                if let Some(held) = adopted {
+                    self.speaker.handle_adopted(now, held);
                 }
                 if ownership_changed {
                     self.speaker.handle_ownership_changed(now);
@@ -162,18 +167,17 @@ impl Driver {
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, &why);
             }
-            Input::RouteResults(results) => {
-                for (change, result) in results {
-                    if let Err(reason) = &result {
-                        warn!("the kernel refused to {change}: {reason}");
-                    }
-                    self.speaker.handle_route_result(now, &change, result);
-                }
-            }
             Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
-            Input::KernelDump(routes) => self.speaker.handle_kernel_dump(now, routes),
+            Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
         }
+    }
+
+    fn hear_kernel(&mut self, batch: BatchId, refusals: Vec<Refusal>) {
+        for refusal in &refusals {
+            warn!("{}", refusal.reason);
+        }
+        self.speaker.handle_route_answer(self.clock.now(), batch, refusals);
     }
 
     fn handle_frames(&mut self, at: Instant, connection: ConnectionId, mut octets: &[u8]) {
@@ -214,10 +218,7 @@ impl Driver {
                 Action::Send { connection, octets } => self.connections.send(connection, octets),
                 Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
                 Action::Close { connection } => self.connections.close(connection),
-                Action::ChangeRoutes(changes) => {
-                    // The writer is gone only when the daemon stops.
-                    let _ = self.routes.send(changes);
-                }
+                Action::ChangeRoutes(batch) => self.writer.write(batch),
                 Action::WatchPaths(paths) => self.watch_paths(paths),
                 Action::Notice(notice) => log(&notice),
             }

@@ -11,7 +11,7 @@ use super::{Speaker, intent::RemoteAs};
 use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
 use crate::bgp::session::Negotiated;
 use crate::bgp::{Capability, PathId, PathNlri};
-use crate::fib::Standing;
+use crate::fib::{Listed, Standing};
 use crate::prefix::{Family, Prefix};
 use crate::rib::Source;
 use crate::rib::loc_rib::Destination;
@@ -21,9 +21,7 @@ impl Speaker {
     /// The whole speaker in a few numbers; `None` before there is a configuration.
     pub fn summary(&self) -> Option<Summary> {
         let intent = self.intent.as_ref()?;
-        let count = |wanted: fn(&Standing<'_>) -> bool| {
-            self.fib.entries().filter(|(_, _, _, standing)| wanted(standing)).count() as u64
-        };
+        let count = |wanted: fn(&Standing<'_>) -> bool| self.fib.standings().filter(wanted).count() as u64;
         Some(Summary {
             node_name: intent.node_name.clone(),
             asn: intent.asn,
@@ -32,7 +30,7 @@ impl Speaker {
             established: self.established_peers().count() as u64,
             routes: Family::ALL.map(|f| (f, self.rib.len(f))).to_vec(),
             fib_installed: count(|s| matches!(s, Standing::Installed | Standing::Stale)),
-            fib_pending: count(|s| matches!(s, Standing::Pending | Standing::Failed(_))),
+            fib_pending: count(|s| !matches!(s, Standing::Installed | Standing::Stale)),
             fib_failures: self.fib.failures(),
             ranges: self.range_views(intent),
         })
@@ -59,17 +57,17 @@ impl Speaker {
 
     /// Every route of ours and how it stands with the kernel.
     pub fn fib(&self) -> Vec<FibRouteView> {
-        let view = |(prefix, metric, target, standing): (_, _, Option<&_>, _)| FibRouteView {
-            prefix,
-            target: target.cloned(),
-            metric,
-            state: match standing {
+        let view = |listed: Listed<'_>| FibRouteView {
+            prefix: listed.prefix,
+            target: listed.target,
+            metric: listed.metric,
+            state: match listed.standing {
                 Standing::Installed | Standing::Stale => FibState::Installed,
                 Standing::Pending => FibState::Pending,
-                Standing::Failed(reason) => FibState::Failed(reason.to_owned()),
+                Standing::Failed(reason) | Standing::Conflict(reason) => FibState::Failed(reason.to_owned()),
             },
         };
-        self.fib.entries().map(view).collect()
+        self.fib.entries().into_iter().map(view).collect()
     }
 
     /// Whether there is a configuration.
