@@ -170,6 +170,7 @@ impl Driver {
             Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
+            Input::Order(order) => order(&mut self.speaker, now),
         }
     }
 
@@ -199,6 +200,9 @@ impl Driver {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
             reasons.push("kernel routes are not in step yet".to_owned());
+        }
+        if let Some(stage) = self.speaker.drain_stage() {
+            reasons.push(format!("the node is drained: {}", stage.words()));
         }
         let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };
         self.readiness.send_if_modified(|readiness| {
@@ -271,6 +275,8 @@ fn log(notice: &Notice) {
         | Notice::Kept { .. }
         | Notice::LetGo { .. }
         | Notice::Selecting
+        | Notice::Draining(_)
+        | Notice::Undrained
         | Notice::Swept => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }

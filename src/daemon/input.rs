@@ -77,7 +77,11 @@ pub enum Input {
     KernelDump(Found),
     /// Somebody wants to look.
     Query(Query),
+    /// Somebody wants something done.
+    Order(Order),
 }
 
 /// A question that the driver answers when its turn comes.
 pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;
+/// What somebody wants done, when its turn comes.
+pub type Order = Box<dyn FnOnce(&mut Speaker, Instant) + Send>;

@@ -54,9 +54,11 @@ impl Speaker {
 
     /// Asks for the BFD sessions there should be, if they are not those asked for before.
     pub(super) fn watch_paths(&mut self) {
+        let drained = self.is_drained();
         let wanted: BTreeMap<Path, Config> = self
             .peers
             .values()
+            .filter(|_| !drained)
             .filter_map(|peer| Some((path_of(&peer.intent)?, peer.intent.bfd.as_ref()?.config.clone())))
             .collect();
         for peer in self.peers.values_mut() {
@@ -79,6 +81,10 @@ impl Speaker {
     }
 
     fn path_is_down(&mut self, id: PeerId, change: &Change) {
+        if self.is_closed() {
+            // Peers end their BFD with the session, and say so in different ways.
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (diagnostic, theirs) = (change.diagnostic.name(), change.remote_diagnostic);
         let mut why = format!("BFD: {diagnostic}");

@@ -21,6 +21,7 @@
 //! | `refresh` | a family announced again, ours and the peer's |
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
+//! | `drain` | leaving: peers move first |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
@@ -33,6 +34,7 @@ mod action;
 mod aftermath;
 mod audience;
 mod configure;
+mod drain;
 mod dynamic;
 mod graceful;
 pub mod intent;
@@ -58,6 +60,7 @@ pub mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use action::{Action, ConnectionId, Notice, Transport};
+pub use drain::{DrainStage, DrainTerms, DrainView};
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
 use peer::Peer;
@@ -99,6 +102,8 @@ pub struct Speaker {
     aggregates_changed: bool,
     /// How far our own restart has come.
     restart: Restart,
+    /// How far a drain has come, if there is one.
+    leaving: Option<drain::Drain>,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
@@ -122,6 +127,8 @@ pub enum Wake {
     Restart,
     /// Paths that have outlived their session are to be let go.
     LetGo(PeerId),
+    /// A drain goes on.
+    Drain,
 }
 
 impl Speaker {
@@ -147,6 +154,7 @@ impl Speaker {
             not_originated: 0,
             aggregates_changed: false,
             restart: Restart::default(),
+            leaving: None,
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -247,7 +255,7 @@ impl Speaker {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
-            if !self.settle_some() {
+            if !self.settle_some() && !self.advance_drain() {
                 return None;
             }
         }
@@ -259,7 +267,8 @@ impl Speaker {
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
         let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
         let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).min()
+        let drain = self.leaving.as_ref().and_then(drain::Drain::poll_timeout).map(|at| (at, Wake::Drain));
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).min()
     }
 
     fn notice(&mut self, notice: Notice) {

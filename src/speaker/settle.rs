@@ -14,6 +14,7 @@ use super::{Action, Notice, Speaker};
 use crate::bgp::{Codec, Nlri};
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use crate::rib::export::Presence;
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
 use crate::rib::{Path, PeerId, Source};
@@ -60,7 +61,8 @@ impl Speaker {
                 self.next_hops.resolve(next_hop);
             }
         }
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
+        let facts =
+            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
         for place in &places {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
@@ -84,7 +86,8 @@ impl Speaker {
         if places.is_empty() {
             return;
         }
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
+        let facts =
+            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
         let audience = Audience::new(&facts, concerned);
         let groups = audience.told(&facts, places.iter().map(|p| self.rib.at(*p)), &mut self.interner);
         let groups_of_peers = audience.into_groups_of_peers();
@@ -216,6 +219,7 @@ pub(super) struct Facts<'a> {
     pub(super) intent: &'a Intent,
     pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
+    pub(super) presence: Presence,
 }
 
 impl Facts<'_> {

@@ -33,6 +33,7 @@ impl Speaker {
             fib_pending: count(|s| !matches!(s, Standing::Installed | Standing::Stale)),
             fib_failures: self.fib.failures(),
             ranges: self.range_views(intent),
+            drain: self.drain_view(),
         })
     }
 
@@ -144,7 +145,11 @@ impl Speaker {
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
             stale: peer.stale.get(&family).map_or(0, |stale| stale.len() as u64),
-            stale_for: peer.kept.get(&family).map(|kept| kept.until.since(now)),
+            stale_for: peer
+                .kept
+                .get(&family)
+                .filter(|kept| !kept.is_endless())
+                .map(|kept| kept.until.since(now)),
             limit: peer.intent.max_prefixes.map(|most| most.limit),
             discarded: peer.limits.discarded(family),
         }
@@ -158,7 +163,12 @@ impl Speaker {
 
     /// One destination; with the names that paths are told by where there are peers who hear them.
     fn route_view(&self, prefix: Prefix, destination: &Destination, named: bool) -> Option<RouteView> {
-        let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
+        let facts = Facts {
+            intent: self.intent.as_ref()?,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+        };
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
         let equal = decision.map(|d| d.equal).unwrap_or_default();

@@ -239,6 +239,15 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// What a command prints that asks a node's daemon.
+    pub fn routelet(&self, node: usize, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command.args(arguments).arg("--api-socket").arg(self.socket(node));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Prefixes of our routes through another node, in order.
     pub async fn learned(&self, node: usize) -> Vec<Prefix> {
         let routes = self.routes(node);
@@ -315,10 +324,15 @@ impl Cluster {
     /// Waits for a line of `/metrics`.
     pub async fn await_metric(&self, node: usize, line: &str) {
         self.eventually(node, line, async || {
-            let text = self.nodes[node].namespace.enter(metrics).unwrap();
+            let text = self.nodes[node].namespace.enter(|| get("/metrics")).unwrap();
             text.is_ok_and(|text| text.lines().any(|l| l == line))
         })
         .await;
+    }
+
+    /// What `/readyz` answers; nothing where nobody does.
+    pub fn ready(&self, node: usize) -> String {
+        self.nodes[node].namespace.enter(|| get("/readyz")).unwrap().unwrap_or_default()
     }
 
     /// Waits until the kernel refuses a segment for its MD5 signature.
@@ -420,9 +434,9 @@ fn tcp_counters(wanted: &[&str]) -> u64 {
     found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
-fn metrics() -> std::io::Result<String> {
+fn get(path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)

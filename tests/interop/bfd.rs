@@ -19,7 +19,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A speaker, and why a row is not for it.
-type Exclusion = (&'static str, &'static str);
+pub type Exclusion = (&'static str, &'static str);
 
 pub const NO_BFD: &[Exclusion] = &[
     ("GoBGP", "it has no BFD: its configuration model names none and it opens no UDP port"),
@@ -51,7 +51,7 @@ pub fn watching(speaker: &dyn Speaker, family: Family, key: &str) -> Setup {
     Setup { extra, ..Setup::new(family) }
 }
 
-fn await_up(lab: &Lab<'_>) {
+pub fn await_up(lab: &Lab<'_>) {
     lab.eventually("BFD up at the agreed rate", || {
         let bfd = &lab.session()["bfd"];
         bfd["state"] == "Up" && bfd["detectionTimeMicroseconds"] == 300_000

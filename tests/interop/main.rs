@@ -28,6 +28,7 @@ mod speaker;
 mod add_path;
 mod as_numbers;
 mod bfd;
+mod drain;
 mod graceful;
 mod limits;
 mod next_hops;

@@ -23,7 +23,7 @@ fn path_change(state: bfd::State, diagnostic: bfd::Diagnostic, remote_state: bfd
     }
 }
 
-fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
+pub fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
     move |intent| {
         let tenth = Duration::from_millis(100);
         let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };

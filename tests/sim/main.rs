@@ -7,6 +7,7 @@
 
 mod add_path;
 mod collision;
+mod drain;
 mod dynamic;
 mod graceful;
 mod helping;
