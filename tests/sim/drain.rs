@@ -150,9 +150,9 @@ struct Unmoved;
 
 impl Watcher for Unmoved {
     fn see(&mut self, name: &'static str, action: &Action, kernel: &Kernel, _: bool) {
-        let Action::ChangeRoutes(changes) = action else { return };
-        for change in changes.iter().filter(|_| name == "tor2") {
-            let same = matches!(change, Change::Install(route)
+        let Action::ChangeRoutes(batch) = action else { return };
+        for change in batch.changes.iter().filter(|_| name == "tor2") {
+            let same = matches!(change, Change::Install(route) | Change::Replace(route)
                 if kernel.get(&(route.prefix, route.metric)) == Some(&route.target));
             assert!(same, "{change:?}");
         }
