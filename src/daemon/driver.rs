@@ -90,6 +90,7 @@ impl Driver {
                 }
                 // Few, and urgent: packets are being lost.
                 Some((path, change)) = self.path_changes.1.recv() => {
+                    self.handle_waiting(&mut burst);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
                 Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
@@ -117,6 +118,15 @@ impl Driver {
         if let Some(thread) = &mut self.bfd {
             // After the sessions: FRR and BIRD would take it for a failure of the path and of them.
             thread.admin_down();
+        }
+    }
+
+    /// Handles what has waited longer than a change of BFD's: a peer that was killed has closed its
+    /// connection before it is found silent, and must not seem to have done so after (RFC 5882 §4.3).
+    fn handle_waiting(&mut self, burst: &mut Vec<Input>) {
+        burst.extend(std::iter::from_fn(|| self.inputs.try_recv().ok()).take(BURST));
+        for input in burst.drain(..) {
+            self.handle(input);
         }
     }
 

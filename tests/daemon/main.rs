@@ -5,7 +5,9 @@
 
 mod drain;
 mod dynamic;
+mod liveness;
 mod played;
+mod restarts;
 mod rig;
 
 use rig::{Addressing, Cluster};

@@ -218,6 +218,12 @@ impl Cluster {
         assert!(self.end(node, Signal::SIGINT).await.success(), "{}", self.log(node));
     }
 
+    /// Sends a daemon a signal that does not end it.
+    pub fn signal(&self, node: usize, signal: Signal) {
+        let daemon = self.nodes[node].daemon.as_ref().unwrap();
+        kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
+    }
+
     async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
         let mut daemon = self.nodes[node].daemon.take().unwrap();
         kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();

@@ -4,6 +4,8 @@
 //! AdminDown (RFC 5882 §3.2 would keep it), and when it is they who turn it off, BIRD falls silent and FRR
 //! says Down, which to us is a failure.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use crate::joined::{await_joined, joined, ours};
 use crate::rig::Lab;
 use crate::speaker::{Extra, Family, Setup, Speaker, words};
@@ -11,6 +13,7 @@ use crate::table::{Row, except};
 
 pub const ROWS: &[Row] = &[
     except("BFD: a path that falls silent", silent, NO_BFD),
+    except("BFD: packets that somebody drops", dropped, NO_BFD),
     except("BFD: strict, no session before the path is up", strict, NO_BFD),
     except("BFD: a key on both sides", keyed, NO_KEYS),
 ];
@@ -77,6 +80,43 @@ fn silent(speaker: &dyn Speaker, family: Family) {
     set_segment(&lab, true);
     await_joined(&lab);
     await_up(&lab);
+}
+
+/// The time of day now, and that of the first line of our log about a path found dead.
+fn times(lab: &Lab<'_>) -> (Duration, Option<Duration>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let log = lab.us.log();
+    let line = log.lines().find(|line| line.contains("went down: BFD: ")).and_then(|line| line.get(11..26));
+    let seconds = line.map(|time| {
+        let fields = time.split(':').map(|field| field.parse::<f64>().unwrap());
+        Duration::from_secs_f64(fields.fold(0.0, |sum, field| sum * 60.0 + field))
+    });
+    (Duration::new(now.as_secs() % 86_400, now.subsec_nanos()), seconds)
+}
+
+/// Their packets alone, then those of either side: a filter on their segment drops what crosses it. What it took
+/// until we noticed is printed, and judged by nobody: it depends on what else the machine does.
+fn dropped(speaker: &dyn Speaker, family: Family) {
+    let lab = joined(speaker, watching(speaker, family, ""), OURS);
+    for hooks in [&["output"][..], &["input", "output"]] {
+        await_up(&lab);
+        lab.us.forget_log();
+        let chain = |hook| format!("chain {hook} {{ type filter hook {hook} priority 0; policy drop; }};");
+        let chains: String = hooks.iter().map(chain).collect();
+        lab.them.run(&words(&["nft", &format!("table bridge cut {{ {chains} }}")]));
+        let (cut, _) = times(&lab);
+        lab.eventually("the session to fall", || !lab.established() && lab.installed() == 0);
+        let why = last_error(&lab);
+        assert!(why.starts_with("BFD: Control Detection Time Expired"), "{why}");
+        let (_, noticed) = times(&lab);
+        let took = noticed.unwrap_or_default().saturating_sub(cut).as_millis();
+        println!(
+            "BFD 3 x 100 ms, {}, {family:?}: noticed {took} ms after the cut ({hooks:?})",
+            speaker.name()
+        );
+        lab.them.run(&words(&["nft", "delete table bridge cut"]));
+        await_joined(&lab);
+    }
 }
 
 fn strict(speaker: &dyn Speaker, family: Family) {

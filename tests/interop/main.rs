@@ -39,6 +39,7 @@ mod routes;
 mod security;
 mod session;
 mod unnumbered;
+mod watched_restart;
 
 fn main() -> std::process::ExitCode {
     play::play(&[&frr::Frr, &bird::Bird, &gobgp::GoBgp, &openbgpd::OpenBgpd])

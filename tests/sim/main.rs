@@ -21,6 +21,7 @@ mod random;
 mod scripted;
 mod unnumbered;
 mod views;
+mod watched;
 mod world;
 
 use std::time::Duration;
