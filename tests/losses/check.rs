@@ -24,6 +24,10 @@ pub fn the_count_is_exact() {
     other.do_run("nft add rule ip check input udp dport 4000 numgen inc mod 7 0 counter drop");
     let end = |host, address: &str| End { namespace: host, address: address.parse().unwrap() };
     let to = [end(&other.namespace, "192.0.2.2")];
+    // Until the link is up, and each knows the other's hardware address, more is lost.
+    let before = Stream::start("before", &end(&one.namespace, "192.0.2.1"), &to, 4001);
+    other.eventually("a packet", || before.arrived() > 0);
+    before.end();
     let stream = Stream::start("check", &end(&one.namespace, "192.0.2.1"), &to, 4000);
     let began = Instant::now();
     other.eventually("a thousand packets", || stream.sent() > 1000);

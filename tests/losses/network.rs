@@ -63,7 +63,7 @@ impl Network {
             shape,
             router,
             nodes: nodes.collect(),
-            tors: [host("tor-a"), host("tor-b")],
+            tors: ["tor-a", "tor-b"].map(|name| Host::prompt(directory.join(name))),
             outside: host("outside"),
             segment: host("segment"),
             directory: directory.clone(),

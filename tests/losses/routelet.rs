@@ -73,7 +73,7 @@ impl Router for Routelet {
     fn state(&self, node: &Node) -> String {
         let log = node.host.log();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        lines[lines.len().saturating_sub(300)..].join("\n")
     }
 }
 

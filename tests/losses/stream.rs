@@ -112,9 +112,16 @@ impl Stream {
     }
 }
 
+/// A process that another thread is just about to start may hold the socket of a stream before for a moment.
 fn bind(end: &End<'_>, port: u16) -> UdpSocket {
-    let bound = end.namespace.enter(|| UdpSocket::bind((end.address, port))).unwrap();
-    bound.unwrap_or_else(|error| panic!("bind {}: {error}", end.address))
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match end.namespace.enter(|| UdpSocket::bind((end.address, port))).unwrap() {
+            Ok(socket) => return socket,
+            Err(error) if Instant::now() > deadline => panic!("bind {}: {error}", end.address),
+            Err(_) => std::thread::sleep(PACE),
+        }
+    }
 }
 
 /// Sends until told to stop; returns when each packet was sent. A sender that was not scheduled makes up
