@@ -81,5 +81,25 @@ pub enum Input {
     Query(Query),
 }
 
+impl Input {
+    /// Its kind, in a word for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Input::Configured { .. } => "configuration",
+            Input::LinkPeer { .. } => "link peer",
+            Input::Bridge(_) => "bridge",
+            Input::Accepted { .. } => "accepted",
+            Input::Connected { .. } => "connected",
+            Input::Frames { .. } => "frames",
+            Input::Sent { .. } => "sent",
+            Input::Closed { .. } => "closed",
+            Input::RouteResults(_) => "route results",
+            Input::Underlay(_) => "underlay",
+            Input::KernelDump(_) => "kernel dump",
+            Input::Query(_) => "query",
+        }
+    }
+}
+
 /// A question that the driver answers when its turn comes.
 pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;

@@ -1,9 +1,10 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
 //!
-//! One thread runs everything: the `driver` owns the speaker and never waits for anybody; around it
-//! are tasks for each connection, for the listening sockets, for writing and for watching kernel
-//! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
-//! bounded queue of `Input`s.
+//! The `driver` owns the speaker and never waits for anybody; around it, on the same thread, are tasks
+//! for writing and for watching kernel routes, for the manifests, for the API and for HTTP. A second
+//! thread has a task for each connection and listening socket, and a third, where it is wanted, BFD: no
+//! work on a table keeps those waiting. All that reaches the driver comes through one bounded queue of
+//! `Input`s.
 
 mod bfd;
 mod clock;
@@ -19,6 +20,7 @@ pub mod metrics;
 mod node;
 pub mod options;
 mod routes;
+mod session_thread;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -41,6 +43,7 @@ use configuration::Configuration;
 use driver::Driver;
 use http::{Readiness, Sight};
 use metrics::Manifests;
+use session_thread::SessionThread;
 use source::Look;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -95,7 +98,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
-    let driver = Driver::new(seed(), Clock::start(), (inputs, queue), changes, readiness);
+    let sessions = SessionThread::start().context("starting the thread of the sessions")?;
+    let (queue, handle) = ((inputs, queue), sessions.handle());
+    let driver = Driver::new(seed(), Clock::start(), queue, changes, readiness, handle);
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {

@@ -53,7 +53,7 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use action::{Action, ConnectionId, Notice, Transport};
+pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
 use peer::Peer;
@@ -224,13 +224,19 @@ impl Speaker {
     /// left.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
-            if let Some(action) = self.actions.pop_front() {
+            if let Some(action) = self.poll_ready() {
                 return Some(action);
             }
             if !self.settle_some() {
                 return None;
             }
         }
+    }
+
+    /// Takes the next thing to be done that is known already. For an owner who has other things to see
+    /// to, between portions of [`Speaker::settle_some`].
+    pub fn poll_ready(&mut self) -> Option<Action> {
+        self.actions.pop_front()
     }
 
     /// When [`Speaker::handle_timeout`] is next due, and why.

@@ -27,8 +27,9 @@ const PORTION: usize = 512;
 const UNSENT_MOST: usize = 256 * 1024;
 
 impl Speaker {
-    /// Does one portion of what is left to do; `false` if there was nothing.
-    pub(super) fn settle_some(&mut self) -> bool {
+    /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
+    /// so by itself.
+    pub fn settle_some(&mut self) -> bool {
         if std::mem::take(&mut self.aggregates_changed) {
             self.originate_what_is_deliverable();
         }

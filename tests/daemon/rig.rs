@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
@@ -18,6 +18,8 @@ use routelet::kernel::routes::Ownership;
 use routelet::kernel::watch::{Event, Watch};
 use routelet::kernel::{NetNs, Netlink};
 use routelet::prefix::Prefix;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const OURS: Ownership = Ownership { table: 254, protocol: 114 };
 /// Longer than anything takes that works: a connection attempt is repeated after 5 s.
@@ -307,11 +309,13 @@ impl Cluster {
 
     /// Waits for a line of `/metrics`.
     pub async fn await_metric(&self, node: usize, line: &str) {
-        self.eventually(node, line, async || {
-            let text = self.nodes[node].namespace.enter(metrics).unwrap();
-            text.is_ok_and(|text| text.lines().any(|l| l == line))
-        })
-        .await;
+        self.eventually(node, line, async || self.shows_metric(node, line).await).await;
+    }
+
+    /// Whether `/metrics` has this line now.
+    pub async fn shows_metric(&self, node: usize, line: &str) -> bool {
+        let text = metrics(&self.nodes[node].namespace).await;
+        text.is_ok_and(|text| text.lines().any(|l| l == line))
     }
 
     /// Waits until the kernel refuses a segment for its MD5 signature.
@@ -339,13 +343,24 @@ impl Cluster {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
-    pub async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    pub async fn eventually(&self, node: usize, what: &str, condition: impl AsyncFnMut() -> bool) {
+        self.within(DEADLINE, node, what, condition).await;
+    }
+
+    /// Waits for a condition for as long as a certain work may take on a busy machine.
+    pub async fn within(
+        &self,
+        deadline: Duration,
+        node: usize,
+        what: &str,
+        mut condition: impl AsyncFnMut() -> bool,
+    ) {
         let wait = async {
             while !condition().await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+        if tokio::time::timeout(deadline, wait).await.is_err() {
             let learned = self.learned(node).await;
             let other = self.log(1 - node);
             panic!(
@@ -413,10 +428,16 @@ fn tcp_counters(wanted: &[&str]) -> u64 {
     found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
-fn metrics() -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
+async fn metrics(namespace: &NetNs) -> std::io::Result<String> {
+    let mut connecting = Box::pin(TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], 9179))));
+    // The socket belongs to the namespace that it is made in, wherever it is used afterwards.
+    let connected = match namespace.enter(|| connecting.as_mut().now_or_never()).unwrap() {
+        Some(connected) => connected,
+        None => connecting.await,
+    };
+    let mut stream = connected?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n").await?;
     let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    stream.read_to_string(&mut text).await?;
     Ok(text)
 }

@@ -361,7 +361,10 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(changes) => self.change_routes(name, changes),
-                Action::AcceptExtended { .. } | Action::WatchPaths(_) | Action::Notice(_) => {}
+                Action::AcceptExtended { .. }
+                | Action::Keep { .. }
+                | Action::WatchPaths(_)
+                | Action::Notice(_) => {}
             }
         }
         assert_eq!(speaker.poll_action(), None, "nothing is left undone");
