@@ -225,7 +225,7 @@ impl Driver {
             Input::RouteResults(results) => {
                 for (change, result) in results {
                     if let Err(reason) = &result {
-                        warn!(prefix = %change.prefix(), "kernel refused a route change: {reason}");
+                        warn!("the kernel refused to {change}: {reason}");
                     }
                     self.speaker.handle_route_result(now, &change, result);
                 }

@@ -6,5 +6,5 @@
 pub mod route;
 pub mod table;
 
-pub use route::{Change, NextHop, Route, Target};
+pub use route::{Batch, BatchId, Change, Found, Group, GroupId, NextHop, Refusal, Route, Target};
 pub use table::{AGGREGATE_METRIC, Fib, Standing};

@@ -176,7 +176,7 @@ impl Fib {
             self.in_flight += 1;
             let (prefix, metric) = key;
             match entry.desired.clone() {
-                Some(target) => installs.push(Change::Install(Route { prefix, target, metric })),
+                Some(target) => installs.push(Change::Install(Route { prefix, target, metric, group: None })),
                 None => removals.push(Change::Remove { prefix, metric }),
             }
         }
@@ -187,8 +187,9 @@ impl Fib {
     /// Takes the kernel's answer to a change.
     pub fn handle_result(&mut self, now: Instant, change: &Change, result: Result<(), String>) {
         let key = match change {
-            Change::Install(route) => (route.prefix, route.metric),
+            Change::Install(route) | Change::Replace(route) => (route.prefix, route.metric),
             Change::Remove { prefix, metric } => (*prefix, *metric),
+            Change::SetGroup(_) | Change::RemoveGroup(_) => return,
         };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Some(asked) = entry.in_flight.take() else { return };
@@ -288,7 +289,7 @@ mod tests {
     }
 
     fn route(target: Target) -> Route {
-        Route { prefix: prefix(), target, metric: METRIC }
+        Route { prefix: prefix(), target, metric: METRIC, group: None }
     }
 
     /// Polls the one change that is due and answers it.

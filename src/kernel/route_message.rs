@@ -149,7 +149,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
         }
         _ => return None,
     };
-    Some(Route { prefix, target, metric })
+    Some(Route { prefix, target, metric, group: None })
 }
 
 /// One way out as the kernel describes it.
@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn route_to(prefix: &str, target: Target) -> Route {
-        Route { prefix: prefix.parse().unwrap(), target, metric: 20 }
+        Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None }
     }
 
     /// What goes to the kernel is read back as what it was, by way of the bytes.

@@ -45,30 +45,37 @@ impl Netlink {
         let requests = changes
             .iter()
             .filter(|change| !is_unspeakable(change))
-            .map(|change| match change {
-                Change::Install(route) => create(ownership, route),
+            .filter_map(|change| match change {
+                Change::Install(route) | Change::Replace(route) => Some(create(ownership, route)),
                 Change::Remove { prefix, metric } => {
-                    (RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0)
+                    Some((RouteNetlinkMessage::DelRoute(wire::remove(ownership, *prefix, *metric)), 0))
                 }
+                Change::SetGroup(_) | Change::RemoveGroup(_) => None,
             })
             .collect();
         let mut answers = self.changes(requests).await.into_iter();
         let mut results = Vec::with_capacity(changes.len());
         let mut taken = Vec::new();
         for (index, change) in changes.iter().enumerate() {
+            let Some(prefix) = change.prefix() else {
+                results.push(Ok(()));
+                continue;
+            };
             if is_unspeakable(change) {
-                results.push(Err(Error::MetricZero { prefix: change.prefix() }));
+                results.push(Err(Error::MetricZero { prefix }));
                 continue;
             }
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::closed()));
             results.push(match (change, answer) {
                 (_, Ok(())) => Ok(()),
                 (Change::Remove { .. }, Err(refusal)) if refusal.is(nix::Error::ESRCH) => Ok(()),
-                (Change::Install(route), Err(refusal)) if refusal.is(nix::Error::EEXIST) => {
+                (Change::Install(route) | Change::Replace(route), Err(refusal))
+                    if refusal.is(nix::Error::EEXIST) =>
+                {
                     taken.push((index, route));
                     Ok(())
                 }
-                (_, Err(refusal)) => Err(refusal.to(Asked(change))),
+                (_, Err(refusal)) => Err(refusal.to(change)),
             });
         }
         if !taken.is_empty() {
@@ -99,7 +106,10 @@ impl Netlink {
                 }
             }
         }
-        Ok(found.into_iter().map(|((prefix, metric), target)| Route { prefix, target, metric }).collect())
+        Ok(found
+            .into_iter()
+            .map(|((prefix, metric), target)| Route { prefix, target, metric, group: None })
+            .collect())
     }
 
     /// The routes that next hops are resolved by: every unicast route of our table and of `main`
@@ -176,7 +186,7 @@ impl Netlink {
             .collect();
         let answers = self.changes(requests).await;
         for ((index, route), answer) in replacements.iter().zip(answers) {
-            results[*index] = answer.map_err(|refusal| refusal.to(Asked(&Change::Install((*route).clone()))));
+            results[*index] = answer.map_err(|refusal| refusal.to(Change::Install((*route).clone())));
         }
     }
 
@@ -230,23 +240,5 @@ fn create(ownership: Ownership, route: &Route) -> (RouteNetlinkMessage, u16) {
 
 /// Whether the kernel would take the change to mean something else.
 fn is_unspeakable(change: &Change) -> bool {
-    matches!(change, Change::Install(route) if route.metric == 0 && route.prefix.family() == Family::Ipv6Unicast)
-}
-
-/// A change in words, for errors.
-struct Asked<'a>(&'a Change);
-
-impl std::fmt::Display for Asked<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Change::Remove { prefix, metric } => write!(f, "remove {prefix} metric {metric}"),
-            Change::Install(Route { prefix, metric, target: Target::Unreachable }) => {
-                write!(f, "install unreachable {prefix} metric {metric}")
-            }
-            Change::Install(Route { prefix, metric, target: Target::Via(hops) }) => {
-                write!(f, "install {prefix} metric {metric}")?;
-                hops.iter().try_for_each(|hop| write!(f, " via {}", hop.via))
-            }
-        }
-    }
+    matches!(change, Change::Install(route) | Change::Replace(route) if route.metric == 0 && route.prefix.family() == Family::Ipv6Unicast)
 }

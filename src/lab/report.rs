@@ -182,7 +182,7 @@ mod tests {
     fn route(prefix: &str, via: Option<&str>) -> Route {
         let next_hop = |via: &str| NextHop { via: via.parse().unwrap(), interface: None, weight: 1 };
         let target = via.map_or(Target::Unreachable, |via| Target::Via(vec![next_hop(via)]));
-        Route { prefix: prefix.parse().unwrap(), target, metric: 20 }
+        Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None }
     }
 
     #[test]

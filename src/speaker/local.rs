@@ -12,8 +12,9 @@ use crate::rib::{Path, Source};
 /// Whether a change is about the aggregate of a pod CIDR.
 pub(super) fn is_aggregate(change: &Change) -> bool {
     match change {
-        Change::Install(route) => route.metric == AGGREGATE_METRIC,
+        Change::Install(route) | Change::Replace(route) => route.metric == AGGREGATE_METRIC,
         Change::Remove { metric, .. } => *metric == AGGREGATE_METRIC,
+        Change::SetGroup(_) | Change::RemoveGroup(_) => false,
     }
 }
 

@@ -26,7 +26,7 @@ fn via(link: u32, routers: &[&str]) -> Target {
 }
 
 pub fn install(prefix: &str, target: Target) -> Change {
-    Change::Install(Route { prefix: prefix.parse().unwrap(), target, metric: 20 })
+    Change::Install(Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None })
 }
 
 pub fn remove(prefix: &str) -> Change {
@@ -60,7 +60,8 @@ async fn every_transition(ownership: Ownership, destination: &str, targets: &[Ta
     for from in targets {
         for to in targets {
             for target in [from, to] {
-                let route = Route { prefix: prefix(destination), target: with_link(target), metric: 20 };
+                let route =
+                    Route { prefix: prefix(destination), target: with_link(target), metric: 20, group: None };
                 let results = pair.left.apply_routes(ownership, &[Change::Install(route.clone())]).await;
                 results.into_iter().next().unwrap().unwrap();
                 assert_eq!(pair.left.our_routes(ownership).await.unwrap(), [route], "{from:?} to {to:?}");
@@ -93,7 +94,7 @@ async fn shares_by_weight() {
                 |via: &str, weight| NextHop { via: via.parse().unwrap(), interface: Some(link), weight };
             let target = Target::Via(vec![hop(routers[0], one), hop(routers[1], other)]);
             apply(&pair.left, &[install(destination, target.clone())]).await;
-            let route = Route { prefix: prefix(destination), target, metric: 20 };
+            let route = Route { prefix: prefix(destination), target, metric: 20, group: None };
             assert_eq!(pair.left.our_routes(OURS).await.unwrap(), [route]);
             let shown =
                 ip(&pair.left_namespace, if destination.contains("::") { "-6 route" } else { "route" });
@@ -234,8 +235,18 @@ async fn the_dump_equals_what_was_installed() {
                 via(link, &["2001:db8::2", "2001:db8::3"]),
             ),
         };
-        routes.push(Route { prefix: prefix(&format!("10.{high}.{low}.0/24")), target: v4, metric: 20 });
-        routes.push(Route { prefix: prefix(&format!("fd00:{n:x}::/48")), target: v6, metric: 20 });
+        routes.push(Route {
+            prefix: prefix(&format!("10.{high}.{low}.0/24")),
+            target: v4,
+            metric: 20,
+            group: None,
+        });
+        routes.push(Route {
+            prefix: prefix(&format!("fd00:{n:x}::/48")),
+            target: v6,
+            metric: 20,
+            group: None,
+        });
     }
     let changes: Vec<Change> = routes.iter().cloned().map(Change::Install).collect();
     apply(&pair.left, &changes).await;
@@ -259,8 +270,12 @@ async fn a_failed_change_holds_nothing_back_and_is_told_by_its_place() {
     let mut changes: Vec<Change> =
         (0..2000).map(|n| install(&format!("10.{}.{}.0/24", n / 256, n % 256), good.clone())).collect();
     changes[0] = install("10.0.0.0/24", off_link.clone());
-    changes[777] =
-        Change::Install(Route { prefix: prefix("fd00::/48"), target: Target::Unreachable, metric: 0 });
+    changes[777] = Change::Install(Route {
+        prefix: prefix("fd00::/48"),
+        target: Target::Unreachable,
+        metric: 0,
+        group: None,
+    });
     changes[1999] = install("10.7.207.0/24", via(9999, &["192.0.2.2"]));
     let results = pair.left.apply_routes(OURS, &changes).await;
     assert_eq!(results.len(), 2000);

@@ -100,7 +100,9 @@ fn what_was_there_at_the_start_waits_for_who_is_still_to_be_found() {
             Action::ChangeRoutes(changes) => Some(changes),
             _ => None,
         });
-        changes.flatten().any(|change| matches!(change, Change::Remove { .. }) && change.prefix() == prefix)
+        changes
+            .flatten()
+            .any(|change| matches!(change, Change::Remove { .. }) && change.prefix() == Some(prefix))
     };
     assert!(!removed(&mut speaker));
     loop {

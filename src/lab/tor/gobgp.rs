@@ -112,7 +112,7 @@ pub fn parse(line: &str) -> Result<Vec<Change>, serde_json::Error> {
             true => Change::Remove { prefix, metric: METRIC },
             false => {
                 let target = Target::Via(vec![NextHop { via, interface: None, weight: 1 }]);
-                Change::Install(Route { prefix, target, metric: METRIC })
+                Change::Install(Route { prefix, target, metric: METRIC, group: None })
             }
         })
     });
@@ -163,7 +163,7 @@ mod tests {
         let via = NextHop { via: "10.9.0.2".parse().unwrap(), interface: None, weight: 1 };
         assert_eq!(
             parse(learned).unwrap(),
-            [Change::Install(Route { prefix, target: Target::Via(vec![via]), metric: METRIC })]
+            [Change::Install(Route { prefix, target: Target::Via(vec![via]), metric: METRIC, group: None })]
         );
         assert_eq!(parse(&withdrawn).unwrap(), [Change::Remove { prefix, metric: METRIC }]);
         assert_eq!(parse(own).unwrap(), []);
