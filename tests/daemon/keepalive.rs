@@ -1,11 +1,12 @@
 //! A daemon that is busy with a large table keeps up its sessions with everybody, those with a hold time
 //! of 3 s included: it speaks in time, and takes nobody for silent whom it had no time to hear.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use routelet::bgp::{Codec, Message};
 use routelet::kernel::NetNs;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::played::Played;
 use crate::rig::{Addressing, Cluster};
