@@ -4,6 +4,8 @@
 //! arrives from outside (NLRI, manifests, the kernel) is parsed into these types once, so that no
 //! later comparison has to wonder whether `10.0.0.5/8` equals `10.0.0.0/8`.
 
+pub(crate) mod hash;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,5 +1,6 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the kernel
-//! routes that bear our protocol number, in one table, and the node file. Nothing else.
+//! routes that bear our protocol number, in one table, the nexthop groups that bear it, and the node
+//! file. Nothing else.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::api::{self, Client};
-use crate::fib::{Change, Route, Target};
+use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
-use crate::kernel::Netlink;
+use crate::kernel::Installer;
 use crate::kernel::routes::Ownership;
 
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,7 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let ownership = Ownership { table: args.table, protocol: args.protocol };
     let node_file = args.state_dir.join(FILE_NAME);
     let mut outcome = Outcome::default();
-    remove_routes(ownership, &mut outcome).await?;
+    remove_routes(ownership, &mut outcome)?;
     remove_file(&node_file, &mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
@@ -66,16 +67,20 @@ struct Outcome {
     left_behind: Vec<String>,
 }
 
-async fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
-    let netlink = Netlink::open()?;
-    let routes = netlink.our_routes(ownership).await?;
-    let changes: Vec<Change> =
+/// Routes first: with its group, a route goes without being counted.
+fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Error> {
+    let mut installer = Installer::open(ownership)?;
+    let Found { routes, groups } = installer.adopt()?;
+    let groups = groups.unwrap_or_default();
+    let mut changes: Vec<Change> =
         routes.iter().map(|route| Change::Remove { prefix: route.prefix, metric: route.metric }).collect();
-    let results = netlink.apply_routes(ownership, &changes).await;
-    for (route, result) in routes.iter().zip(results) {
-        match result {
-            Ok(()) => outcome.removed.push(describe(route)),
-            Err(error) => outcome.left_behind.push(format!("{}: {error}", describe(route))),
+    changes.extend(groups.iter().map(|group| Change::RemoveGroup(group.id)));
+    let mut refusals = installer.apply(&changes).into_iter().peekable();
+    let names = routes.iter().map(describe).chain(groups.iter().map(describe_group));
+    for (index, name) in names.enumerate() {
+        match refusals.next_if(|refusal| refusal.index == index) {
+            None => outcome.removed.push(name),
+            Some(refusal) => outcome.left_behind.push(format!("{name}: {}", refusal.reason)),
         }
     }
     Ok(())
@@ -92,12 +97,18 @@ fn remove_file(path: &Path, outcome: &mut Outcome) {
 fn describe(route: &Route) -> String {
     let target = match &route.target {
         Target::Unreachable => "unreachable".to_owned(),
-        Target::Via(next_hops) => {
-            let vias: Vec<String> = next_hops.iter().map(|hop| hop.via.to_string()).collect();
-            format!("via {}", vias.join(", "))
-        }
+        Target::Via(next_hops) => via(next_hops),
     };
     format!("{} {target} metric {}", route.prefix, route.metric)
+}
+
+fn describe_group(group: &Group) -> String {
+    format!("nexthop group {} {}", group.id.0, via(&group.members))
+}
+
+fn via(next_hops: &[NextHop]) -> String {
+    let vias: Vec<String> = next_hops.iter().map(|hop| hop.via.to_string()).collect();
+    format!("via {}", vias.join(", "))
 }
 
 /// The kernel's reserved table names (rt_tables).

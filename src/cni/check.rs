@@ -14,7 +14,7 @@ use super::{Code, Error, runtime, veth};
 use crate::ipam::Store;
 use crate::kernel::links::Link;
 use crate::kernel::routes::Ownership;
-use crate::kernel::{NetNs, Netlink};
+use crate::kernel::{NetNs, Netlink, found};
 
 /// How the kernel marks the routes that an ADD makes: the main table, protocol `boot`.
 const POD_ROUTES: Ownership = Ownership { table: 254, protocol: 3 };
@@ -46,7 +46,7 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
         if let Some(missing) = addresses.iter().find(|address| !present.contains(address)) {
             return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
         }
-        check_routes(&inside, &previous, &plan, &addresses).await
+        check_routes(&pod, &previous, &plan, &addresses)
     })
 }
 
@@ -100,13 +100,13 @@ async fn check_interface(
 }
 
 /// Every route that the configuration asks for and the result told of.
-async fn check_routes(
-    inside: &Netlink,
+fn check_routes(
+    pod: &NetNs,
     previous: &Section<'_>,
     plan: &Plan,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
-    let present = inside.our_routes(POD_ROUTES).await?;
+    let present = pod.enter(|| found::found(POD_ROUTES))??.routes;
     for told in previous.sections("routes")? {
         let Some(dst) = told.parsed("dst")? else { continue };
         if plan.asks_for_route(dst, addresses) && !present.iter().any(|route| route.prefix == dst) {

@@ -2,6 +2,7 @@
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
@@ -11,10 +12,12 @@ use tracing::{error, info, warn};
 use super::input::Input;
 use super::metrics::Manifests;
 use super::node;
+use super::routes::blocking;
 use crate::cluster::{self, Compiled, Reading};
-use crate::fib::{Change, Route};
+use crate::fib::{Change, Found, Route};
+use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
-use crate::kernel::{self, Netlink};
+use crate::kernel::{self, Installer, Netlink, found};
 
 /// How long to wait before the node is prepared again, where that failed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -28,7 +31,9 @@ pub struct Configuration {
     pub state_dir: PathBuf,
     /// The kernel.
     pub netlink: Netlink,
-    /// Which kernel routes are ours, for those who write and watch them.
+    /// Who writes routes.
+    pub writer: Arc<RouteWriter>,
+    /// Which kernel routes are ours, for those who watch them.
     pub ownership: watch::Sender<Ownership>,
     /// How the manifests stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
@@ -104,7 +109,13 @@ impl Configuration {
         let fib = &compiled.intent.fib;
         let now = Ownership { table: fib.table, protocol: fib.protocol };
         let before = self.ownership.send_replace(now);
-        let adopted = if first { Some(self.netlink.our_routes(now).await?) } else { None };
+        self.writer.set_ownership(now);
+        let adopted = if first {
+            let writer = self.writer.clone();
+            Some(blocking(move || writer.adopt()).await?)
+        } else {
+            None
+        };
         let ownership_changed = !first && before != now;
         let intent = Box::new(compiled.intent.clone());
         info!(
@@ -117,10 +128,7 @@ impl Configuration {
         // The driver is gone only when the daemon stops.
         let _ = self.inputs.send(Input::Configured { intent, adopted, ownership_changed }).await;
         if ownership_changed {
-            let removals: Vec<Change> = self.netlink.our_routes(before).await?.iter().map(removal).collect();
-            for result in self.netlink.apply_routes(before, &removals).await {
-                result?;
-            }
+            leave_behind(before, now).await?;
         }
         Ok(())
     }
@@ -159,6 +167,23 @@ impl Configuration {
             m.errors += count;
         });
     }
+}
+
+/// Removes what is no longer ours: the routes, and under another protocol number the groups, too.
+async fn leave_behind(before: Ownership, now: Ownership) -> Result<(), kernel::Error> {
+    let remove = move || {
+        let Found { routes, groups } = found::found(before)?;
+        let mut changes: Vec<Change> = routes.iter().map(removal).collect();
+        if before.protocol != now.protocol {
+            changes.extend(groups.iter().flatten().map(|group| Change::RemoveGroup(group.id)));
+        }
+        for refusal in Installer::open(before)?.apply(&changes) {
+            warn!("{}", refusal.reason);
+        }
+        Ok(())
+    };
+    // Half a million removals take seconds.
+    blocking(remove).await
 }
 
 fn removal(route: &Route) -> Change {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -25,7 +26,8 @@ use super::link_peers::LinkPeers;
 use super::listeners::Listeners;
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use crate::fib::Change;
+use crate::fib::{BatchId, Refusal};
+use crate::kernel::route_writer::RouteWriter;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -52,8 +54,9 @@ pub struct Driver {
     connections: Connections,
     listeners: Listeners,
     link_peers: LinkPeers,
-    /// Bounded by the FIB, which has one change per prefix in flight.
-    routes: UnboundedSender<Vec<Change>>,
+    writer: Arc<RouteWriter>,
+    /// What the kernel said to batches of changes.
+    answers: UnboundedReceiver<(BatchId, Vec<Refusal>)>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -64,7 +67,7 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
-        routes: UnboundedSender<Vec<Change>>,
+        writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
         thread: Handle,
     ) -> Driver {
@@ -78,7 +81,8 @@ impl Driver {
             link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0, thread),
             inputs: inputs.1,
-            routes,
+            writer: writer.0,
+            answers: writer.1,
             readiness,
         }
     }
@@ -101,6 +105,7 @@ impl Driver {
                 Some((path, change)) = self.path_changes.1.recv() => {
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
+                Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
                 count = self.inputs.recv_many(&mut burst, BURST), if waiting.is_empty() => {
                     if count == 0 {
                         departure = Departure::Restart;
@@ -129,8 +134,17 @@ impl Driver {
         }
     }
 
-    /// Hands inputs in, for a slice of time.
+    /// Hears the kernel out, then hands inputs in for a slice of time.
     fn take(&mut self, waiting: &mut VecDeque<Input>) {
+        while let Ok((batch, refusals)) = self.answers.try_recv() {
+            self.hear_kernel(batch, refusals);
+        }
+        // Answers may come for as long as there is work, and must not keep peers waiting till its end.
+        while waiting.len() < BURST
+            && let Ok(input) = self.inputs.try_recv()
+        {
+            waiting.push_back(input);
+        }
         let began = self.clock.now();
         let mut last = began;
         while last - began < SLICE
@@ -166,13 +180,13 @@ impl Driver {
             while let Some(action) = self.speaker.poll_ready() {
                 self.perform(action);
             }
+            if last - began >= SLICE {
+                return true;
+            }
             if !self.speaker.settle_some() {
                 return false;
             }
             last = self.note_if_long("a portion", last);
-            if last - began >= SLICE {
-                return true;
-            }
         }
     }
 
@@ -189,8 +203,8 @@ impl Driver {
         let now = self.clock.now();
         match input {
             Input::Configured { intent, adopted, ownership_changed } => {
-                if let Some(routes) = adopted {
-                    self.speaker.handle_adopted(now, routes);
+                if let Some(held) = adopted {
+                    self.speaker.handle_adopted(now, held);
                 }
                 if ownership_changed {
                     self.speaker.handle_ownership_changed(now);
@@ -222,18 +236,17 @@ impl Driver {
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, &why);
             }
-            Input::RouteResults(results) => {
-                for (change, result) in results {
-                    if let Err(reason) = &result {
-                        warn!("the kernel refused to {change}: {reason}");
-                    }
-                    self.speaker.handle_route_result(now, &change, result);
-                }
-            }
             Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
-            Input::KernelDump(routes) => self.speaker.handle_kernel_dump(now, routes),
+            Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
         }
+    }
+
+    fn hear_kernel(&mut self, batch: BatchId, refusals: Vec<Refusal>) {
+        for refusal in &refusals {
+            warn!("{}", refusal.reason);
+        }
+        self.speaker.handle_route_answer(self.clock.now(), batch, refusals);
     }
 
     fn handle_frames(&mut self, at: Instant, connection: ConnectionId, mut octets: &[u8]) {
@@ -274,10 +287,7 @@ impl Driver {
             Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
             Action::Keep { connection, terms } => self.connections.keep(connection, terms),
             Action::Close { connection } => self.connections.close(connection),
-            Action::ChangeRoutes(changes) => {
-                // The writer is gone only when the daemon stops.
-                let _ = self.routes.send(changes);
-            }
+            Action::ChangeRoutes(batch) => self.writer.write(batch),
             Action::WatchPaths(paths) => self.watch_paths(paths),
             Action::Notice(notice) => log(&notice),
         }

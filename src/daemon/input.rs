@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
-use crate::fib::{Change, Route};
+use crate::fib::Found;
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -17,7 +17,7 @@ pub enum Input {
         /// What the node is meant to do.
         intent: Box<Intent>,
         /// Routes left from before the start.
-        adopted: Option<Vec<Route>>,
+        adopted: Option<Found>,
         /// Routes now belong in another table, or bear another protocol number, than before.
         ownership_changed: bool,
     },
@@ -71,12 +71,10 @@ pub enum Input {
         /// Why.
         why: String,
     },
-    /// The kernel answered to route changes.
-    RouteResults(Vec<(Change, Result<(), String>)>),
     /// The kernel's routes that are not ours.
     Underlay(Vec<UnderlayRoute>),
     /// The kernel's routes that are ours, because something may have happened to them.
-    KernelDump(Vec<Route>),
+    KernelDump(Found),
     /// Somebody wants to look.
     Query(Query),
 }
@@ -93,7 +91,6 @@ impl Input {
             Input::Frames { .. } => "frames",
             Input::Sent { .. } => "sent",
             Input::Closed { .. } => "closed",
-            Input::RouteResults(_) => "route results",
             Input::Underlay(_) => "underlay",
             Input::KernelDump(_) => "kernel dump",
             Input::Query(_) => "query",

@@ -71,12 +71,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let manifests = ManifestDirectory::new(&options.manifests).watch()?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
-    let writer = Arc::new(Netlink::open()?);
+    let (answers, answers_heard) = mpsc::unbounded_channel();
+    let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, answers)?);
     let (reader, preparer) = (Netlink::open()?, Netlink::open()?);
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
-    let (changes, changes_to_write) = mpsc::unbounded_channel();
     let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
     let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
     let (readiness, readiness_seen) = watch::channel(not_configured);
@@ -84,12 +84,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(Look::new(inputs.clone()));
 
-    tokio::spawn(routes::write(writer.clone(), owned.clone(), changes_to_write, inputs.clone()));
-    tokio::spawn(routes::watch(reader, writer, owned, inputs.clone()));
+    tokio::spawn(routes::watch(reader, writer.clone(), owned, inputs.clone()));
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
         netlink: preparer,
+        writer: writer.clone(),
         ownership,
         manifests: manifests_told,
         inputs: inputs.clone(),
@@ -99,8 +99,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
-    let (queue, handle) = ((inputs, queue), sessions.handle());
-    let driver = Driver::new(seed(), Clock::start(), queue, changes, readiness, handle);
+    let (queue, writer) = ((inputs, queue), (writer, answers_heard));
+    let driver = Driver::new(seed(), Clock::start(), queue, writer, readiness, sessions.handle());
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {

@@ -2,37 +2,36 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{Sender, UnboundedReceiver};
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::input::Input;
-use crate::fib::Change;
+use crate::fib::{BatchId, Refusal};
+use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
 use crate::kernel::watch::{Event, Watch};
-use crate::kernel::{Error, Netlink};
+use crate::kernel::{Error, Netlink, found};
 
-/// Writes changes as they come, and answers each.
-pub async fn write(
-    netlink: Arc<Netlink>,
-    ownership: watch::Receiver<Ownership>,
-    mut changes: UnboundedReceiver<Vec<Change>>,
-    inputs: Sender<Input>,
-) {
-    while let Some(batch) = changes.recv().await {
-        let ownership = *ownership.borrow();
-        let results = netlink.apply_routes(ownership, &batch).await;
-        let answers = results.into_iter().map(|result| result.map_err(|error| error.to_string()));
-        if inputs.send(Input::RouteResults(batch.into_iter().zip(answers).collect())).await.is_err() {
-            return;
-        }
-    }
+/// Starts the thread that writes routes; its answers go to `answers`, which the driver hears before it
+/// takes more from peers. Bounded by the FIB, which has so many changes in flight and no more.
+///
+/// # Errors
+/// The thread could not be started, or its socket not be opened.
+pub fn start_writer(
+    ownership: Ownership,
+    answers: UnboundedSender<(BatchId, Vec<Refusal>)>,
+) -> Result<RouteWriter, Error> {
+    RouteWriter::start(ownership, move |batch, refusals| {
+        // The driver is gone only when the daemon stops.
+        let _ = answers.send((batch, refusals));
+    })
 }
 
 /// Tells the driver of every route, link and address that changes without `writer`'s doing.
 pub async fn watch(
     netlink: Netlink,
-    writer: Arc<Netlink>,
+    writer: Arc<RouteWriter>,
     mut ownership: watch::Receiver<Ownership>,
     inputs: Sender<Input>,
 ) {
@@ -55,12 +54,12 @@ pub async fn watch(
 /// Watches one table until the driver is gone.
 async fn watch_one(
     netlink: &Netlink,
-    writer: &Netlink,
+    writer: &RouteWriter,
     ownership: Ownership,
     inputs: &Sender<Input>,
 ) -> Result<(), Error> {
     // The watch is open before the first snapshot is taken: nothing can change unseen in between.
-    let mut watch = Watch::open(ownership)?.ignoring(writer);
+    let mut watch = Watch::open(ownership)?.ignoring(writer.port());
     let (mut look_at_underlay, mut look_at_ours) = (true, false);
     loop {
         if look_at_underlay {
@@ -70,8 +69,8 @@ async fn watch_one(
             }
         }
         if look_at_ours {
-            let routes = netlink.our_routes(ownership).await?;
-            if inputs.send(Input::KernelDump(routes)).await.is_err() {
+            let held = blocking(move || found::found(ownership)).await?;
+            if inputs.send(Input::KernelDump(held)).await.is_err() {
                 return Ok(());
             }
         }
@@ -86,5 +85,18 @@ async fn watch_one(
                 (true, true)
             }
         };
+    }
+}
+
+/// Does what keeps a thread busy on another one.
+///
+/// # Errors
+/// As `work`.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }

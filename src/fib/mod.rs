@@ -3,8 +3,19 @@
 //! Owns the memory of what the kernel has been asked for and what it answered. Pure: the kernel is
 //! reached by handing out [`Change`]s and taking in results. Does not know BGP.
 
+mod answers;
+mod draft;
+mod entries;
+mod failover;
+mod groups;
+pub mod plan;
+mod resync;
 pub mod route;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
+pub use plan::{Failure, Fate, Leg, Plan, Ways};
+pub use resync::Difference;
 pub use route::{Batch, BatchId, Change, Found, Group, GroupId, NextHop, Refusal, Route, Target};
-pub use table::{AGGREGATE_METRIC, Fib, Standing};
+pub use table::{AGGREGATE_METRIC, Fib, Listed, Standing};

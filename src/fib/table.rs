@@ -1,17 +1,32 @@
 //! The FIB's memory: for each prefix what is desired, what the kernel is known to hold, and what it
 //! has been asked and has not answered yet.
 //!
-//! One change is in flight per prefix at most, so that answers need no sequence numbers and the
-//! kernel never sees two changes to one prefix overtake each other. A desire that changes meanwhile
-//! waits for the answer. A refused change is tried again after a pause that doubles up to a limit.
+//! One change is in flight per prefix at most, so that the kernel never sees two changes to one prefix
+//! overtake each other. A desire that changes meanwhile waits for the answer. A refused change is tried
+//! again after a pause that doubles up to a limit; so is one that somebody keeps undoing.
 //!
 //! The node's own prefixes are announced once their aggregates stand. So those overtake whatever else
-//! waits, and what has been handed out unanswered is bounded, for nothing can overtake that.
+//! waits, and what has been handed out unanswered is bounded. Only changes to groups after a failure
+//! overtake even that: see [`Fib::fail`].
+//!
+//! | file | part |
+//! |---|---|
+//! | `plan` | what a route is meant to do, now and after a failure |
+//! | `entries` | one for each prefix and metric |
+//! | `groups` | next hops that routes share |
+//! | `draft` | a batch while it is made |
+//! | `answers` | what the kernel said to a batch |
+//! | `failover` | one change for all routes |
+//! | `resync` | what the kernel was seen to hold |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::route::{Change, Route, Target};
+use super::draft::{Draft, Flight};
+use super::entries::{Entries, Entry, Held, Place};
+use super::groups::{Content, Groups, Rules};
+use super::plan::{Outcome, Plan, PlanId, Plans};
+use super::route::{Batch, BatchId, GroupId, Target};
 use crate::prefix::Prefix;
 use crate::time::Instant;
 
@@ -20,50 +35,86 @@ use crate::time::Instant;
 pub const AGGREGATE_METRIC: u32 = 65_535;
 /// Changes that may be in flight before no more are handed out.
 const IN_FLIGHT_MOST: usize = 2048;
+/// Routes that may wait for their group to be set right as a whole, before they are moved one by one.
+const WAITING_MOST: usize = 4096;
 /// First pause before a refused change is tried again.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest such pause.
-const RETRY_MOST: Duration = Duration::from_secs(30);
-
-/// A kernel route's identity: the kernel holds one of ours per prefix and metric.
-type Key = (Prefix, u32);
-
-/// An entry's place among those to be worked off: aggregates stand first.
-fn due((prefix, metric): Key) -> (bool, Key) {
-    (metric != AGGREGATE_METRIC, (prefix, metric))
-}
+pub(super) const RETRY_MOST: Duration = Duration::from_secs(30);
 
 /// Desired against installed routes.
 #[derive(Debug, Default)]
 pub struct Fib {
-    entries: BTreeMap<Key, Entry>,
-    /// Entries whose desired and installed state may differ and that wait for nothing, as they are due.
-    dirty: BTreeSet<(bool, Key)>,
-    /// Entries that wait for another try.
-    retries: BTreeSet<(Instant, Key)>,
-    /// Entries with a change in flight.
-    in_flight: usize,
+    pub(super) entries: Entries,
+    pub(super) plans: Plans,
+    pub(super) groups: Groups,
+    /// Groups are wanted.
+    wants_groups: bool,
+    /// The kernel knows groups.
+    has_groups: bool,
+    pub(super) rules: Rules,
+    /// Aggregates that wait to be worked off.
+    first: VecDeque<Place>,
+    /// All other entries that do.
+    queue: VecDeque<Place>,
+    /// Routes that their group is wrong for, and which wait for the table to settle.
+    waiting: Vec<Place>,
+    /// Groups to be looked at when the table has settled.
+    listed: Vec<u32>,
+    /// Changes to groups that cannot wait.
+    pub(super) urgent: Draft,
+    pub(super) troubled: BTreeMap<Place, Trouble>,
+    /// What waits for another try.
+    pub(super) retries: BTreeSet<(Instant, Retry)>,
+    pub(super) flights: BTreeMap<BatchId, Vec<Flight>>,
+    next_batch: u64,
+    /// Changes in flight.
+    pub(super) in_flight: usize,
     /// Entries whose last change was refused.
-    refused: usize,
-    failures: u64,
+    pub(super) refused: usize,
+    pub(super) failures: u64,
+    /// Changes by others that were put right.
+    pub(super) repairs: u64,
 }
 
+/// What is out of the ordinary with an entry.
 #[derive(Debug, Default)]
-struct Entry {
-    desired: Option<Target>,
-    installed: Option<Target>,
-    /// Found in the kernel at start and not desired by anyone yet: kept until [`Fib::sweep`].
-    stale: bool,
-    in_flight: Option<Option<Target>>,
-    /// What a dump has shown while a change was in flight, if that was not what was asked for. Whether
-    /// the dump or the change came first is not known.
-    doubt: Option<Option<Target>>,
+pub(super) struct Trouble {
     /// The kernel's last refusal, until a change succeeds.
-    refusal: Option<String>,
-    /// Refusals in a row.
-    attempts: u32,
+    pub(super) refusal: Option<String>,
+    /// It was refused because somebody else's route stands there.
+    pub(super) conflict: bool,
+    /// Refusals in a row, or changes by others in short order.
+    pub(super) attempts: u32,
     /// When the next try is due; nothing is tried before.
-    retry_at: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
+    /// What was seen of the kernel while a change was in flight, if that was not what was asked for.
+    /// Which of the two came first is not known.
+    pub(super) doubt: Option<Held>,
+    /// When somebody else last changed it.
+    pub(super) meddled_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Retry {
+    Entry(Place),
+    Group(u32),
+}
+
+/// An entry for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// Destination.
+    pub prefix: Prefix,
+    /// The kernel's priority.
+    pub metric: u32,
+    /// What is desired; of a route kept from before the start, what it does; none where it is being
+    /// removed.
+    pub target: Option<Target>,
+    /// The group that the kernel's route refers to.
+    pub group: Option<GroupId>,
+    /// How it stands.
+    pub standing: Standing<'a>,
 }
 
 /// How an entry stands, for display.
@@ -77,163 +128,379 @@ pub enum Standing<'a> {
     Pending,
     /// The kernel refused the last change, for this reason.
     Failed(&'a str),
+    /// Somebody else's route stands there, as this says.
+    Conflict(&'a str),
 }
 
 impl Fib {
-    /// Takes over what the kernel holds of ours. At start nothing is desired yet: these routes keep
-    /// forwarding until they are desired or [`Fib::sweep`] is called. Later on this is a resync: what
-    /// the kernel lost or somebody changed is put right, what nobody desires is removed.
-    pub fn handle_dump(&mut self, routes: impl IntoIterator<Item = Route>, keep_unknown: bool) {
-        let mut found: BTreeMap<Key, Target> =
-            routes.into_iter().map(|r| ((r.prefix, r.metric), r.target)).collect();
-        for (key, entry) in &mut self.entries {
-            let held = found.remove(key);
-            match &entry.in_flight {
-                Some(asked) => entry.doubt = (*asked != held).then_some(held),
-                None if entry.installed != held => {
-                    entry.installed = held;
-                    self.dirty.insert(due(*key));
-                }
-                None => {}
-            }
-        }
-        for (key, target) in found {
-            let entry = Entry { installed: Some(target), stale: keep_unknown, ..Entry::default() };
-            self.entries.insert(key, entry);
-            self.dirty.insert(due(key));
+    /// Whether routes are to share groups of next hops, and whether these are to hold a backup that the
+    /// kernel turns to by itself. Groups are used where the kernel knows them, too.
+    pub fn configure(&mut self, wants_groups: bool, install_backup: bool) {
+        if (self.wants_groups, self.rules.install_backup) != (wants_groups, install_backup) {
+            (self.wants_groups, self.rules.install_backup) = (wants_groups, install_backup);
+            self.enqueue_all(|_| true);
         }
     }
 
-    /// Sets where packets for `prefix` should go under this metric; `None` for no route.
-    pub fn desire(&mut self, prefix: Prefix, metric: u32, target: Option<Target>) {
-        let key = (prefix, metric);
-        if target.is_none() && !self.entries.contains_key(&key) {
-            return;
+    pub(super) fn set_has_groups(&mut self, has_groups: bool) {
+        if std::mem::replace(&mut self.has_groups, has_groups) != has_groups {
+            self.enqueue_all(|_| true);
         }
-        let entry = self.entries.entry(key).or_default();
-        if entry.stale && target.is_none() {
+    }
+
+    /// Has all entries worked off that match.
+    pub(super) fn enqueue_all(&mut self, matches: impl Fn(&Entry) -> bool) {
+        self.entries.places(matches).into_iter().for_each(|place| self.enqueue(place));
+    }
+
+    /// Sets what is to be done with packets for `prefix` under this metric; `None` for no route.
+    pub fn desire(&mut self, prefix: Prefix, metric: u32, plan: Option<&Plan>) {
+        let key = (prefix, metric);
+        let place = match plan {
+            Some(_) => self.entries.find_or_insert(key),
+            None => match self.entries.find(key) {
+                Some(place) => place,
+                None => return,
+            },
+        };
+        let Some(entry) = self.entries.at_mut(place) else { return };
+        if entry.stale && plan.is_none() {
             return;
         }
         entry.stale = false;
-        if entry.desired != target {
-            entry.desired = target;
+        let before = entry.desired;
+        let now = plan.map_or(0, |plan| self.plans.enter(plan));
+        self.change_desire(place, now);
+        if before != now
+            && let Some(trouble) = self.troubled.get_mut(&place)
+            && let Some(retry_at) = trouble.retry_at.take()
+        {
             // A new desire deserves an immediate try, whatever became of the old one.
-            entry.attempts = 0;
-            if let Some(retry_at) = entry.retry_at.take() {
-                self.retries.remove(&(retry_at, key));
-            }
+            trouble.attempts = 0;
+            self.retries.remove(&(retry_at, Retry::Entry(place)));
         }
-        self.dirty.insert(due(key));
+        self.enqueue(place);
     }
 
     /// Desires no route any more under this metric, for a metric that is no longer in use.
     pub fn desire_none_under(&mut self, metric: u32) {
-        for (key, entry) in self.entries.iter_mut().filter(|((_, m), _)| *m == metric) {
-            entry.desired = None;
-            self.dirty.insert(due(*key));
+        for place in self.entries.places(|entry| entry.key.1 == metric) {
+            self.change_desire(place, 0);
+            self.enqueue(place);
         }
     }
 
     /// Lets go of every route that was found at start and that nobody has come to desire.
     pub fn sweep(&mut self) {
-        for (key, entry) in self.entries.iter_mut().filter(|(_, e)| e.stale) {
-            entry.stale = false;
-            self.dirty.insert(due(*key));
+        for place in self.entries.places(|entry| entry.stale) {
+            if let Some(entry) = self.entries.at_mut(place) {
+                entry.stale = false;
+            }
+            self.enqueue(place);
         }
     }
 
-    /// Forgets what the kernel holds, because routes now belong in another table or bear another
-    /// protocol number: everything desired will be installed again.
-    pub fn forget_installed(&mut self) {
-        for (key, entry) in &mut self.entries {
-            entry.installed = None;
-            entry.stale = false;
-            self.dirty.insert(due(*key));
+    /// Gives an entry another desired plan, which has been entered; the old one is left.
+    fn change_desire(&mut self, place: Place, now: PlanId) {
+        let Some(entry) = self.entries.at_mut(place) else { return };
+        let before = std::mem::replace(&mut entry.desired, now);
+        if before != now {
+            let on = [Some(&entry.held), entry.asked.as_ref()];
+            for held in on.into_iter().flatten() {
+                if let Held::Group(group) = held
+                    && let Some(row) = self.groups.at_mut(*group)
+                {
+                    row.leave(before);
+                    row.enter(now);
+                }
+            }
+        }
+        if before != 0
+            && let Some(home) = self.plans.leave(before)
+        {
+            self.leave_home(home);
         }
     }
 
-    /// Takes up to `limit` changes to be made. Installs come before removals, so that a prefix that
-    /// moves to another metric is never without a route. Each must be answered by
-    /// [`Fib::handle_result`]; none are handed out while many have not been.
-    pub fn poll_changes(&mut self, limit: usize) -> Vec<Change> {
-        let (mut installs, mut removals) = (vec![], vec![]);
+    /// Sets what the kernel is known to hold for an entry.
+    pub(super) fn set_held(&mut self, place: Place, held: Held) {
+        let Some(entry) = self.entries.at_mut(place) else { return };
+        let plan = entry.desired;
+        let before = std::mem::replace(&mut entry.held, held.clone());
+        self.enter_group(&held, plan);
+        self.leave_group(&before, plan);
+    }
+
+    pub(super) fn enter_group(&mut self, held: &Held, plan: PlanId) {
+        if let Held::Group(group) = held
+            && let Some(row) = self.groups.at_mut(*group)
+        {
+            row.enter(plan);
+        }
+    }
+
+    pub(super) fn leave_group(&mut self, held: &Held, plan: PlanId) {
+        if let Held::Group(group) = held
+            && let Some(row) = self.groups.at_mut(*group)
+        {
+            row.leave(plan);
+            if row.is_unused() {
+                self.list(*group);
+            }
+        }
+    }
+
+    /// Has an entry worked off.
+    pub(super) fn enqueue(&mut self, place: Place) {
+        if let Some(entry) = self.entries.at_mut(place)
+            && !std::mem::replace(&mut entry.queued, true)
+        {
+            let queue = if entry.key.1 == AGGREGATE_METRIC { &mut self.first } else { &mut self.queue };
+            queue.push_back(place);
+        }
+    }
+
+    /// Has a group looked at when the table has settled.
+    pub(super) fn list(&mut self, group: u32) {
+        if let Some(row) = self.groups.at_mut(group)
+            && !std::mem::replace(&mut row.listed, true)
+        {
+            self.listed.push(group);
+        }
+    }
+
+    /// Takes a batch of up to about `limit` changes to be made; none are handed out while many have not
+    /// been answered. Each must be answered by [`Fib::handle_answer`]. `settled` says that nobody is about to
+    /// desire anything else: until then, routes whose group is wrong for them wait, for it may turn out
+    /// to be wrong for all of them and be changed as one.
+    pub fn poll_batch(&mut self, limit: usize, settled: bool) -> Option<Batch> {
+        if let Some(batch) = self.poll_urgent() {
+            return Some(batch);
+        }
+        let mut draft = Draft::default();
         let limit = limit.min(IN_FLIGHT_MOST.saturating_sub(self.in_flight));
-        while installs.len() + removals.len() < limit {
-            let Some((_, key)) = self.dirty.pop_first() else { break };
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
-            if entry.in_flight.is_some() || entry.retry_at.is_some() || entry.stale {
-                continue;
-            }
-            if entry.desired == entry.installed {
-                // A desire that was refused may have been given up, or the kernel holds it by now.
-                self.refused -= usize::from(entry.refusal.take().is_some());
-                if entry.desired.is_none() {
-                    self.entries.remove(&key);
-                }
-                continue;
-            }
-            entry.in_flight = Some(entry.desired.clone());
-            self.in_flight += 1;
-            let (prefix, metric) = key;
-            match entry.desired.clone() {
-                Some(target) => installs.push(Change::Install(Route { prefix, target, metric, group: None })),
-                None => removals.push(Change::Remove { prefix, metric }),
+        while draft.len() < limit {
+            if let Some(place) = self.first.pop_front().or_else(|| self.queue.pop_front()) {
+                self.work_off(place, &mut draft);
+            } else if settled && !(self.listed.is_empty() && self.waiting.is_empty()) {
+                self.settle_groups(&mut draft);
+            } else {
+                break;
             }
         }
-        installs.append(&mut removals);
-        installs
+        if self.waiting.len() >= WAITING_MOST {
+            self.settle_groups(&mut draft);
+        }
+        self.hand_out(draft, false)
     }
 
-    /// Takes the kernel's answer to a change.
-    pub fn handle_result(&mut self, now: Instant, change: &Change, result: Result<(), String>) {
-        let key = match change {
-            Change::Install(route) | Change::Replace(route) => (route.prefix, route.metric),
-            Change::Remove { prefix, metric } => (*prefix, *metric),
-            Change::SetGroup(_) | Change::RemoveGroup(_) => return,
+    /// Changes that cannot wait, whatever else is in flight.
+    pub fn poll_urgent(&mut self) -> Option<Batch> {
+        let urgent = std::mem::take(&mut self.urgent);
+        self.hand_out(urgent, true)
+    }
+
+    fn hand_out(&mut self, draft: Draft, urgent: bool) -> Option<Batch> {
+        if draft.len() == 0 {
+            return None;
+        }
+        let id = BatchId(self.next_batch);
+        self.next_batch += 1;
+        let (changes, flights) = draft.finish();
+        self.in_flight += flights.len();
+        self.flights.insert(id, flights);
+        Some(Batch { id, urgent, changes })
+    }
+
+    /// Compares what is desired for an entry with what the kernel holds, and drafts the change between.
+    fn work_off(&mut self, place: Place, draft: &mut Draft) {
+        let Some(entry) = self.entries.at_mut(place) else { return };
+        entry.queued = false;
+        let moves = std::mem::take(&mut entry.moves);
+        let waits = entry.troubled && self.troubled.get(&place).is_some_and(|t| t.retry_at.is_some());
+        if entry.asked.is_some() || entry.stale || waits {
+            return;
+        }
+        if let Held::Group(group) = entry.held
+            && self.groups.live(group).is_none()
+        {
+            // It went with its group.
+            self.set_held(place, Held::Nothing);
+        }
+        let Some(entry) = self.entries.at(place) else { return };
+        let desired = entry.desired;
+        if desired == 0 {
+            match entry.held {
+                Held::Nothing => self.forget(place),
+                _ => self.ask(place, Held::Nothing, draft),
+            }
+            return;
+        }
+        if self.is_cut_off(desired) {
+            // Its interface is gone, and whoever desired it will know in a moment.
+            return;
+        }
+        let Some(content) = self.content_of(desired) else {
+            let target = self.plans.target(desired).clone();
+            match &entry.held {
+                Held::Inline(held) if *held == target => self.calm(place),
+                _ => self.ask(place, Held::Inline(target), draft),
+            }
+            return;
         };
-        let Some(entry) = self.entries.get_mut(&key) else { return };
-        let Some(asked) = entry.in_flight.take() else { return };
-        let doubt = entry.doubt.take();
-        self.in_flight -= 1;
-        self.refused -= usize::from(entry.refusal.is_some());
-        match result {
-            Ok(()) => {
-                // A dump that was taken after the change was made has shown what somebody did to it
-                // since; one taken before costs a change that changes nothing.
-                entry.installed = doubt.unwrap_or(asked);
-                entry.refusal = None;
-                entry.attempts = 0;
-                self.dirty.insert(due(key));
+        if let Held::Group(group) = entry.held
+            && let Some(row) = self.groups.at(group)
+        {
+            if row.content == content {
+                if self.plans.home(desired).is_none_or(|home| self.groups.live(home).is_none()) {
+                    self.set_home(desired, group);
+                }
+                self.calm(place);
+                return;
             }
-            Err(reason) => {
-                if let Some(held) = doubt {
-                    entry.installed = held;
+            if !moves {
+                self.list(group);
+                self.waiting.push(place);
+                return;
+            }
+        }
+        let home = self.home(desired, content, draft);
+        self.ask(place, Held::Group(home), draft);
+    }
+
+    /// What a group for a plan would hold; none if its routes are to have next hops of their own.
+    fn content_of(&self, plan: PlanId) -> Option<Content> {
+        let wanted = self.wants_groups && self.has_groups;
+        let usable = wanted && (self.groups.has_room() || self.plans.home(plan).is_some());
+        let ways = self.plans.ways(plan).filter(|_| usable)?;
+        Some(Content::of(ways, &self.rules))
+    }
+
+    /// Whether all ways of a plan are known to lead nowhere.
+    fn is_cut_off(&self, plan: PlanId) -> bool {
+        let rules = &self.rules;
+        !rules.dead.is_empty()
+            && self.plans.ways(plan).is_some_and(|ways| !matches!(ways.after(&rules.dead), Outcome::Left(_)))
+    }
+
+    fn set_home(&mut self, plan: PlanId, home: u32) {
+        if let Some(row) = self.groups.at_mut(home) {
+            row.homes += 1;
+        }
+        if let Some(before) = self.plans.set_home(plan, home) {
+            self.leave_home(before);
+        }
+    }
+
+    fn leave_home(&mut self, home: u32) {
+        if let Some(row) = self.groups.at_mut(home) {
+            row.homes = row.homes.saturating_sub(1);
+            self.list(home);
+        }
+    }
+
+    /// The group for new routes of a plan, made if there is none.
+    fn home(&mut self, plan: PlanId, content: Content, draft: &mut Draft) -> u32 {
+        if let Some(home) = self.plans.home(plan)
+            && self.groups.live(home).is_some_and(|row| row.content == content)
+        {
+            return home;
+        }
+        let home = self.groups.make(content);
+        self.set_home(plan, home);
+        self.set_group(home, draft);
+        home
+    }
+
+    /// Asks the kernel for a group as it should be.
+    pub(super) fn set_group(&mut self, group: u32, draft: &mut Draft) {
+        if let Some(row) = self.groups.at_mut(group) {
+            row.in_flight += 1;
+            draft.set_group(group, row);
+        }
+    }
+
+    fn ask(&mut self, place: Place, want: Held, draft: &mut Draft) {
+        let Some(entry) = self.entries.at_mut(place) else { return };
+        entry.asked = Some(want.clone());
+        let plan = entry.desired;
+        self.enter_group(&want, plan);
+        if let Some(entry) = self.entries.at(place) {
+            draft.route(place, entry, &want, &self.groups);
+        }
+    }
+
+    /// The kernel holds what is desired.
+    fn calm(&mut self, place: Place) {
+        if let Some(entry) = self.entries.at(place)
+            && entry.troubled
+            && let Some(trouble) = self.troubled.get_mut(&place)
+        {
+            // A desire that was refused may have been given up, or the kernel holds it by now.
+            self.refused -= usize::from(trouble.refusal.take().is_some());
+        }
+    }
+
+    fn forget(&mut self, place: Place) {
+        self.calm(place);
+        self.troubled.remove(&place);
+        self.entries.remove(place);
+    }
+
+    /// Sets groups right for the routes on them, where these agree; elsewhere the routes must move. Groups
+    /// without routes go.
+    fn settle_groups(&mut self, draft: &mut Draft) {
+        for group in std::mem::take(&mut self.listed) {
+            let agreed = self.groups.at(group).and_then(|row| row.agreed(&self.plans, &self.rules));
+            let Some(row) = self.groups.at_mut(group) else { continue };
+            row.listed = false;
+            if row.in_flight > 0 || row.retry_at.is_some() {
+                // Its answer, or the end of the pause, lists it again.
+                continue;
+            }
+            if row.is_unused() && (row.homes == 0 || row.gone) {
+                draft.remove_group(row.id);
+                self.groups.remove(group);
+            } else if let Some(content) = agreed.filter(|content| !row.gone && *content != row.content) {
+                row.content = content;
+                self.set_group(group, draft);
+            }
+        }
+        for place in std::mem::take(&mut self.waiting) {
+            let Some(entry) = self.entries.at_mut(place) else { continue };
+            let Held::Group(group) = entry.held else { continue };
+            match self.groups.at_mut(group) {
+                // Then all its routes are looked at again.
+                Some(row) if row.in_flight > 0 || row.retry_at.is_some() => row.awaited = true,
+                _ => {
+                    entry.moves = true;
+                    self.enqueue(place);
                 }
-                self.failures += 1;
-                self.refused += 1;
-                entry.refusal = Some(reason);
-                if entry.desired != asked {
-                    self.dirty.insert(due(key));
-                    return;
-                }
-                let pause = RETRY_FIRST.saturating_mul(1 << entry.attempts.min(16)).min(RETRY_MOST);
-                entry.attempts += 1;
-                entry.retry_at = Some(now + pause);
-                self.retries.insert((now + pause, key));
             }
         }
     }
 
-    /// Lets refused changes be tried again whose time has come.
+    /// Lets changes be tried again whose time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, key)) = self.retries.first().copied() {
+        while let Some((at, retry)) = self.retries.first().copied() {
             if at > now {
                 return;
             }
             self.retries.pop_first();
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.retry_at = None;
-                self.dirty.insert(due(key));
+            match retry {
+                Retry::Entry(place) => {
+                    if let Some(trouble) = self.troubled.get_mut(&place) {
+                        trouble.retry_at = None;
+                    }
+                    self.enqueue(place);
+                }
+                Retry::Group(group) => {
+                    if let Some(row) = self.groups.at_mut(group) {
+                        row.retry_at = None;
+                    }
+                    self.list(group);
+                    self.enqueue_all(|entry| entry.held == Held::Group(group));
+                }
             }
         }
     }
@@ -245,199 +512,86 @@ impl Fib {
 
     /// Whether the kernel is known to hold this very route.
     pub fn is_installed(&self, prefix: Prefix, metric: u32, target: &Target) -> bool {
-        self.entries.get(&(prefix, metric)).is_some_and(|e| e.installed.as_ref() == Some(target))
+        let entry = self.entries.find((prefix, metric)).and_then(|place| self.entries.at(place));
+        entry.and_then(|entry| self.target_of(&entry.held)).is_some_and(|held| held == *target)
+    }
+
+    /// What packets meet in the kernel, as far as is known.
+    pub(super) fn target_of(&self, held: &Held) -> Option<Target> {
+        match held {
+            Held::Nothing => None,
+            Held::Inline(target) => Some((**target).clone()),
+            Held::Group(group) => Some(Target::Via(self.groups.live(*group)?.content.members.clone())),
+        }
     }
 
     /// Whether kernel and desire agree everywhere and nothing is under way.
     pub fn is_in_step(&self) -> bool {
-        self.dirty.is_empty() && self.in_flight == 0 && self.refused == 0
+        let nothing_waits = self.first.is_empty() && self.queue.is_empty() && self.waiting.is_empty();
+        nothing_waits && self.in_flight == 0 && self.refused == 0 && self.retries.is_empty()
     }
 
-    /// Every entry: prefix, metric, desired target and standing.
-    pub fn entries(&self) -> impl Iterator<Item = (Prefix, u32, Option<&Target>, Standing<'_>)> {
-        self.entries.iter().map(|((prefix, metric), entry)| {
-            let standing = match &entry.refusal {
-                Some(reason) => Standing::Failed(reason),
-                None if entry.stale => Standing::Stale,
-                None if entry.in_flight.is_none() && entry.desired == entry.installed => Standing::Installed,
-                None => Standing::Pending,
-            };
-            let target = if entry.stale { entry.installed.as_ref() } else { entry.desired.as_ref() };
-            (*prefix, *metric, target, standing)
-        })
+    /// Every entry, by prefix and metric.
+    pub fn entries(&self) -> Vec<Listed<'_>> {
+        let mut listed: Vec<Listed<'_>> =
+            self.entries.iter().map(|(place, e)| self.listed(place, e)).collect();
+        listed.sort_unstable_by_key(|listed| (listed.prefix, listed.metric));
+        listed
+    }
+
+    /// How every entry stands, in no order.
+    pub fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
+        self.entries.iter().map(|(place, entry)| self.standing(place, entry))
+    }
+
+    fn listed(&self, place: Place, entry: &Entry) -> Listed<'_> {
+        let (prefix, metric) = entry.key;
+        let target = match entry.desired {
+            0 if entry.stale => self.target_of(&entry.held),
+            0 => None,
+            plan => Some((**self.plans.target(plan)).clone()),
+        };
+        let group = match entry.held {
+            Held::Group(group) => self.groups.live(group).map(|row| row.id),
+            _ => None,
+        };
+        Listed { prefix, metric, target, group, standing: self.standing(place, entry) }
+    }
+
+    fn standing(&self, place: Place, entry: &Entry) -> Standing<'_> {
+        if entry.troubled
+            && let Some(trouble) = self.troubled.get(&place)
+            && let Some(reason) = &trouble.refusal
+        {
+            return if trouble.conflict { Standing::Conflict(reason) } else { Standing::Failed(reason) };
+        }
+        if entry.stale {
+            return Standing::Stale;
+        }
+        if let Held::Group(group) = entry.held
+            && let Some(reason) = self.groups.live(group).and_then(|row| row.refusal.as_ref())
+        {
+            return Standing::Failed(reason);
+        }
+        let agree = match (entry.desired, &entry.held) {
+            (0, held) => *held == Held::Nothing,
+            (plan, Held::Group(group)) => self.groups.live(*group).is_some_and(|row| {
+                let ways = self.plans.ways(plan);
+                ways.is_some_and(|ways| Content::of(ways, &self.rules) == row.content)
+            }),
+            (plan, Held::Inline(target)) => target == self.plans.target(plan),
+            (_, Held::Nothing) => false,
+        };
+        if entry.asked.is_none() && agree { Standing::Installed } else { Standing::Pending }
     }
 
     /// Changes the kernel has refused since the start.
     pub fn failures(&self) -> u64 {
         self.failures
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fib::NextHop;
-
-    const METRIC: u32 = 20;
-
-    fn via(text: &str) -> Target {
-        Target::Via(vec![NextHop { via: text.parse().unwrap(), interface: None, weight: 1 }])
-    }
-
-    fn prefix() -> Prefix {
-        "10.244.2.0/24".parse().unwrap()
-    }
-
-    fn route(target: Target) -> Route {
-        Route { prefix: prefix(), target, metric: METRIC, group: None }
-    }
-
-    /// Polls the one change that is due and answers it.
-    fn answer(fib: &mut Fib, now: Instant, result: Result<(), &str>) -> Change {
-        let mut changes = fib.poll_changes(10);
-        assert_eq!(changes.len(), 1, "{changes:?}");
-        fib.handle_result(now, &changes[0], result.map_err(str::to_owned));
-        changes.remove(0)
-    }
-
-    #[test]
-    fn a_desire_becomes_a_route_and_its_end_a_removal() {
-        let mut fib = Fib::default();
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        assert!(!fib.is_in_step());
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.12"))));
-        assert!(fib.is_installed(prefix(), METRIC, &via("192.168.1.12")));
-        assert_eq!(fib.poll_changes(10), []);
-        fib.desire(prefix(), METRIC, None);
-        let removal = Change::Remove { prefix: prefix(), metric: METRIC };
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), removal);
-        assert_eq!(fib.poll_changes(10), []);
-        assert!(fib.is_in_step() && fib.entries().next().is_none());
-    }
-
-    #[test]
-    fn a_change_of_mind_waits_for_the_answer_under_way() {
-        let mut fib = Fib::default();
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        let first = fib.poll_changes(10);
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
-        assert_eq!(fib.poll_changes(10), [], "one change in flight per prefix");
-        fib.handle_result(Instant::ORIGIN, &first[0], Ok(()));
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.13"))));
-    }
-
-    #[test]
-    fn a_refusal_is_shown_and_tried_again_with_growing_pauses() {
-        let mut fib = Fib::default();
-        let mut now = Instant::ORIGIN;
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        let mut pauses = vec![];
-        for _ in 0..12 {
-            answer(&mut fib, now, Err("network is unreachable"));
-            assert_eq!(fib.poll_changes(10), []);
-            let retry_at = fib.poll_timeout().unwrap();
-            pauses.push((retry_at - now).as_millis());
-            now = retry_at;
-            fib.handle_timeout(now);
-        }
-        assert_eq!(pauses[..4], [100, 200, 400, 800]);
-        assert_eq!(pauses[10..], [30_000, 30_000]);
-        assert_eq!(fib.entries().next().unwrap().3, Standing::Failed("network is unreachable"));
-        answer(&mut fib, now, Ok(()));
-        assert_eq!(fib.entries().next().unwrap().3, Standing::Installed);
-        assert_eq!((fib.failures(), fib.poll_timeout()), (12, None));
-    }
-
-    #[test]
-    fn a_new_desire_does_not_wait_for_the_pause_of_an_old_one() {
-        let mut fib = Fib::default();
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        answer(&mut fib, Instant::ORIGIN, Err("no"));
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.13"))));
-        assert_eq!(fib.poll_timeout(), None);
-    }
-
-    #[test]
-    fn adopted_routes_stay_until_swept_and_a_matching_desire_costs_nothing() {
-        let mut fib = Fib::default();
-        let other = Route { prefix: "10.244.3.0/24".parse().unwrap(), ..route(via("192.168.1.13")) };
-        fib.handle_dump([route(via("192.168.1.12")), other.clone()], true);
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        assert_eq!(fib.poll_changes(10), []);
-        fib.sweep();
-        let removal = Change::Remove { prefix: other.prefix, metric: METRIC };
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), removal);
-        assert!(fib.is_installed(prefix(), METRIC, &via("192.168.1.12")));
-    }
-
-    #[test]
-    fn a_resync_restores_what_was_lost_and_removes_what_is_unknown() {
-        let mut fib = Fib::default();
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        answer(&mut fib, Instant::ORIGIN, Ok(()));
-        let unknown = Route { prefix: "10.9.0.0/16".parse().unwrap(), ..route(Target::Unreachable) };
-        fib.handle_dump([unknown], false);
-        assert_eq!(
-            fib.poll_changes(10),
-            [
-                Change::Install(route(via("192.168.1.12"))),
-                Change::Remove { prefix: "10.9.0.0/16".parse().unwrap(), metric: METRIC }
-            ]
-        );
-    }
-
-    #[test]
-    fn a_route_that_somebody_removes_before_its_answer_is_heard_comes_back() {
-        let mut fib = Fib::default();
-        let install = Change::Install(route(via("192.168.1.12")));
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        let asked = fib.poll_changes(10);
-        fib.handle_dump([], false);
-        fib.handle_result(Instant::ORIGIN, &asked[0], Ok(()));
-        assert_eq!(fib.poll_changes(10), [install], "the dump may be older than the change, or not");
-        fib.handle_dump([route(via("192.168.1.12"))], false);
-        fib.handle_result(Instant::ORIGIN, &asked[0], Ok(()));
-        assert_eq!(fib.poll_changes(10), []);
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.13")));
-        let asked = fib.poll_changes(10);
-        fib.handle_dump([], false);
-        fib.handle_result(Instant::ORIGIN, &asked[0], Err("no".to_owned()));
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        assert_eq!(answer(&mut fib, Instant::ORIGIN, Ok(())), Change::Install(route(via("192.168.1.12"))));
-    }
-
-    #[test]
-    fn an_aggregate_overtakes_what_waits_and_little_is_in_flight() {
-        let mut fib = Fib::default();
-        for i in 0..10_000_u32 {
-            let address = std::net::Ipv4Addr::from_bits(0x0900_0000 + i);
-            fib.desire(Prefix::host(address.into()), METRIC, Some(via("192.168.1.12")));
-        }
-        let mut unanswered = vec![];
-        loop {
-            let changes = fib.poll_changes(500);
-            if changes.is_empty() {
-                break;
-            }
-            unanswered.extend(changes);
-        }
-        assert_eq!(unanswered.len(), IN_FLIGHT_MOST);
-        fib.desire(prefix(), AGGREGATE_METRIC, Some(Target::Unreachable));
-        fib.handle_result(Instant::ORIGIN, &unanswered[0], Ok(()));
-        let aggregate = Route { metric: AGGREGATE_METRIC, ..route(Target::Unreachable) };
-        assert_eq!(fib.poll_changes(500), [Change::Install(aggregate)]);
-    }
-
-    #[test]
-    fn a_metric_change_installs_before_it_removes() {
-        let mut fib = Fib::default();
-        fib.desire(prefix(), METRIC, Some(via("192.168.1.12")));
-        answer(&mut fib, Instant::ORIGIN, Ok(()));
-        fib.desire(prefix(), METRIC, None);
-        fib.desire(prefix(), 30, Some(via("192.168.1.12")));
-        let changes = fib.poll_changes(10);
-        assert!(matches!(changes[0], Change::Install(Route { metric: 30, .. })), "{changes:?}");
-        assert!(matches!(changes[1], Change::Remove { metric: METRIC, .. }), "{changes:?}");
+    /// Changes made by others that were found, and put right, since the start.
+    pub fn repairs(&self) -> u64 {
+        self.repairs
     }
 }

@@ -7,13 +7,23 @@
 pub mod addresses;
 pub mod announce;
 pub mod bridge;
+mod conflict;
 pub mod datagram;
+mod exchange;
+pub mod found;
+mod frame;
+pub mod installer;
 pub mod links;
 pub mod netlink;
 pub mod netns;
+pub mod nexthop_message;
+mod nexthops;
 pub mod port_holder;
 pub mod priority;
 mod route_message;
+mod route_reply;
+mod route_request;
+pub mod route_writer;
 pub mod router_discovery;
 pub mod routes;
 pub mod socket;
@@ -21,8 +31,10 @@ mod sys;
 pub mod sysctl;
 pub mod watch;
 
+pub use installer::Installer;
 pub use netlink::Netlink;
 pub use netns::NetNs;
+pub use route_writer::RouteWriter;
 pub use watch::Watch;
 
 use crate::prefix::Prefix;
@@ -64,6 +76,15 @@ pub enum Error {
         /// Name and number of the other route's protocol.
         owner: String,
     },
+    /// Somebody else has a nexthop object with the number of ours. It has been left alone.
+    #[error("set nexthop group {id}: somebody else has a nexthop object of that number")]
+    ForeignGroup {
+        /// The number.
+        id: u32,
+    },
+    /// The kernel is older than Linux 5.3, or built without them.
+    #[error("the kernel knows no nexthop groups")]
+    NoNexthopGroups,
     /// What should be a bridge is something else.
     #[error("{name} exists and is no bridge: it is a {kind}; remove it, or name another bridge")]
     NotABridge {

@@ -37,7 +37,7 @@ const DUMP_ATTEMPTS: usize = 10;
 const DUMP_PAUSE: Duration = Duration::from_millis(10);
 
 /// Number of the attribute that explains a refusal (`NLMSGERR_ATTR_MSG`).
-const EXPLANATION: u16 = 1;
+pub(super) const EXPLANATION: u16 = 1;
 
 /// A connection to the routing part of the kernel in one network namespace. Its task ends with it.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Netlink {
     }
 
     /// The number that the kernel puts on news of what this conversation did.
-    pub(super) fn port(&self) -> u32 {
+    pub fn port(&self) -> u32 {
         self.port
     }
 
@@ -252,15 +252,15 @@ async fn consistent(
 #[derive(Debug)]
 pub(super) struct Refusal {
     source: io::Error,
-    explanation: Option<String>,
+    pub(super) explanation: Option<String>,
 }
 
 impl Refusal {
-    fn new(source: io::Error) -> Refusal {
+    pub(super) fn new(source: io::Error) -> Refusal {
         Refusal { source, explanation: None }
     }
 
-    fn of(code: i32) -> Refusal {
+    pub(super) fn of(code: i32) -> Refusal {
         Refusal::new(io::Error::from_raw_os_error(code.saturating_abs()))
     }
 

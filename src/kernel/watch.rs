@@ -19,7 +19,7 @@ use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
 use super::netlink::set_receive_buffer;
 use super::routes::Ownership;
-use super::{Error, Netlink, route_message as wire};
+use super::{Error, route_message as wire};
 use crate::prefix::Prefix;
 
 /// What is subscribed to.
@@ -89,10 +89,10 @@ impl Watch {
         })
     }
 
-    /// Does not report what `netlink` does to routes of ours: its caller knows.
+    /// Does not report what the conversation with this number does to routes of ours: its owner knows.
     #[must_use]
-    pub fn ignoring(mut self, netlink: &Netlink) -> Watch {
-        self.ignored = Some(netlink.port());
+    pub fn ignoring(mut self, port: u32) -> Watch {
+        self.ignored = Some(port);
         self
     }
 

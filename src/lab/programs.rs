@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::binaries::Binaries;
 use super::sandbox::Sandbox;
 use super::tor::{Setup, Step, gobgp};
-use crate::kernel::Netlink;
+use crate::kernel::Installer;
 use crate::kernel::routes::Ownership;
 
 /// How long a router's program may take to open its socket.
@@ -114,13 +114,13 @@ impl<'a> Programs<'a> {
                 let mut command = self.command(words)?;
                 command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(sandbox.log()?);
                 let mut child = sandbox.spawn(&mut command)?;
-                let netlink = Netlink::open_in(&sandbox.network()?)?;
+                let mut installer = sandbox.network()?.enter(|| Installer::open(CARRIED))??;
                 if let Some(stdout) = child.stdout.take() {
                     let stdout = pipe(stdout).context("reading a monitor")?;
                     tokio::spawn(async move {
                         let mut lines = BufReader::new(stdout).lines();
                         while let Ok(Some(line)) = lines.next_line().await {
-                            carry(&netlink, &line).await;
+                            carry(&mut installer, &line);
                         }
                     });
                 }
@@ -227,8 +227,8 @@ fn pipe(stdout: ChildStdout) -> std::io::Result<tokio::net::unix::pipe::Receiver
 }
 
 /// Carries one line of a GoBGP monitor into the kernel.
-async fn carry(netlink: &Netlink, line: &str) {
+fn carry(installer: &mut Installer, line: &str) {
     let Ok(changes) = gobgp::parse(line) else { return };
     // A route that the kernel refuses shows in the matrix.
-    let _ = netlink.apply_routes(CARRIED, &changes).await;
+    let _ = installer.apply(&changes);
 }

@@ -12,7 +12,7 @@ use super::sandbox::Sandbox;
 use crate::api::proto::{Peer, SessionState};
 use crate::api::{self, Client, Word};
 use crate::fib::{Route, Target};
-use crate::kernel::Netlink;
+use crate::kernel::found;
 use crate::kernel::routes::Ownership;
 use crate::prefix::Prefix;
 
@@ -37,8 +37,7 @@ impl NodeReport {
     /// The kernel cannot be asked.
     pub async fn ask(sandbox: &Sandbox) -> anyhow::Result<NodeReport> {
         let peers = peers(sandbox).await.map_err(|error| error.to_string());
-        let netlink = Netlink::open_in(&sandbox.network()?)?;
-        let routes = netlink.our_routes(OURS).await?;
+        let routes = sandbox.network()?.enter(|| found::found(OURS))??.routes;
         Ok(NodeReport { name: sandbox.name.clone(), peers, routes })
     }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::hash::hash_of;
 use super::paths_out::PathsOut;
 use super::pending::Pending;
 use crate::bgp::{PathAttributes, PathId, PathNlri};
+use crate::prefix::hash::hash_of;
 use crate::prefix::{Address, Family, Net, Prefix};
 
 /// One peer's Adj-RIB-Out, of all families.

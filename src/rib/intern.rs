@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::hash::BuildFolded;
 use crate::bgp::PathAttributes;
+use crate::prefix::hash::BuildFolded;
 
 /// Keeps one copy of each attribute set in use.
 #[derive(Debug, Default)]

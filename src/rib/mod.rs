@@ -14,7 +14,6 @@ pub mod adj_rib_out;
 pub mod as_path_rules;
 pub mod decision;
 pub mod export;
-mod hash;
 pub mod import;
 pub mod intern;
 pub mod loc_rib;

@@ -110,6 +110,11 @@ impl Underlay {
         }
     }
 
+    /// Interfaces that something is reached through, by index.
+    pub fn interfaces(&self) -> impl Iterator<Item = u32> {
+        self.routes.values().filter_map(|route| route.interface)
+    }
+
     /// Whether both addresses are reached by one route, so that [`Underlay::shared_subnet`] says the
     /// same of both.
     pub fn reached_alike(&self, a: IpAddr, b: IpAddr) -> bool {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::hash::hash_of;
 use crate::bgp::{Nlri, PathAttributes};
+use crate::prefix::hash::hash_of;
 use crate::prefix::{Family, Prefix};
 
 /// Groups are left alone by tidying while they are this small.

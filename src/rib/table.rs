@@ -7,8 +7,8 @@
 
 use hashbrown::HashTable;
 
-use super::hash::hash_of;
 use super::loc_rib::Destination;
+use crate::prefix::hash::hash_of;
 use crate::prefix::{Address, Net};
 
 /// Where a destination lies in its table.

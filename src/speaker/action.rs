@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bfd;
 use crate::bgp::update::AttributeFault;
-use crate::fib::Change;
+use crate::fib::Batch;
 use crate::prefix::{Family, Prefix};
 
 /// One TCP connection or the attempt to make one. Never reused.
@@ -53,8 +53,8 @@ pub enum Action {
         /// The connection or attempt.
         connection: ConnectionId,
     },
-    /// Change kernel routes, and answer each with `handle_route_result`.
-    ChangeRoutes(Vec<Change>),
+    /// Change kernel routes, and answer with `handle_route_answer`.
+    ChangeRoutes(Batch),
     /// Have exactly these BFD sessions, and tell of their changes by `handle_path_change`.
     WatchPaths(BTreeMap<bfd::Path, bfd::Config>),
     /// Tell the operator.

@@ -11,7 +11,7 @@ use super::peer::{Peer, session_config};
 use super::updates::import;
 use super::{Departure, Speaker};
 use crate::bgp::Reason;
-use crate::fib::{AGGREGATE_METRIC, Fib, Target};
+use crate::fib::{AGGREGATE_METRIC, Fib, Plan};
 use crate::prefix::Prefix;
 use crate::rib::{PeerId, Source};
 use crate::time::Instant;
@@ -20,6 +20,7 @@ impl Speaker {
     /// Takes a new configuration in place of the one before.
     pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
         self.now = now;
+        self.clear_up();
         self.links.asked = Some(intent.clone());
         let intent = self.links.resolve_all(intent);
         let new = intent.clone();
@@ -64,12 +65,13 @@ impl Speaker {
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
         self.begin_restart();
+        self.fib.configure(intent.fib.next_hop_groups, intent.fib.install_backup);
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
         }
         if intent.fib.install {
             for prefix in &intent.pod_cidrs {
-                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
+                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(&Plan::Unreachable));
             }
         }
         self.watch_paths();
@@ -172,13 +174,14 @@ impl Speaker {
         }
         if new.fib.install {
             for prefix in &new.pod_cidrs {
-                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(Target::Unreachable));
+                self.fib.desire(*prefix, AGGREGATE_METRIC, Some(&Plan::Unreachable));
             }
         }
         if old.fib.metric != new.fib.metric || old.fib.install != new.fib.install {
             self.fib.desire_none_under(old.fib.metric);
         }
         if old.fib != new.fib {
+            self.fib.configure(new.fib.next_hop_groups, new.fib.install_backup);
             self.rib.mark_dirty(|_| true);
         }
     }

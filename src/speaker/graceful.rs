@@ -107,7 +107,7 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stale.remove(&family);
         }
-        self.rib.withdraw_family(Source::Peer(id), family);
+        self.lose_family(id, family);
     }
 
     /// Lets go of all that a peer has announced.

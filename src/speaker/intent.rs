@@ -90,6 +90,11 @@ pub struct FibIntent {
     pub metric: u32,
     /// Most next hops of one route; 1 turns multipath off.
     pub max_paths: u16,
+    /// Routes share next hops in groups, where the kernel knows them: they move together when one fails.
+    pub next_hop_groups: bool,
+    /// A group with one next hop holds a backup, to which the kernel turns by itself when the interface
+    /// of the first goes down.
+    pub install_backup: bool,
 }
 
 /// One configured or implied session.

@@ -5,18 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Notice, Speaker};
 use crate::bgp::{PathAttributes, PathId};
-use crate::fib::{AGGREGATE_METRIC, Change, Target};
+use crate::fib::{AGGREGATE_METRIC, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::{Path, Source};
-
-/// Whether a change is about the aggregate of a pod CIDR.
-pub(super) fn is_aggregate(change: &Change) -> bool {
-    match change {
-        Change::Install(route) | Change::Replace(route) => route.metric == AGGREGATE_METRIC,
-        Change::Remove { metric, .. } => *metric == AGGREGATE_METRIC,
-        Change::SetGroup(_) | Change::RemoveGroup(_) => false,
-    }
-}
 
 impl Speaker {
     /// Announces each pod CIDR that can be delivered here, and takes back what no longer can. In the

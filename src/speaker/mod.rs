@@ -22,12 +22,15 @@
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
 //! | `stale` | paths that a peer is yet to announce again |
+//! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
+//! | `plans` | what the FIB is told: next hops, and what becomes of them when something fails |
 //! | `audience` | peers that are told the same |
 //! | `local` | the node's own prefixes: first deliverable, then announced |
 //! | [`view`], `show` | what a person or a metric sees |
 
 mod action;
+mod aftermath;
 mod audience;
 mod configure;
 mod dynamic;
@@ -39,6 +42,7 @@ mod liveness;
 mod local;
 mod peer;
 pub mod peer_table;
+mod plans;
 mod prefix_limit;
 mod refresh;
 mod restart;
@@ -60,12 +64,9 @@ use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
 
-use local::is_aggregate;
-use settle::next_hop;
-
 use crate::bfd;
 use crate::bgp::session::Timer;
-use crate::fib::{Change, Fib, Route};
+use crate::fib::{BatchId, Difference, Fib, Found, Group, Refusal, Route};
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
@@ -87,6 +88,8 @@ pub struct Speaker {
     rib: LocRib,
     next_hops: NextHops,
     fib: Fib,
+    /// Walks through the table that a failure has left to be done.
+    aftermath: Vec<aftermath::Aftermath>,
     /// The bridge for local pods stands.
     bridge_ready: bool,
     originated: BTreeSet<Prefix>,
@@ -138,6 +141,7 @@ impl Speaker {
             rib: LocRib::default(),
             next_hops: NextHops::default(),
             fib: Fib::default(),
+            aftermath: vec![],
             bridge_ready: false,
             originated: BTreeSet::new(),
             not_originated: 0,
@@ -153,12 +157,33 @@ impl Speaker {
     }
 
     /// Takes what the kernel holds of ours now, and puts right what differs from what should be.
-    pub fn handle_kernel_dump(&mut self, now: Instant, routes: Vec<Route>) {
+    pub fn handle_kernel_dump(&mut self, now: Instant, held: Found) {
         self.now = now;
         // Before there is a configuration, nothing is known to be wrong.
         if self.intent.is_some() {
-            self.fib.handle_dump(routes, self.restart.keeps_found_routes());
+            self.fib.handle_dump(now, held, self.restart.keeps_found_routes());
         }
+    }
+
+    /// Takes what somebody else has made of one route of ours, `None` if he removed it, and puts it right.
+    pub fn handle_kernel_route(&mut self, now: Instant, prefix: Prefix, metric: u32, held: Option<Route>) {
+        self.now = now;
+        if self.intent.is_some() {
+            self.fib.handle_change_seen(now, prefix, metric, held);
+        }
+    }
+
+    /// Takes all nexthop groups of ours that the kernel has now.
+    pub fn handle_kernel_groups(&mut self, now: Instant, groups: &[Group]) {
+        self.now = now;
+        if self.intent.is_some() {
+            self.fib.handle_groups(groups);
+        }
+    }
+
+    /// Where the kernel, as found, differs from what is desired.
+    pub fn audit(&self, held: &Found) -> Vec<Difference> {
+        self.fib.audit(held)
     }
 
     /// Routes belong in another table, or bear another protocol number, than before.
@@ -179,22 +204,17 @@ impl Speaker {
         let moved = |peer: &Peer| !self.next_hops.underlay().reaches_alike(&underlay, peer.intent.address);
         let external = self.established_peers().filter(|(_, external)| *external).map(|(id, _)| id);
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
-        let changed = self.next_hops.replace_underlay(underlay);
-        if !changed.is_empty() {
-            let peers = &self.peers;
-            self.rib.mark_dirty(|path| changed.contains(&next_hop(peers, path)));
-        }
+        self.replace_underlay(underlay);
         for id in moved {
             self.walk_again(id);
         }
     }
 
-    /// Takes the kernel's answer to one change.
-    pub fn handle_route_result(&mut self, now: Instant, change: &Change, result: Result<(), String>) {
+    /// Takes the kernel's answer to a batch of changes: those it refused, in order.
+    pub fn handle_route_answer(&mut self, now: Instant, batch: BatchId, refusals: Vec<Refusal>) {
         self.now = now;
-        self.fib.handle_result(now, change, result);
-        // Looked at once for a whole batch of answers.
-        self.aggregates_changed |= is_aggregate(change);
+        self.fib.handle_answer(now, batch, refusals);
+        self.aggregates_changed |= self.not_originated > 0;
     }
 
     /// The bridge for local pods stands (or, with `false`, does not), and with it what our pod CIDRs

@@ -20,7 +20,7 @@ use super::peer::Peer;
 use super::{Notice, Speaker};
 use crate::bgp::Session;
 use crate::bgp::session::RestartBits;
-use crate::fib::Route;
+use crate::fib::Found;
 use crate::prefix::Family;
 use crate::rib::Source;
 use crate::rib::loc_rib::Place;
@@ -90,10 +90,10 @@ impl Restart {
 impl Speaker {
     /// Takes over the routes of ours that the kernel holds at start. They keep forwarding until peers
     /// confirm them, or until every peer has said End-of-RIB, or for the restart time.
-    pub fn handle_adopted(&mut self, now: Instant, routes: Vec<Route>) {
+    pub fn handle_adopted(&mut self, now: Instant, held: Found) {
         self.now = now;
-        let found = Family::ALL.map(|family| routes.iter().any(|route| route.prefix.family() == family));
-        self.fib.handle_dump(routes, true);
+        let found = Family::ALL.map(|family| held.routes.iter().any(|route| route.prefix.family() == family));
+        self.fib.handle_dump(now, held, true);
         self.restart.found = Some((now, found));
         self.restart.sweep_at = Some(now + STALE_TIME);
     }

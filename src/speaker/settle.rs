@@ -10,15 +10,12 @@ use std::net::IpAddr;
 use super::audience::Audience;
 use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
-use super::shares::{Offer, bandwidth, shared_out};
 use super::{Action, Notice, Speaker};
 use crate::bgp::{Codec, Nlri};
-use crate::fib::Target;
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
-use crate::rib::well_known::{BLACKHOLE, bears};
 use crate::rib::{Path, PeerId, Source};
 
 /// Prefixes decided, walked or sent in one portion.
@@ -30,15 +27,19 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn settle_some(&mut self) -> bool {
+        self.actions.extend(self.fib.poll_urgent().map(Action::ChangeRoutes));
+        if !self.actions.is_empty() {
+            return true;
+        }
+        self.clear_up();
         if std::mem::take(&mut self.aggregates_changed) {
             self.originate_what_is_deliverable();
         }
         let decided = self.settle_dirty();
-        let changes = self.fib.poll_changes(PORTION);
-        let changed = !changes.is_empty();
-        if changed {
-            self.actions.push_back(Action::ChangeRoutes(changes));
-        }
+        let settled = self.rib.is_settled();
+        let batch = self.fib.poll_batch(PORTION, settled);
+        let changed = batch.is_some();
+        self.actions.extend(batch.map(Action::ChangeRoutes));
         let mut told = false;
         for id in std::mem::take(&mut self.busy) {
             told |= self.tell(id);
@@ -65,8 +66,8 @@ impl Speaker {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
             if intent.fib.install {
-                let target = decision.as_ref().and_then(|d| facts.target(destination, d));
-                self.fib.desire(prefix, intent.fib.metric, target);
+                let plan = decision.as_ref().and_then(|d| facts.plan(prefix.family(), destination, d));
+                self.fib.desire(prefix, intent.fib.metric, plan.as_ref());
             }
             destination.set_best(decision.as_ref());
         }
@@ -253,25 +254,6 @@ impl Facts<'_> {
             best.push(paths.remove(decision.best));
         }
         best
-    }
-
-    /// The FIB target of the winning paths: the best path's next hop and those of its equals, as far
-    /// as multipath goes; none for a best path that asks for a blackhole (RFC 7999). `None` for a path
-    /// originated here.
-    pub(super) fn target(&self, destination: &Destination, decision: &Decision) -> Option<Target> {
-        let best = &destination.paths()[decision.best];
-        if best.source != Source::Local && bears(&best.attributes, BLACKHOLE) {
-            return Some(Target::Unreachable);
-        }
-        let most = usize::from(self.intent.fib.max_paths.max(1));
-        let learned = decision.equal.iter().map(|i| &destination.paths()[*i]);
-        let offers = learned.filter(|path| path.source != Source::Local).filter_map(|path| {
-            let resolution = self.next_hops.resolved(next_hop(self.peers, path))?;
-            let bandwidth = bandwidth(&path.attributes);
-            Some(Offer { via: resolution.via, interface: resolution.interface, bandwidth })
-        });
-        let hops = shared_out(offers, most);
-        (!hops.is_empty()).then_some(Target::Via(hops))
     }
 
     /// What the decision process sees of a path, or why it does not.

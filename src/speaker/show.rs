@@ -11,7 +11,7 @@ use super::{Speaker, intent::RemoteAs};
 use crate::bgp::capability::{AddPath, AddPathFamily, GracefulRestart, NextHopFamily, family_of};
 use crate::bgp::session::Negotiated;
 use crate::bgp::{Capability, PathId, PathNlri};
-use crate::fib::Standing;
+use crate::fib::{Listed, Standing};
 use crate::prefix::{Family, Prefix};
 use crate::rib::Source;
 use crate::rib::loc_rib::Destination;
@@ -23,10 +23,10 @@ impl Speaker {
         let intent = self.intent.as_ref()?;
         // One walk: the table may be large, and everybody waits.
         let (mut fib_installed, mut fib_pending) = (0, 0);
-        for (.., standing) in self.fib.entries() {
+        for standing in self.fib.standings() {
             match standing {
                 Standing::Installed | Standing::Stale => fib_installed += 1,
-                Standing::Pending | Standing::Failed(_) => fib_pending += 1,
+                _ => fib_pending += 1,
             }
         }
         Some(Summary {
@@ -69,17 +69,17 @@ impl Speaker {
 
     /// Every route of ours and how it stands with the kernel.
     pub fn fib(&self) -> Vec<FibRouteView> {
-        let view = |(prefix, metric, target, standing): (_, _, Option<&_>, _)| FibRouteView {
-            prefix,
-            target: target.cloned(),
-            metric,
-            state: match standing {
+        let view = |listed: Listed<'_>| FibRouteView {
+            prefix: listed.prefix,
+            target: listed.target,
+            metric: listed.metric,
+            state: match listed.standing {
                 Standing::Installed | Standing::Stale => FibState::Installed,
                 Standing::Pending => FibState::Pending,
-                Standing::Failed(reason) => FibState::Failed(reason.to_owned()),
+                Standing::Failed(reason) | Standing::Conflict(reason) => FibState::Failed(reason.to_owned()),
             },
         };
-        self.fib.entries().map(view).collect()
+        self.fib.entries().into_iter().map(view).collect()
     }
 
     /// Whether there is a configuration.

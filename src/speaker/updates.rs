@@ -13,6 +13,7 @@ impl Speaker {
     /// Applies one UPDATE to the table, as the import policy lets it.
     pub(super) fn apply_update(&mut self, id: PeerId, update: Update) {
         let source = Source::Peer(id);
+        self.clear_up();
         self.report_faults(id, &update);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.confirm(&update);

@@ -1,5 +1,6 @@
 //! What ADD makes, DEL removes, CHECK sees and GC sweeps.
 
+use routelet::kernel::found;
 use routelet::kernel::routes::Ownership;
 use serde_json::json;
 
@@ -8,9 +9,9 @@ use super::rig::{Namespace, Node};
 /// The routes an ADD makes: main table, protocol `boot`.
 const POD_ROUTES: Ownership = Ownership { table: 254, protocol: 3 };
 
-async fn routes(pod: &Namespace) -> Vec<String> {
-    let routes = pod.netlink.our_routes(POD_ROUTES).await.unwrap();
-    routes.iter().map(|route| route.prefix.to_string()).collect()
+fn routes(pod: &Namespace) -> Vec<String> {
+    let found = pod.handle.enter(|| found::found(POD_ROUTES)).unwrap().unwrap();
+    found.routes.iter().map(|route| route.prefix.to_string()).collect()
 }
 
 #[tokio::test]
@@ -27,7 +28,7 @@ async fn the_common_configuration_works_as_it_stands() {
     let eth0 = pod.link("eth0").await.unwrap();
     assert!(eth0.up && eth0.carrier && eth0.kind.as_deref() == Some("veth"));
     assert_eq!(pod.addresses("eth0").await, ["10.244.0.2/16"]);
-    assert_eq!(routes(&pod).await, ["0.0.0.0/0"]);
+    assert_eq!(routes(&pod), ["0.0.0.0/0"]);
     assert_eq!(node.reservations(), ["10.244.0.2"]);
     let forwards = || routelet::kernel::sysctl::forwards(routelet::prefix::Family::Ipv4Unicast);
     assert!(node.namespace.handle.enter(forwards).unwrap().unwrap());
@@ -64,7 +65,7 @@ async fn the_node_file_gives_both_families_bridge_and_mtu() {
     let result = node.add("c1", &pod, &conf).result();
     assert_eq!(node.namespace.addresses("cni0").await, ["10.244.1.1/24", "fd00:10:244:1::1/64"]);
     assert_eq!(pod.addresses("eth0").await, ["10.244.1.2/24", "fd00:10:244:1::2/64"]);
-    assert_eq!(routes(&pod).await, ["0.0.0.0/0", "::/0"]);
+    assert_eq!(routes(&pod), ["0.0.0.0/0", "::/0"]);
     assert_eq!(pod.link("eth0").await.unwrap().mtu, 1400);
     assert_eq!(result["interfaces"][2]["mtu"], 1400);
     assert_eq!(result["ips"][1]["address"], "fd00:10:244:1::2/64");

@@ -12,11 +12,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
 use routelet::api::proto::Peer;
-use routelet::fib::{Change, Target};
+use routelet::fib::{Change, Route, Target};
 use routelet::kernel::links::VethPair;
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::watch::{Event, Watch};
-use routelet::kernel::{NetNs, Netlink};
+use routelet::kernel::{Installer, NetNs, Netlink, found};
 use routelet::prefix::Prefix;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -237,26 +237,27 @@ impl Cluster {
 
     /// Prefixes of our routes through another node, in order.
     pub async fn learned(&self, node: usize) -> Vec<Prefix> {
-        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        let routes = self.routes(node);
         routes.into_iter().filter(|r| r.target != Target::Unreachable).map(|r| r.prefix).collect()
     }
 
     /// Prefixes of our unreachable routes, in order.
     pub async fn aggregates(&self, node: usize) -> Vec<Prefix> {
-        let routes = self.nodes[node].netlink.our_routes(OURS).await.unwrap();
+        let routes = self.routes(node);
         routes.into_iter().filter(|r| r.target == Target::Unreachable).map(|r| r.prefix).collect()
     }
 
     /// Deletes our learned routes behind the daemon's back, in a conversation of its own.
     pub async fn delete_learned(&self, node: usize) {
-        let stranger = Netlink::open_in(&self.nodes[node].namespace).unwrap();
-        let routes = stranger.our_routes(OURS).await.unwrap();
-        let learned = routes.into_iter().filter(|r| r.target != Target::Unreachable);
+        let mut stranger = self.nodes[node].namespace.enter(|| Installer::open(OURS)).unwrap().unwrap();
+        let learned = self.routes(node).into_iter().filter(|r| r.target != Target::Unreachable);
         let removals: Vec<Change> =
             learned.map(|r| Change::Remove { prefix: r.prefix, metric: r.metric }).collect();
-        for result in stranger.apply_routes(OURS, &removals).await {
-            result.unwrap();
-        }
+        assert_eq!(stranger.apply(&removals), []);
+    }
+
+    fn routes(&self, node: usize) -> Vec<Route> {
+        self.nodes[node].namespace.enter(|| found::found(OURS)).unwrap().unwrap().routes
     }
 
     pub async fn set_wire(&self, node: usize, up: bool) {

@@ -13,7 +13,7 @@ use routelet::bfd::{Change as PathChange, Diagnostic, Path, State};
 use routelet::bgp::capability::AddPath;
 use routelet::bgp::{Codec, Message, header};
 use routelet::cluster::{intent, manifests};
-use routelet::fib::{Change, Target as RouteTarget};
+use routelet::fib::{Batch, Found, Refusal, Target as RouteTarget};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
@@ -159,7 +159,7 @@ struct Shell {
     now: Instant,
     intents: Vec<Intent>,
     wires: BTreeMap<ConnectionId, Wire>,
-    changes: Vec<Change>,
+    batches: Vec<Batch>,
     /// What BFD is to watch.
     paths: Vec<Path>,
     /// What the speaker has asked for, in words.
@@ -172,7 +172,7 @@ fn play(program: &[u8], features: &mut Features) -> String {
         now: Instant::ORIGIN + Duration::from_secs(1),
         intents: intents(),
         wires: BTreeMap::new(),
-        changes: vec![],
+        batches: vec![],
         paths: vec![],
         trace: String::new(),
     };
@@ -232,10 +232,12 @@ impl Shell {
                 self.speaker.handle_sent(self.now, connection, octets);
             }
             (ANSWER, _) => {
-                for change in std::mem::take(&mut self.changes) {
-                    let refused = argument % 3 == 1;
-                    let result = if refused { Err("no such device".to_owned()) } else { Ok(()) };
-                    self.speaker.handle_route_result(self.now, &change, result);
+                for batch in std::mem::take(&mut self.batches) {
+                    let refusal =
+                        |index| Refusal { index, reason: "no such device".to_owned(), conflict: false };
+                    let refused = if argument % 3 == 1 { batch.changes.len() } else { 0 };
+                    let refusals = (0..refused).map(refusal).collect();
+                    self.speaker.handle_route_answer(self.now, batch.id, refusals);
                 }
             }
             (CONFIGURE, _) => {
@@ -248,10 +250,15 @@ impl Shell {
             (UNCUT, Some(connection)) => {
                 self.speaker.handle_frame(self.now, connection, Ok(&step.octets));
             }
-            (DUMP, _) if argument.is_multiple_of(2) => self.speaker.handle_kernel_dump(self.now, vec![]),
+            (DUMP, _) if argument.is_multiple_of(2) => {
+                self.speaker.handle_kernel_dump(self.now, Found::default());
+            }
             (DUMP, _) if argument == 255 => self.speaker.handle_shutdown(self.now, Departure::ForGood),
             (DUMP, _) if argument == 253 => self.speaker.handle_shutdown(self.now, Departure::Restart),
-            (DUMP, _) => self.speaker.handle_adopted(self.now, vec![]),
+            (DUMP, _) => {
+                let nothing = Found { routes: vec![], groups: Some(vec![]) };
+                self.speaker.handle_adopted(self.now, nothing);
+            }
             _ => {}
         }
     }
@@ -352,7 +359,7 @@ impl Shell {
                 Action::Close { connection } => {
                     self.wires.remove(&connection).expect("closed twice");
                 }
-                Action::ChangeRoutes(changes) => self.changes.extend(changes),
+                Action::ChangeRoutes(batch) => self.batches.push(batch),
                 Action::WatchPaths(paths) => {
                     assert!(paths.len() <= 8, "watches more than there are peers");
                     self.paths = paths.into_keys().collect();

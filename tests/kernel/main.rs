@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod groups;
 mod links;
 mod mixed_families;
+mod pace;
 mod rig;
 mod routes;
 mod sockets;
 mod watch;
+mod writer;

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use futures_util::FutureExt;
 use routelet::fib::{Change, NextHop, Route, Target};
 use routelet::kernel::routes::Ownership;
-use routelet::kernel::{Error, NetNs, Netlink};
+use routelet::kernel::{Installer, NetNs, Netlink, found};
 use routelet::prefix::Prefix;
 
 use crate::rig::{Pair, eventually, namespace};
@@ -33,6 +32,20 @@ pub fn remove(prefix: &str) -> Change {
     Change::Remove { prefix: prefix.parse().unwrap(), metric: 20 }
 }
 
+/// Has these changes made in the namespace, all of them.
+pub fn write(namespace: &NetNs, changes: &[Change]) {
+    let mut installer = installer(namespace, OURS);
+    assert_eq!(installer.apply(changes), []);
+}
+
+pub fn installer(namespace: &NetNs, ownership: Ownership) -> Installer {
+    namespace.enter(|| Installer::open(ownership)).unwrap().unwrap()
+}
+
+pub fn found_in(namespace: &NetNs, ownership: Ownership) -> Vec<Route> {
+    namespace.enter(|| found::found(ownership)).unwrap().unwrap().routes
+}
+
 pub async fn apply(netlink: &Netlink, changes: &[Change]) {
     for (change, result) in changes.iter().zip(netlink.apply_routes(OURS, changes).await) {
         result.unwrap_or_else(|error| panic!("{change:?}: {error}"));
@@ -51,6 +64,7 @@ pub fn ip(namespace: &NetNs, arguments: &str) -> String {
 async fn every_transition(ownership: Ownership, destination: &str, targets: &[Target]) {
     let pair = Pair::addressed().await;
     let link = pair.left_link.index;
+    let mut installer = installer(&pair.left_namespace, ownership);
     let with_link = |target: &Target| match target {
         Target::Unreachable => Target::Unreachable,
         Target::Via(hops) => {
@@ -62,14 +76,13 @@ async fn every_transition(ownership: Ownership, destination: &str, targets: &[Ta
             for target in [from, to] {
                 let route =
                     Route { prefix: prefix(destination), target: with_link(target), metric: 20, group: None };
-                let results = pair.left.apply_routes(ownership, &[Change::Install(route.clone())]).await;
-                results.into_iter().next().unwrap().unwrap();
-                assert_eq!(pair.left.our_routes(ownership).await.unwrap(), [route], "{from:?} to {to:?}");
+                assert_eq!(installer.apply(&[Change::Install(route.clone())]), []);
+                let found = found_in(&pair.left_namespace, ownership);
+                assert_eq!(found, [route], "{from:?} to {to:?}");
             }
             for _ in 0..2 {
-                let results = pair.left.apply_routes(ownership, &[remove(destination)]).await;
-                results.into_iter().next().unwrap().unwrap();
-                assert_eq!(pair.left.our_routes(ownership).await.unwrap(), [], "after {to:?}");
+                assert_eq!(installer.apply(&[remove(destination)]), []);
+                assert_eq!(found_in(&pair.left_namespace, ownership), [], "after {to:?}");
             }
         }
     }
@@ -93,15 +106,15 @@ async fn shares_by_weight() {
             let hop =
                 |via: &str, weight| NextHop { via: via.parse().unwrap(), interface: Some(link), weight };
             let target = Target::Via(vec![hop(routers[0], one), hop(routers[1], other)]);
-            apply(&pair.left, &[install(destination, target.clone())]).await;
+            write(&pair.left_namespace, &[install(destination, target.clone())]);
             let route = Route { prefix: prefix(destination), target, metric: 20, group: None };
-            assert_eq!(pair.left.our_routes(OURS).await.unwrap(), [route]);
+            assert_eq!(found_in(&pair.left_namespace, OURS), [route]);
             let shown =
                 ip(&pair.left_namespace, if destination.contains("::") { "-6 route" } else { "route" });
             assert!(shown.contains(&format!("weight {one}")), "{shown}");
             assert!(shown.contains(&format!("weight {other}")), "{shown}");
         }
-        apply(&pair.left, &[remove(destination)]).await;
+        write(&pair.left_namespace, &[remove(destination)]);
     }
 }
 
@@ -158,8 +171,8 @@ async fn the_kernel_finds_the_interface_where_none_is_named() {
         |via: &str| Target::Via(vec![NextHop { via: via.parse().unwrap(), interface: None, weight: 1 }]);
     let changes =
         [install("10.0.0.0/8", unnamed("192.0.2.2")), install("fd00:9::/48", unnamed("2001:db8::2"))];
-    apply(&pair.left, &changes).await;
-    let found = pair.left.our_routes(OURS).await.unwrap();
+    write(&pair.left_namespace, &changes);
+    let found = found_in(&pair.left_namespace, OURS);
     assert_eq!(found[0].target, via(pair.left_link.index, &["192.0.2.2"]));
     assert_eq!(found[1].target, via(pair.left_link.index, &["2001:db8::2"]));
 }
@@ -196,28 +209,26 @@ async fn somebody_else_s_route_is_never_touched() {
         install("fd00:2::/48", v6.clone()),
         install("fd00:3::/48", v6),
     ];
-    for (result, owner) in pair
-        .left
-        .apply_routes(OURS, &installs)
-        .await
-        .into_iter()
-        .zip(["static (protocol 4)", "bird (protocol 12)", "protocol 77"].iter().cycle())
-    {
-        let error = result.unwrap_err();
-        assert!(matches!(&error, Error::ForeignRoute { owner: found, .. } if found == owner), "{error}");
+    let refusals = installer(&pair.left_namespace, OURS).apply(&installs);
+    let owners = ["static (protocol 4)", "bird (protocol 12)", "protocol 77"];
+    assert_eq!(refusals.len(), installs.len());
+    for ((index, refusal), owner) in refusals.iter().enumerate().zip(owners.iter().cycle()) {
+        let made_by = format!("there is a route already, made by {owner}");
+        assert!(refusal.reason.ends_with(&made_by), "{refusal:?}");
+        assert_eq!((refusal.index, refusal.conflict), (index, true));
     }
     assert_eq!(look(), before);
-    apply(&pair.left, &["10.1.0.0/16", "10.3.0.0/16", "fd00:1::/48", "fd00:3::/48"].map(remove)).await;
+    write(&pair.left_namespace, &["10.1.0.0/16", "10.3.0.0/16", "fd00:1::/48", "fd00:3::/48"].map(remove));
     assert_eq!(look(), before);
 
     // Another metric is another route: both stand, and ours alone goes.
-    let beside = Route { prefix: prefix("10.1.0.0/16"), target: v4, metric: 21 };
-    apply(&pair.left, &[Change::Install(beside.clone())]).await;
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), [beside]);
+    let beside = Route { prefix: prefix("10.1.0.0/16"), target: v4, metric: 21, group: None };
+    write(&pair.left_namespace, &[Change::Install(beside.clone())]);
+    assert_eq!(found_in(&pair.left_namespace, OURS), [beside]);
     assert_eq!(look(), before);
     // The same protocol in another table is somebody else, too.
     ip(&pair.left_namespace, "route add 10.1.0.0/16 via 192.0.2.9 proto 114 table 99");
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap().len(), 1);
+    assert_eq!(found_in(&pair.left_namespace, OURS).len(), 1);
 }
 
 #[tokio::test]
@@ -249,16 +260,16 @@ async fn the_dump_equals_what_was_installed() {
         });
     }
     let changes: Vec<Change> = routes.iter().cloned().map(Change::Install).collect();
-    apply(&pair.left, &changes).await;
+    write(&pair.left_namespace, &changes);
     routes.sort();
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), routes);
+    assert_eq!(found_in(&pair.left_namespace, OURS), routes);
     // Once more changes nothing and is no error.
-    apply(&pair.left, &changes).await;
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), routes);
+    write(&pair.left_namespace, &changes);
+    assert_eq!(found_in(&pair.left_namespace, OURS), routes);
 
     let removals: Vec<Change> = routes.iter().map(|r| remove(&r.prefix.to_string())).collect();
-    apply(&pair.left, &removals).await;
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), []);
+    write(&pair.left_namespace, &removals);
+    assert_eq!(found_in(&pair.left_namespace, OURS), []);
 }
 
 #[tokio::test]
@@ -277,62 +288,19 @@ async fn a_failed_change_holds_nothing_back_and_is_told_by_its_place() {
         group: None,
     });
     changes[1999] = install("10.7.207.0/24", via(9999, &["192.0.2.2"]));
-    let results = pair.left.apply_routes(OURS, &changes).await;
-    assert_eq!(results.len(), 2000);
-    let errors: Vec<(usize, String)> = results
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, result)| Some((index, result.err()?.to_string())))
-        .collect();
-    assert_eq!(errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 777, 1999], "{errors:?}");
+    let errors = installer(&pair.left_namespace, OURS).apply(&changes);
+    assert_eq!(errors.iter().map(|error| error.index).collect::<Vec<_>>(), [0, 777, 1999], "{errors:?}");
     let expected = "install 10.0.0.0/24 metric 20 via 203.0.113.1: Nexthop has invalid gateway: ";
-    assert!(errors[0].1.starts_with(expected), "{}", errors[0].1);
-    assert_eq!(errors[1].1, "install fd00::/48 metric 0: an IPv6 route cannot have metric 0");
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap().len(), 1997);
-}
-
-/// One conversation serves several tasks, whose batches and dumps do not get mixed up.
-#[tokio::test]
-async fn a_conversation_may_be_shared() {
-    let (_namespace, netlink) = namespace().await;
-    let netlink = std::sync::Arc::new(netlink);
-    let tasks: Vec<_> = (1..=8u8)
-        .map(|n| {
-            let netlink = netlink.clone();
-            tokio::spawn(async move {
-                let ownership = Ownership { table: 1000 + u32::from(n), protocol: 114 };
-                let changes: Vec<Change> = (0..500)
-                    .map(|i| install(&format!("10.{}.{}.0/24", i / 256, i % 256), Target::Unreachable))
-                    .collect();
-                let refused =
-                    vec![remove("10.255.0.0/16"), install("10.255.0.0/16", via(9999, &["192.0.2.1"]))];
-                for changes in [&changes[..250], &changes[250..], &refused] {
-                    let results = netlink.apply_routes(ownership, changes).await;
-                    let errors = results.iter().filter(|result| result.is_err()).count();
-                    assert_eq!(errors, usize::from(changes.len() == 2));
-                    assert_eq!(netlink.links().await.unwrap().len(), 1);
-                }
-                netlink.our_routes(ownership).await.unwrap().len()
-            })
-        })
-        .collect();
-    for task in tasks {
-        assert_eq!(task.await.unwrap(), 500);
-    }
-    // Somebody who loses interest half-way does not disturb the others.
-    let ownership = Ownership { table: 1001, protocol: 114 };
-    for _ in 0..20 {
-        assert!(netlink.our_routes(ownership).now_or_never().is_none());
-        tokio::task::yield_now().await;
-        assert_eq!(netlink.our_routes(ownership).await.unwrap().len(), 500);
-    }
+    assert!(errors[0].reason.starts_with(expected), "{errors:?}");
+    assert_eq!(errors[1].reason, "install fd00::/48 metric 0: an IPv6 route cannot have metric 0");
+    assert_eq!(found_in(&pair.left_namespace, OURS).len(), 1997);
 }
 
 #[tokio::test]
 async fn a_route_to_a_router_of_the_wrong_family_is_refused() {
     let pair = Pair::addressed().await;
     let change = install("fd00:5::/48", via(pair.left_link.index, &["192.0.2.2"]));
-    let error = pair.left.apply_routes(OURS, &[change]).await.remove(0).unwrap_err().to_string();
+    let error = installer(&pair.left_namespace, OURS).apply(&[change]).remove(0).reason;
     assert!(error.starts_with("install fd00:5::/48 metric 20 via 192.0.2.2: "), "{error}");
 }
 
@@ -341,7 +309,7 @@ async fn a_route_to_a_router_of_the_wrong_family_is_refused() {
 async fn the_underlay_is_what_works_without_us() {
     let pair = Pair::addressed().await;
     let link = pair.left_link.index;
-    apply(&pair.left, &[install("10.244.2.0/24", via(link, &["192.0.2.2"]))]).await;
+    write(&pair.left_namespace, &[install("10.244.2.0/24", via(link, &["192.0.2.2"]))]);
     ip(&pair.left_namespace, "route add 172.16.0.0/16 via 192.0.2.9 metric 7");
     ip(&pair.left_namespace, "route add 172.17.0.0/16 nexthop via 192.0.2.8 nexthop via 192.0.2.9");
     ip(&pair.left_namespace, "route add blackhole 172.18.0.0/16");
@@ -375,10 +343,10 @@ async fn the_underlay_is_what_works_without_us() {
 
 #[tokio::test]
 async fn an_empty_namespace_has_no_routes_of_ours_in_any_table() {
-    let (_namespace, netlink) = namespace().await;
+    let (namespace, netlink) = namespace().await;
     for table in [254, 114, 100_000] {
         let ownership = Ownership { table, protocol: 114 };
-        assert_eq!(netlink.our_routes(ownership).await.unwrap(), []);
+        assert_eq!(found_in(&namespace, ownership), []);
         assert_eq!(netlink.underlay(ownership).await.unwrap(), []);
     }
 }

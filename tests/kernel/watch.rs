@@ -29,7 +29,8 @@ const AT_RISK: Event = Event::UnderlayChanged { ours_at_risk: true };
 
 /// A watch on the left, after whatever setting the links up still stirs.
 async fn watch(pair: &Pair) -> Watch {
-    let mut watch = pair.left_namespace.enter(|| Watch::open(OURS)).unwrap().unwrap().ignoring(&pair.left);
+    let mut watch =
+        pair.left_namespace.enter(|| Watch::open(OURS)).unwrap().unwrap().ignoring(pair.left.port());
     // Multicast routes and link-local addresses come a moment after carrier does.
     let mut quiet = 0;
     eventually("the links are settled", async || {

@@ -147,10 +147,8 @@ impl Rig {
                     }
                     assert!(rest.is_empty(), "whole messages are sent");
                 }
-                Action::ChangeRoutes(changes) => {
-                    for change in changes {
-                        self.speaker.handle_route_result(self.now, &change, Ok(()));
-                    }
+                Action::ChangeRoutes(batch) => {
+                    self.speaker.handle_route_answer(self.now, batch.id, vec![]);
                 }
                 Action::Notice(notice) => self.notices.push(notice.to_string()),
                 _ => {}

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use routelet::fib::{Change, Route, Target};
+use routelet::fib::{Change, Found, Route, Target};
 use routelet::speaker::intent::{GracefulRestart, RemoteAs};
 use routelet::speaker::{Action, Intent, LinkPeer, Speaker};
 use routelet::time::Instant;
@@ -91,13 +91,13 @@ fn the_same_address_on_another_link_is_somebody_else() {
 fn what_was_there_at_the_start_waits_for_who_is_still_to_be_found() {
     let mut speaker = Speaker::new(1);
     let prefix = "10.99.0.0/16".parse().unwrap();
-    let left = Route { prefix, target: Target::Unreachable, metric: 20 };
-    speaker.handle_adopted(Instant::ORIGIN, vec![left]);
+    let left = Route { prefix, target: Target::Unreachable, metric: 20, group: None };
+    speaker.handle_adopted(Instant::ORIGIN, Found { routes: vec![left], groups: None });
     speaker.handle_intent(Instant::ORIGIN, intent(false));
     let removed = |speaker: &mut Speaker| {
         let actions = std::iter::from_fn(|| speaker.poll_action());
         let changes = actions.filter_map(|action| match action {
-            Action::ChangeRoutes(changes) => Some(changes),
+            Action::ChangeRoutes(batch) => Some(batch.changes),
             _ => None,
         });
         changes

@@ -6,6 +6,7 @@
 //! `faults`; what every action must be like, whatever goes wrong, is for a [`Watcher`] to say.
 
 mod faults;
+mod kernel;
 mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,19 +14,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
-use routelet::fib::{Change, Route, Target};
-use routelet::prefix::Prefix;
+use routelet::fib::{Batch, BatchId, Refusal};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
 use routelet::time::Instant;
+
+use kernel::Groups;
+pub use kernel::Kernel;
 
 use crate::plan::Plan;
 
 /// One end of a stream.
 type End = (&'static str, ConnectionId);
-
-/// Routes of ours by prefix and metric.
-pub type Kernel = BTreeMap<(Prefix, u32), Target>;
 
 /// An event to come.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ enum Event {
     Connected { end: End, local: SocketAddr },
     Octets { to: End, octets: Vec<u8> },
     Closed { end: End, why: &'static str },
-    RouteResults { name: &'static str, changes: Vec<Change>, refused: bool },
+    RouteAnswer { name: &'static str, batch: BatchId, refusals: Vec<Refusal> },
 }
 
 /// What a member is and is told, from its next start on or at once.
@@ -49,6 +49,7 @@ struct Member {
     setup: Setup,
     speaker: Option<Speaker>,
     kernel: Kernel,
+    groups: Groups,
     /// Octets of messages that have not arrived in full.
     partial: BTreeMap<ConnectionId, Vec<u8>>,
     /// Octets handed out that no socket has taken, because the other end does not read.
@@ -102,7 +103,7 @@ impl Event {
             | Event::Connected { end, .. }
             | Event::Octets { to: end, .. }
             | Event::Closed { end, .. } => end.0 == member,
-            Event::RouteResults { name, .. } => *name == member,
+            Event::RouteAnswer { name, .. } => *name == member,
         }
     }
 }
@@ -113,6 +114,7 @@ impl Member {
             setup,
             speaker: None,
             kernel: Kernel::new(),
+            groups: Groups::default(),
             partial: BTreeMap::new(),
             unsent: BTreeMap::new(),
             bridge: true,
@@ -188,7 +190,7 @@ impl World {
         let member = self.members.get_mut(name).unwrap();
         let letters = name.bytes().map(u64::from).sum::<u64>();
         let mut speaker = Speaker::new(self.seed ^ member.setup.addresses.len() as u64 ^ letters);
-        speaker.handle_adopted(self.now, routes(&member.kernel));
+        speaker.handle_adopted(self.now, member.groups.found(&member.kernel));
         speaker.handle_underlay(self.now, member.setup.underlay.iter().copied());
         speaker.handle_bridge(self.now, member.bridge);
         speaker.handle_intent(self.now, member.setup.intent.clone());
@@ -267,7 +269,7 @@ impl World {
             Event::Connected { end, .. } | Event::Closed { end, .. } | Event::Octets { to: end, .. } => {
                 (self.streams.get(end).map_or(end.0, |other| other.0), end.0)
             }
-            Event::RouteResults { name, .. } => (*name, *name),
+            Event::RouteAnswer { name, .. } => (*name, *name),
         };
         if from != to && (self.isolated.contains(from) || self.isolated.contains(to)) {
             // A SYN is lost; TCP would repeat it, but the speaker gives up sooner.
@@ -312,12 +314,7 @@ impl World {
                 self.streams.remove(&end);
                 speaker.handle_closed(now, end.1, why);
             }
-            Event::RouteResults { changes, refused, .. } => {
-                for change in changes {
-                    let result = if refused { Err("refused by the kernel".to_owned()) } else { Ok(()) };
-                    speaker.handle_route_result(now, &change, result);
-                }
-            }
+            Event::RouteAnswer { batch, refusals, .. } => speaker.handle_route_answer(now, batch, refusals),
             Event::Octets { to: end, octets } => {
                 let partial = self.members.get_mut(to).unwrap().partial.entry(end.1).or_default();
                 partial.extend(octets);
@@ -360,7 +357,7 @@ impl World {
                     self.send((name, connection), octets);
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
-                Action::ChangeRoutes(changes) => self.change_routes(name, changes),
+                Action::ChangeRoutes(batch) => self.change_routes(name, &batch),
                 Action::AcceptExtended { .. }
                 | Action::Keep { .. }
                 | Action::WatchPaths(_)
@@ -405,20 +402,11 @@ impl World {
         }
     }
 
-    fn change_routes(&mut self, name: &'static str, changes: Vec<Change>) {
+    fn change_routes(&mut self, name: &'static str, batch: &Batch) {
         let member = self.members.get_mut(name).unwrap();
-        let refused = member.refusing;
-        let kernel = &mut member.kernel;
-        for change in changes.iter().filter(|_| !refused) {
-            match change {
-                Change::Install(route) => {
-                    kernel.insert((route.prefix, route.metric), route.target.clone());
-                }
-                Change::Remove { prefix, metric } => drop(kernel.remove(&(*prefix, *metric))),
-            }
-        }
+        let refusals = member.groups.change(&mut member.kernel, batch, member.refusing);
         let delay = self.delay();
-        self.schedule(self.now + delay, Event::RouteResults { name, changes, refused });
+        self.schedule(self.now + delay, Event::RouteAnswer { name, batch: batch.id, refusals });
     }
 
     fn schedule(&mut self, at: Instant, event: Event) {
@@ -464,13 +452,4 @@ fn hear(speaker: &mut Speaker, now: Instant, connection: ConnectionId, partial: 
             }
         }
     }
-}
-
-fn routes(kernel: &Kernel) -> Vec<Route> {
-    let route = |((prefix, metric), target): (&(Prefix, u32), &Target)| Route {
-        prefix: *prefix,
-        metric: *metric,
-        target: target.clone(),
-    };
-    kernel.iter().map(route).collect()
 }

@@ -56,6 +56,12 @@ impl Settings {
             max_paths: layers
                 .value("spec.fib.maxPaths", |s| s.fib.as_ref()?.max_paths)
                 .map_or(16, |n| n.get()),
+            next_hop_groups: layers
+                .value("spec.fib.nextHopGroups", |s| s.fib.as_ref()?.next_hop_groups)
+                .unwrap_or(true),
+            install_backup: layers
+                .value("spec.fib.installBackup", |s| s.fib.as_ref()?.install_backup)
+                .unwrap_or(false),
         };
         let everywhere = || vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = layers.value("spec.listen.addresses", |s| s.listen.as_ref()?.addresses.clone());

@@ -110,6 +110,16 @@ pub struct FibSpec {
     /// Most next hops of one route; 1 turns multipath off. Default 16.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_paths: Option<NonZeroU16>,
+    /// Whether routes share their next hops through the kernel's nexthop groups (`nhid` in `ip route`), so
+    /// that any number of them moves at once when a peer or a link fails. Default true; kernels
+    /// without them get plain routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_groups: Option<bool>,
+    /// Whether a route with one next hop holds the second best in the kernel, as a member of its group
+    /// that gets no packets: when the link of the first goes down, the kernel turns to it by itself.
+    /// `ip route` then shows both. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install_backup: Option<bool>,
     /// Protocol number by which our routes are told apart, from 5. Default 114.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u8>,

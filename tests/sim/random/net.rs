@@ -183,6 +183,8 @@ impl Net {
                 protocol: 114,
                 metric: METRIC,
                 max_paths: own.max_paths,
+                next_hop_groups: true,
+                install_backup: false,
             },
             cluster_id: own.cluster_id,
             peers: peers.collect(),

@@ -47,7 +47,7 @@ impl Watcher for Reporter {
         match action {
             Action::Dial { connection, .. } => drop(seen.dialled.insert((name, *connection))),
             Action::Notice(notice) => seen.notice(notice),
-            Action::ChangeRoutes(changes) => seen.changes(name, changes),
+            Action::ChangeRoutes(batch) => seen.changes(name, &batch.changes),
             Action::Send { connection, octets } => {
                 let mut rest = &octets[..];
                 while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, rest) {
@@ -91,7 +91,10 @@ impl Seen {
     /// A member never installs a way out for what is its own.
     fn changes(&mut self, name: &'static str, changes: &[Change]) {
         for change in changes {
-            let Change::Install(route) = change else { continue };
+            if matches!(change, Change::SetGroup(_)) {
+                self.event("group of next hops");
+            }
+            let (Change::Install(route) | Change::Replace(route)) = change else { continue };
             let own = self.own[name].iter().any(|own| own.contains(route.prefix));
             match &route.target {
                 Target::Via(_) if own => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use routelet::speaker::{Departure, Intent, Speaker};
 use routelet::time::Instant;
 
-use super::{End, Event, Kernel, Setup, World, routes};
+use super::{End, Event, Kernel, Setup, World};
 
 impl World {
     /// Changes what a member is told, and hands its speaker the news if it runs.
@@ -34,7 +34,7 @@ impl World {
         let name = self.name(name);
         let member = self.members.get_mut(name).unwrap();
         meddle(&mut member.kernel);
-        let held = routes(&member.kernel);
+        let held = member.groups.found(&member.kernel);
         self.tell(name, |speaker, now, _| {
             if let Some(speaker) = speaker {
                 speaker.handle_kernel_dump(now, held);
@@ -63,7 +63,9 @@ impl World {
 
     /// Empties a member's kernel, as a reboot does.
     pub fn wipe(&mut self, name: &str) {
-        self.members.get_mut(self.name(name)).unwrap().kernel.clear();
+        let member = self.members.get_mut(self.name(name)).unwrap();
+        member.kernel.clear();
+        member.groups.clear();
     }
 
     /// What a member is to do from its next start on.

@@ -1,4 +1,4 @@
-//! The hash of every table in this room: fast, with no seed taken from the machine.
+//! The hash of every table that is found by prefix: fast, with no seed taken from the machine.
 //!
 //! Nothing is ever iterated by hash, so that its only influence is on speed; the same inputs give the
 //! same tables all the same.
@@ -7,16 +7,16 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A hasher that folds each word in by one wide multiplication.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Folded(u64);
+pub(crate) struct Folded(u64);
 
 /// For tables of the standard library's making.
-pub(super) type BuildFolded = BuildHasherDefault<Folded>;
+pub(crate) type BuildFolded = BuildHasherDefault<Folded>;
 
 /// Odd, with about as many ones as zeros: the digits of pi.
 const MULTIPLIER: u64 = 0x2437_54a1_1e9d_9a3b;
 
 /// The hash of one value.
-pub(super) fn hash_of(value: &impl Hash) -> u64 {
+pub(crate) fn hash_of(value: &impl Hash) -> u64 {
     let mut hasher = Folded::default();
     value.hash(&mut hasher);
     hasher.finish()

@@ -1,0 +1,52 @@
+//! Failover: one change for all routes that share next hops.
+
+use super::groups::Content;
+use super::plan::{Failure, Outcome};
+use super::table::Fib;
+
+impl Fib {
+    /// Something has failed that next hops depend on. Every group that loses a member by it is changed to
+    /// what its routes' plans say of that, at once and before all else ([`Fib::poll_urgent`]); one that has
+    /// nothing left is removed, and the kernel removes its routes with it. Where a group's routes disagree,
+    /// nothing happens: they are decided one by one, as all of them will be in any case.
+    pub fn fail(&mut self, failure: Failure) {
+        if let Failure::Interface(_) = failure
+            && !self.rules.dead.contains(&failure)
+        {
+            self.rules.dead.push(failure);
+        }
+        for group in self.groups.places() {
+            let Some(row) = self.groups.at_mut(group).filter(|row| !row.gone) else { continue };
+            let Some(outcome) = row.after(failure, &self.plans, &self.rules) else { continue };
+            match outcome {
+                Outcome::Left(members) => {
+                    let content = Content { members, standby: vec![] };
+                    if row.in_flight > 0 {
+                        // It must not be overtaken by itself.
+                        row.next = Some(content);
+                        continue;
+                    }
+                    row.content = content;
+                    let mut urgent = std::mem::take(&mut self.urgent);
+                    self.set_group(group, &mut urgent);
+                    self.urgent = urgent;
+                }
+                Outcome::Nothing if row.in_flight == 0 => {
+                    row.gone = true;
+                    self.urgent.remove_group(row.id);
+                    self.list(group);
+                }
+                Outcome::Nothing | Outcome::Unknown => {}
+            }
+        }
+    }
+
+    /// An interface that had failed works again.
+    pub fn revive(&mut self, interface: u32) {
+        let before = self.rules.dead.len();
+        self.rules.dead.retain(|failure| *failure != Failure::Interface(interface));
+        if self.rules.dead.len() != before {
+            self.enqueue_all(|_| true);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the kernel was seen to hold: at start, after news were lost, and whenever somebody else has
+//! changed what is ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entries::{Held, Key, Place};
+use super::groups::Content;
+use super::route::{Found, Group, GroupId, Route, Target};
+use super::table::Fib;
+use crate::prefix::Prefix;
+use crate::time::Instant;
+
+/// Changes by somebody else that are put right at once, before we take it for a fight.
+const MEDDLED_MOST: u32 = 3;
+/// A change by somebody else this long after the last one has nothing to do with it.
+const MEDDLED_APART: Duration = Duration::from_secs(30);
+
+/// A prefix for which the kernel does not hold what is desired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Destination.
+    pub prefix: Prefix,
+    /// The kernel's priority.
+    pub metric: u32,
+    /// What should be; `None` for no route.
+    pub desired: Option<Target>,
+    /// What is; `None` for no route.
+    pub held: Option<Target>,
+}
+
+impl Fib {
+    /// Takes over what the kernel holds of ours. At start nothing is desired yet: these routes keep
+    /// forwarding until they are desired or [`Fib::sweep`] is called. Later on this is a resync: what
+    /// the kernel lost or somebody changed is put right, what nobody desires is removed.
+    pub fn handle_dump(&mut self, now: Instant, found: Found, keep_unknown: bool) {
+        self.set_has_groups(found.groups.is_some());
+        self.handle_groups(found.groups.as_deref().unwrap_or_default());
+        let mut routes: BTreeMap<Key, Route> =
+            found.routes.into_iter().map(|route| ((route.prefix, route.metric), route)).collect();
+        for place in self.entries.places(|_| true) {
+            let Some(key) = self.entries.at(place).map(|entry| entry.key) else { continue };
+            let held = self.held_by(routes.remove(&key));
+            self.see(now, place, held);
+        }
+        for (key, route) in routes {
+            let held = self.held_by(Some(route));
+            let place = self.entries.find_or_insert(key);
+            self.set_held(place, held);
+            if let Some(entry) = self.entries.at_mut(place) {
+                entry.stale = keep_unknown;
+            }
+            self.enqueue(place);
+        }
+    }
+
+    /// Takes what somebody else has made of one route of ours; `None` if he removed it.
+    pub fn handle_change_seen(&mut self, now: Instant, prefix: Prefix, metric: u32, held: Option<Route>) {
+        let held = self.held_by(held);
+        match self.entries.find((prefix, metric)) {
+            Some(place) => self.see(now, place, held),
+            None if held == Held::Nothing => {}
+            None => {
+                let place = self.entries.find_or_insert((prefix, metric));
+                self.set_held(place, held);
+                self.enqueue(place);
+            }
+        }
+    }
+
+    /// Takes all groups of ours that the kernel has. It drops members whose interface goes down, and a
+    /// group with its last member, without a word.
+    pub fn handle_groups(&mut self, found: &[Group]) {
+        let mut found: BTreeMap<GroupId, &Group> = found.iter().map(|group| (group.id, group)).collect();
+        let mut changed = BTreeSet::new();
+        for group in self.groups.places() {
+            let Some(row) = self.groups.at_mut(group) else { continue };
+            let seen = found.remove(&row.id);
+            let seen = seen.map(|g| Content { members: g.members.clone(), standby: g.standby.clone() });
+            if row.gone || seen.as_ref() == Some(&row.content) {
+                continue;
+            }
+            if row.in_flight > 0 {
+                row.doubt |= seen.is_none();
+                continue;
+            }
+            match seen {
+                None => row.gone = true,
+                Some(seen) => {
+                    row.confirmed = Some(seen.clone());
+                    row.content = seen;
+                }
+            }
+            self.list(group);
+            changed.insert(group);
+        }
+        if !changed.is_empty() {
+            self.enqueue_all(|entry| matches!(entry.held, Held::Group(group) if changed.contains(&group)));
+        }
+        for group in found.into_values() {
+            let group = self.groups.adopt(group);
+            self.list(group);
+        }
+    }
+
+    /// Forgets what the kernel holds, because routes now belong in another table or bear another
+    /// protocol number: everything desired will be installed again, in groups of its own.
+    pub fn forget_installed(&mut self) {
+        for group in self.groups.places() {
+            if let Some(row) = self.groups.at_mut(group) {
+                row.gone = true;
+            }
+        }
+        self.plans.forget_homes();
+        for place in self.entries.places(|_| true) {
+            self.set_held(place, Held::Nothing);
+            if let Some(entry) = self.entries.at_mut(place) {
+                entry.stale = false;
+            }
+            self.enqueue(place);
+        }
+    }
+
+    /// Where the kernel, as found, differs from what is desired. A route kept from before the start counts as
+    /// desired.
+    pub fn audit(&self, found: &Found) -> Vec<Difference> {
+        let mut routes: BTreeMap<Key, &Route> =
+            found.routes.iter().map(|route| ((route.prefix, route.metric), route)).collect();
+        let mut differences = vec![];
+        for listed in self.entries() {
+            let (prefix, metric) = (listed.prefix, listed.metric);
+            let held = routes.remove(&(prefix, metric)).map(|route| route.target.clone());
+            if held != listed.target {
+                differences.push(Difference { prefix, metric, desired: listed.target, held });
+            }
+        }
+        let unknown = routes.into_values().map(|route| {
+            let Route { prefix, metric, target, .. } = route.clone();
+            Difference { prefix, metric, desired: None, held: Some(target) }
+        });
+        differences.extend(unknown);
+        differences
+    }
+
+    /// Something was seen of an entry that we did not do.
+    fn see(&mut self, now: Instant, place: Place, held: Held) {
+        let Some(entry) = self.entries.at(place) else { return };
+        if let Some(asked) = &entry.asked {
+            let doubt = (*asked != held).then_some(held);
+            if doubt.is_some() || entry.troubled {
+                self.trouble(place).doubt = doubt;
+            }
+            return;
+        }
+        if entry.held == held {
+            return;
+        }
+        let went_with_its_group =
+            matches!(entry.held, Held::Group(group) if self.groups.live(group).is_none());
+        self.set_held(place, held);
+        if !went_with_its_group {
+            self.note_meddling(now, place);
+        }
+        self.enqueue(place);
+    }
+
+    /// What is put right again and again is put right more and more slowly.
+    fn note_meddling(&mut self, now: Instant, place: Place) {
+        self.repairs += 1;
+        let trouble = self.trouble(place);
+        let last = trouble.meddled_at.replace(now);
+        if last.is_none_or(|last| now >= last + MEDDLED_APART) {
+            trouble.attempts = 0;
+        }
+        if trouble.attempts < MEDDLED_MOST {
+            trouble.attempts += 1;
+        } else if trouble.retry_at.is_none() {
+            self.pause(now, place);
+        }
+    }
+
+    fn held_by(&self, route: Option<Route>) -> Held {
+        let Some(route) = route else { return Held::Nothing };
+        match route.group.and_then(|id| self.groups.find(id)) {
+            Some(group) if self.groups.live(group).is_some() => Held::Group(group),
+            _ => Held::Inline(Arc::new(route.target)),
+        }
+    }
+}

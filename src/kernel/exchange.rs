@@ -1,0 +1,210 @@
+//! A netlink socket used by one thread: many requests in a send, an answer only to those that failed,
+//! and whole tables read.
+//!
+//! The kernel works a datagram off inside send(2), in order, and puts its answers into the socket's
+//! receive buffer. A request without `NLM_F_ACK` is answered when it fails; the last one of a datagram
+//! asks for an answer in any case, which proves that all others have arrived. Therefore nothing here
+//! ever waits: an answer that is not there has been lost for want of room.
+
+use std::io::{self, ErrorKind};
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR};
+use nix::libc::MSG_DONTWAIT;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
+
+use super::Error;
+use super::frame::{self, Requests, attributes, frames, u32_at};
+use super::netlink::{EXPLANATION, Refusal, set_receive_buffer};
+
+/// Octets of replies that may wait to be read. The kernel counts about one thousand for each refusal and
+/// allows twice the number: room for more refusals than a datagram has requests.
+const BUFFER: usize = 1 << 20;
+
+/// The largest datagram that the kernel sends, and more.
+const DATAGRAM: usize = 64 << 10;
+
+/// How often a dump is begun anew because something changed meanwhile.
+const DUMP_ATTEMPTS: usize = 10;
+
+/// Message types of every netlink family.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+
+/// A blocking conversation with the routing part of the kernel.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    socket: Socket,
+    port: u32,
+    buffer: Vec<u8>,
+    /// Which requests of the current datagram were refused.
+    refused: Vec<(usize, Refusal)>,
+}
+
+/// Something is missing among the answers.
+struct Lost;
+
+impl Exchange {
+    /// Opens a socket in the calling thread's namespace.
+    pub(super) fn open() -> Result<Exchange, Error> {
+        let what = || "open a routing netlink socket".to_owned();
+        let (socket, port) = connect().map_err(Error::system(what))?;
+        Ok(Exchange { socket, port, buffer: vec![0; DATAGRAM], refused: Vec::new() })
+    }
+
+    /// The number that the kernel puts on news of what was done here.
+    pub(super) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Sends the requests and returns those that were refused, by their places and in order. One that
+    /// fails holds back no other. Where answers were lost, each is made once more by itself: every
+    /// request must bear to be made twice.
+    pub(super) fn ask(&mut self, requests: &mut Requests) -> Vec<(usize, Refusal)> {
+        let Some(last) = requests.len().checked_sub(1) else { return Vec::new() };
+        requests.flag(last, NLM_F_ACK);
+        if self.exchange(requests, requests.octets(), last).is_err() {
+            tracing::debug!(requests = requests.len(), "answers were lost; asking one by one");
+            self.refused.clear();
+            for index in 0..=last {
+                requests.flag(index, NLM_F_ACK);
+                if self.exchange(requests, requests.one(index), index).is_err() {
+                    self.refused.push((index, Refusal::closed()));
+                }
+            }
+        }
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Sends these octets and notes the refusals, until the answer to the request `last`.
+    fn exchange(&mut self, requests: &Requests, octets: &[u8], last: usize) -> Result<(), Lost> {
+        self.drain();
+        if let Err(error) = self.socket.send(octets, 0) {
+            tracing::warn!(%error, "a netlink socket does not send");
+            return Err(Lost);
+        }
+        loop {
+            let datagram = receive(&self.socket, &mut self.buffer).map_err(|_| Lost)?;
+            for frame in frames(datagram).filter(|frame| frame.kind == ERROR) {
+                let Some(index) = requests.index(frame.number) else { continue };
+                if let Some(refusal) = refusal(&frame) {
+                    self.refused.push((index, refusal));
+                }
+                if index == last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads everything that one request asks for, and has `take` add each message, by its type and what
+    /// follows its header, to a `T` that begins as its default.
+    pub(super) fn dump<T: Default>(
+        &mut self,
+        requests: &mut Requests,
+        mut take: impl FnMut(&mut T, u16, &[u8]),
+    ) -> Result<T, Refusal> {
+        requests.flag(0, NLM_F_DUMP);
+        for _ in 0..DUMP_ATTEMPTS {
+            let mut found = T::default();
+            if self.read(requests, |kind, body| take(&mut found, kind, body))? {
+                return Ok(found);
+            }
+        }
+        let text = format!("no undisturbed dump in {DUMP_ATTEMPTS} attempts");
+        Err(Refusal::new(io::Error::new(ErrorKind::Interrupted, text)))
+    }
+
+    /// Asks for one thing.
+    pub(super) fn query(
+        &mut self,
+        requests: &Requests,
+        mut take: impl FnMut(u16, &[u8]),
+    ) -> Result<(), Refusal> {
+        self.send(requests)?;
+        let datagram = receive(&self.socket, &mut self.buffer).map_err(Refusal::new)?;
+        for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
+            match (frame.kind, refusal(&frame)) {
+                (ERROR, Some(refusal)) => return Err(refusal),
+                (ERROR, None) => {}
+                (kind, _) => take(kind, frame.body),
+            }
+        }
+        Ok(())
+    }
+
+    /// One attempt at a dump; whether it was undisturbed.
+    fn read(&mut self, requests: &Requests, mut take: impl FnMut(u16, &[u8])) -> Result<bool, Refusal> {
+        self.send(requests)?;
+        let mut undisturbed = true;
+        loop {
+            let datagram = receive(&self.socket, &mut self.buffer).map_err(Refusal::new)?;
+            for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
+                undisturbed &= frame.flags & NLM_F_DUMP_INTR == 0;
+                match frame.kind {
+                    // Both begin with an error number, where there was one.
+                    ERROR | DONE => return refusal(&frame).map_or(Ok(undisturbed), Err),
+                    kind => take(kind, frame.body),
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, requests: &Requests) -> Result<(), Refusal> {
+        self.drain();
+        self.socket.send(requests.octets(), 0).map(drop).map_err(Refusal::new)
+    }
+
+    /// Throws away what answers an earlier request. An overrun is told once, by an error.
+    fn drain(&mut self) {
+        loop {
+            match receive(&self.socket, &mut self.buffer) {
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
+                Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads a datagram; `WouldBlock` where none is waiting.
+fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let length = loop {
+        match socket.recv(&mut &mut *buffer, MSG_DONTWAIT) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => break outcome?,
+        }
+    };
+    buffer.get(..length).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "a datagram beyond measure"))
+}
+
+/// What an answer of the kinds that bear an error number says; `None` for success.
+fn refusal(frame: &frame::Frame) -> Option<Refusal> {
+    /// The number and the header of the request, which is all that comes back (`NETLINK_CAP_ACK`).
+    const QUOTED: usize = 4 + frame::HEADER;
+    let code = u32_at(frame.body, 0)?.cast_signed();
+    if code == 0 {
+        return None;
+    }
+    let mut refusal = Refusal::of(code);
+    if frame.flags & NLM_F_ACK_TLVS != 0 {
+        refusal.explanation = attributes(frame.body.get(QUOTED..).unwrap_or_default())
+            .find(|(kind, _)| *kind == EXPLANATION)
+            .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+    }
+    Some(refusal)
+}
+
+fn connect() -> io::Result<(Socket, u32)> {
+    const KERNEL: u32 = 0;
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    set_receive_buffer(&socket, BUFFER)?;
+    let port = socket.bind_auto()?.port_number();
+    socket.connect(&SocketAddr::new(KERNEL, 0))?;
+    // Explanations in place of copies of what was refused (Linux 4.12).
+    socket.set_cap_ack(true)?;
+    socket.set_ext_ack(true)?;
+    // The strict check makes dumps honour filters (Linux 4.20); without it they merely take longer.
+    let _ = socket.set_netlink_get_strict_chk(true);
+    Ok((socket, port))
+}
