@@ -36,7 +36,7 @@
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
 //! | [`api`] | gRPC over a View | `bgp`, `fib`, `speaker` |
 //! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bfd`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
-//! | [`cli`] | what people see | `api`, `fib`, `ipam`, `kernel` |
+//! | [`cli`] | what people see | `api`, `cluster`, `fib`, `ipam`, `kernel` |
 //! | [`lab`] | a topology file → namespaces, links, processes | `api`, `fib`, `ipam`, `kernel` |
 //!
 //! # Where is …
@@ -80,7 +80,7 @@
 //! | 1997, 8092 | communities: plain, large | yes: passed on, matched, added, removed by [`rib::policy`] |
 //! | 4360, 5668 | extended communities | yes, likewise; what is not transitive stays in the AS: [`bgp::extended_community`] |
 //! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`] |
-//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`] |
+//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN: [`speaker`] |
 //! | 3765, 7611 | NOPEER; ACCEPT_OWN | names alone: policy matches and sets them |
 //! | 9494 | long-lived graceful restart | yes, without partial deployment (§4.7): [`speaker`] |
 //! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |

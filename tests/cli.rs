@@ -15,6 +15,7 @@ use routelet::kernel::NetNs;
 use routelet::prefix::Prefix;
 use routelet::speaker::peer_table::{Cursor, Portion};
 use routelet::speaker::view::{FibRouteView, PathView, PeerView, RouteView, Summary};
+use routelet::speaker::{DrainTerms, DrainView};
 
 /// The program, in an environment that says nothing to it.
 fn routelet(arguments: &[&str]) -> Command {
@@ -82,6 +83,18 @@ impl Source for ManyRoutes {
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         Ok(vec![])
+    }
+
+    async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn start_drain(&self, _: DrainTerms) -> Result<bool, Unavailable> {
+        Ok(false)
+    }
+
+    async fn undrain(&self) -> Result<bool, Unavailable> {
+        Ok(false)
     }
 }
 

@@ -23,6 +23,7 @@ spec:
   socketMark: 2921
   listen: {port: 179, addresses: ["0.0.0.0", "::"]}
   gracefulRestart: {enabled: true, restartTime: 120s}
+  bfd: {enabled: true, minTx: 300ms, minRx: 300ms, multiplier: 3, multihop: 2}
   fib: {install: true, table: main, metric: 20, maxPaths: 16, protocol: 114}
   cni: {bridge: cni0, mtu: auto, masquerade: true}
   serviceCIDRs: [10.96.0.0/12, "fd00:96::/112"]

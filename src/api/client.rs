@@ -9,8 +9,9 @@ use tower::service_fn;
 
 use super::proto::routelet_client::RouteletClient;
 use super::proto::{
-    FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest, ListRoutesRequest,
-    Peer, PeerTable, Route, Summary,
+    Drain, DrainStarted, FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest,
+    ListRoutesRequest, Peer, PeerTable, Route, StartDrainRequest, Summary, UndrainRequest, Undrained,
+    WatchDrainRequest,
 };
 use super::{Error, RouteFilter};
 use crate::prefix::Prefix;
@@ -103,6 +104,30 @@ impl Client {
     /// The daemon refused or broke off.
     pub async fn fib(&mut self) -> Result<Answers<FibRoute>, Error> {
         Ok(Answers(self.inner.list_fib(ListFibRequest {}).await?.into_inner()))
+    }
+
+    /// Begins a drain.
+    ///
+    /// # Errors
+    /// The daemon refused or broke off.
+    pub async fn start_drain(&mut self, request: StartDrainRequest) -> Result<DrainStarted, Error> {
+        Ok(self.inner.start_drain(request).await?.into_inner())
+    }
+
+    /// A drain as it is now and whenever it has changed, until it has come to its end or is taken back.
+    ///
+    /// # Errors
+    /// The daemon refused or broke off.
+    pub async fn watch_drain(&mut self) -> Result<Answers<Drain>, Error> {
+        Ok(Answers(self.inner.watch_drain(WatchDrainRequest {}).await?.into_inner()))
+    }
+
+    /// Takes a drain back.
+    ///
+    /// # Errors
+    /// The daemon refused or broke off.
+    pub async fn undrain(&mut self) -> Result<Undrained, Error> {
+        Ok(self.inner.undrain(UndrainRequest {}).await?.into_inner())
     }
 }
 

@@ -36,6 +36,7 @@ impl From<Summary> for proto::Summary {
             fib_pending: view.fib_pending,
             fib_failures: view.fib_failures,
             ranges: view.ranges.into_iter().map(Into::into).collect(),
+            drain: view.drain.map(Into::into),
         }
     }
 }

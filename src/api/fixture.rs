@@ -2,6 +2,8 @@
 //! cluster, with node3 down.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{RouteFilter, Source, TableFilter, Unavailable};
@@ -17,6 +19,7 @@ use crate::speaker::view::{
     BfdView, FaultView, FibRouteView, FibState, NotificationView, PathView, PeerCounters, PeerFamilyView,
     PeerView, RangeView, RestartView, RouteView, Summary,
 };
+use crate::speaker::{DrainStage, DrainTerms, DrainView};
 
 /// What the source answers.
 #[derive(Debug, Clone)]
@@ -25,6 +28,9 @@ pub(crate) enum Fixture {
     Node1,
     /// No summary, and no peers.
     Unconfigured,
+    /// The same views, of a speaker that drains when told to, by one stage at each look; the number is how
+    /// far it has come.
+    Draining(Arc<AtomicUsize>),
     /// Nothing, for this reason.
     Silent(&'static str),
     /// Nothing, ever.
@@ -34,7 +40,7 @@ pub(crate) enum Fixture {
 impl Fixture {
     async fn answer<T>(&self, value: T) -> Result<T, Unavailable> {
         match self {
-            Fixture::Node1 | Fixture::Unconfigured => Ok(value),
+            Fixture::Node1 | Fixture::Unconfigured | Fixture::Draining(_) => Ok(value),
             Fixture::Silent(reason) => Err(Unavailable((*reason).to_owned())),
             Fixture::Stuck => std::future::pending().await,
         }
@@ -46,7 +52,7 @@ impl Source for Fixture {
         if let Fixture::Unconfigured = self {
             return Err(Unavailable("there is no configuration yet".to_owned()));
         }
-        self.answer(summary()).await
+        self.answer(Summary { drain: self.drain().await?, ..summary() }).await
     }
 
     async fn peers(&self) -> Result<Vec<PeerView>, Unavailable> {
@@ -72,6 +78,42 @@ impl Source for Fixture {
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.answer(fib()).await
     }
+
+    async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {
+        let Fixture::Draining(stage) = self else { return self.answer(None).await };
+        let next = |stage: usize| (stage > 0).then_some(stage + 1);
+        let stage = stage.fetch_update(Relaxed, Relaxed, next).unwrap_or_default();
+        Ok(stage.checked_sub(1).map(draining))
+    }
+
+    async fn start_drain(&self, _: DrainTerms) -> Result<bool, Unavailable> {
+        let Fixture::Draining(stage) = self else { return self.answer(true).await };
+        Ok(stage.compare_exchange(0, 1, Relaxed, Relaxed).is_ok())
+    }
+
+    async fn undrain(&self) -> Result<bool, Unavailable> {
+        let Fixture::Draining(stage) = self else { return self.answer(false).await };
+        Ok(stage.swap(0, Relaxed) > 0)
+    }
+}
+
+/// The first, second, … stage of a drain in which node3 takes nothing.
+pub(crate) fn draining(stage: usize) -> DrainView {
+    use DrainStage::{Asking, Closing, Drained, Settling, Withdrawing};
+    const STAGES: [DrainStage; 5] = [Asking, Settling, Withdrawing, Closing, Drained];
+    let stage = STAGES[stage.min(4)];
+    let node3 = |named: bool| named.then(|| "node3".to_owned()).into_iter().collect();
+    DrainView {
+        stage,
+        terms: DrainTerms {
+            settle: DrainTerms::SETTLE,
+            timeout: DrainTerms::TIMEOUT,
+            reason: "new switch".to_owned(),
+        },
+        waits_for: node3(matches!(stage, Asking | Withdrawing)),
+        cut_off: node3(stage >= Closing),
+        timed_out: stage >= Withdrawing,
+    }
 }
 
 pub(crate) fn summary() -> Summary {
@@ -92,6 +134,7 @@ pub(crate) fn summary() -> Summary {
             peers: 1,
             refused: 3,
         }],
+        drain: None,
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod client;
 mod convert;
+mod drain;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod proto;

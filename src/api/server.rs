@@ -10,13 +10,15 @@ use futures_util::stream::{self, Stream, TryStreamExt as _};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
+use super::drain::watched;
 use super::proto::routelet_server::{Routelet, RouteletServer};
 use super::proto::{
-    FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest, ListRoutesRequest,
-    Peer, Route, Summary,
+    Drain, DrainStarted, FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest,
+    ListRoutesRequest, Peer, Route, StartDrainRequest, Summary, UndrainRequest, Undrained, WatchDrainRequest,
 };
 use super::source::within;
 use super::{Error, Listener, RouteFilter, Source, TableFilter, Unavailable};
+use crate::speaker::DrainTerms;
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::RouteView;
 
@@ -120,6 +122,30 @@ impl<S: Source> Routelet for Service<S> {
 
     async fn list_fib(&self, _: Request<ListFibRequest>) -> Result<Response<Self::ListFibStream>, Status> {
         Ok(answers(within(ANSWER_LIMIT, self.source.fib()).await?))
+    }
+
+    async fn start_drain(
+        &self,
+        request: Request<StartDrainRequest>,
+    ) -> Result<Response<DrainStarted>, Status> {
+        let terms = DrainTerms::try_from(request.into_inner()).map_err(Status::invalid_argument)?;
+        let begun = within(ANSWER_LIMIT, self.source.start_drain(terms)).await?;
+        let drain = within(ANSWER_LIMIT, self.source.drain()).await?;
+        Ok(Response::new(DrainStarted { begun, drain: drain.map(Into::into) }))
+    }
+
+    async fn undrain(&self, _: Request<UndrainRequest>) -> Result<Response<Undrained>, Status> {
+        let ended = within(ANSWER_LIMIT, self.source.undrain()).await?;
+        Ok(Response::new(Undrained { ended }))
+    }
+
+    type WatchDrainStream = Answers<Drain>;
+
+    async fn watch_drain(
+        &self,
+        _: Request<WatchDrainRequest>,
+    ) -> Result<Response<Self::WatchDrainStream>, Status> {
+        Ok(Response::new(Box::pin(watched(self.source.clone()))))
     }
 }
 

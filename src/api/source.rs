@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::peer_table::{AdjRib, Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
+use crate::speaker::{DrainTerms, DrainView};
 
-/// A speaker that can be looked at. The daemon implements it by asking its driver.
+/// A speaker that can be looked at, and drained. The daemon implements it by asking its driver.
 pub trait Source: Send + Sync + 'static {
     /// That somebody is there to ask. Sufficient for a health check, unlike the rest: a speaker
     /// without a configuration is alive, but has no summary.
@@ -35,6 +36,15 @@ pub trait Source: Send + Sync + 'static {
 
     /// Every route of ours, by prefix.
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;
+
+    /// How far a drain has come; `None` where there is none.
+    fn drain(&self) -> impl Future<Output = Result<Option<DrainView>, Unavailable>> + Send;
+
+    /// Begins a drain, and returns whether it has begun with this; else there was one already.
+    fn start_drain(&self, terms: DrainTerms) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// Takes a drain back, and returns whether there was one.
+    fn undrain(&self) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
 
 /// The speaker gives no answer: it has no configuration yet, is stopping, or is stuck.

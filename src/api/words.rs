@@ -2,7 +2,7 @@
 
 use serde::Serializer;
 
-use super::proto::{Family, FibState, FibTarget, Origin, PeerOrigin, SessionState};
+use super::proto::{DrainStage, Family, FibState, FibTarget, Origin, PeerOrigin, SessionState};
 
 /// An enumeration of the API whose values have words.
 pub trait Word: TryFrom<i32> + Copy {
@@ -85,6 +85,19 @@ impl Word for FibState {
             FibState::Installed => "installed",
             FibState::Pending => "pending",
             FibState::Failed => "failed",
+        }
+    }
+}
+
+impl Word for DrainStage {
+    fn word(self) -> &'static str {
+        match self {
+            DrainStage::Unspecified => "unspecified",
+            DrainStage::Asking => "asking",
+            DrainStage::Settling => "settling",
+            DrainStage::Withdrawing => "withdrawing",
+            DrainStage::Closing => "closing",
+            DrainStage::Drained => "drained",
         }
     }
 }

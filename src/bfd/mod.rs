@@ -77,6 +77,8 @@ pub struct Arrival {
     pub port: u16,
     /// Time to live, or hop limit, that it arrived with.
     pub ttl: u8,
+    /// How long it has waited to be taken: what it says was so, and the peer alive, that long ago.
+    pub waited: Duration,
 }
 
 /// What the shell is to do.
@@ -179,6 +181,9 @@ impl Bfd {
 
     /// Takes a datagram that arrived on one of BFD's ports.
     ///
+    /// Whoever calls late must not take the peer for silent: all that has arrived up to some instant comes in
+    /// here before [`Bfd::handle_timeout`] is called with that instant.
+    ///
     /// # Errors
     /// When it was discarded; nothing has changed then.
     pub fn handle_datagram(
@@ -241,7 +246,8 @@ impl Bfd {
             return Err(PacketError::NoSession);
         }
         let mut result = Ok(());
-        self.with(id, |entry| result = entry.session.handle_packet(now, &packet, whole));
+        let arrived = now.before(arrival.waited);
+        self.with(id, |entry| result = entry.session.handle_packet(now, arrived, &packet, whole));
         result
     }
 

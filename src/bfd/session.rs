@@ -167,12 +167,19 @@ impl Session {
         }
     }
 
-    /// Takes a packet that is for this session, and the octets it was decoded from (RFC 5880 §6.8.6).
+    /// Takes a packet that is for this session, and the octets it was decoded from (RFC 5880 §6.8.6). The
+    /// detection time runs from when it `arrived`, which may be some time ago.
     ///
     /// # Errors
     /// When it was discarded.
-    pub fn handle_packet(&mut self, now: Instant, packet: &Packet, whole: &[u8]) -> Result<(), PacketError> {
-        let sequence = self.authenticate(now, packet, whole)?;
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        packet: &Packet,
+        whole: &[u8],
+    ) -> Result<(), PacketError> {
+        let sequence = self.authenticate(arrived, packet, whole)?;
         self.packets_in += 1;
         self.remote = Remote {
             discriminator: packet.my_discriminator,
@@ -183,13 +190,13 @@ impl Session {
             detect_multiplier: packet.detect_multiplier,
             demand: packet.demand,
             control_plane_independent: packet.control_plane_independent,
-            heard: Some((now, sequence)),
+            heard: Some((arrived, sequence)),
         };
         if packet.final_ && self.polling {
             self.polling = false;
             self.adopt_announced_intervals();
         }
-        self.detect_at = Some(now + self.detection_time());
+        self.detect_at = Some(arrived + self.detection_time());
         self.follow(now, packet.state);
         if packet.poll {
             self.send(false, true);
@@ -281,7 +288,7 @@ impl Session {
     }
 
     /// Checks the authentication section, and that the packet is newer than the last one (§6.7.4).
-    fn authenticate(&self, now: Instant, packet: &Packet, whole: &[u8]) -> Result<u32, PacketError> {
+    fn authenticate(&self, arrived: Instant, packet: &Packet, whole: &[u8]) -> Result<u32, PacketError> {
         let refuse = |why| Err(PacketError::Authentication(why));
         match (&self.config.key, packet.authenticated) {
             (None, false) => return Ok(0),
@@ -292,7 +299,7 @@ impl Session {
         let Some(key) = &self.config.key else { return Ok(0) };
         let sequence = key.open(whole)?;
         // A peer that was silent for two detection times may have begun anew (§6.8.1, AuthSeqKnown).
-        let known = self.remote.heard.filter(|(at, _)| now.since(*at) < 2 * self.last_detection_time());
+        let known = self.remote.heard.filter(|(at, _)| arrived.since(*at) < 2 * self.last_detection_time());
         if let Some((_, last)) = known {
             let window = 3 * u32::from(packet.detect_multiplier);
             if !(1..=window).contains(&sequence.wrapping_sub(last)) {

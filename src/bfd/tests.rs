@@ -1,5 +1,7 @@
 //! Two nodes and a link between them, in virtual time: handshake, detection, negotiation, farewell.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -122,6 +124,7 @@ fn arrival(node: usize) -> Arrival {
         interface: String::new(),
         port: super::SINGLE_HOP_PORT,
         ttl: 255,
+        waited: Duration::ZERO,
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod ask;
 mod cleanup;
+mod drain;
 mod fib;
 mod human;
 mod peer_table;
@@ -41,6 +42,10 @@ pub enum Command {
     Fib(fib::Args),
     /// Show the whole node in a few lines
     Status(status::Args),
+    /// Take this node out of the network without losing a packet
+    Drain(drain::Args),
+    /// Take a drain back
+    Undrain(drain::UndrainArgs),
     /// Remove what a daemon that is gone has left on this machine
     Cleanup(cleanup::Args),
 }
@@ -56,6 +61,8 @@ impl Command {
             Command::Routes(args) => routes::run(args, out).await,
             Command::Fib(args) => fib::run(args, out).await,
             Command::Status(args) => status::run(args, out).await,
+            Command::Drain(args) => drain::run(args, out).await,
+            Command::Undrain(args) => drain::undrain(args, out).await,
             Command::Cleanup(args) => cleanup::run(args, out).await,
         }
     }
@@ -81,6 +88,9 @@ pub enum Error {
     /// Nothing leads to the destination that was asked for.
     #[error("{0}")]
     NoRoute(String),
+    /// Somebody else has ended a drain that was waited for.
+    #[error("the drain has been taken back meanwhile")]
+    DrainTakenBack,
     /// The daemon is alive, and would put back what a cleanup removes.
     #[error("a routelet daemon answers on {}: stop it first, or name another with --api-socket", .0.display())]
     DaemonAlive(PathBuf),

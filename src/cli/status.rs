@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Ask, Error, Format, Table, ask};
+use super::{Ask, Error, Format, Table, ask, drain};
 use crate::api::Word;
 use crate::api::proto::{Family, Summary};
 
@@ -28,6 +28,9 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
     table.row(["Version", &summary.version])?;
     table.row(["AS", &summary.asn.to_string()])?;
     table.row(["Router id", &summary.router_id])?;
+    if let Some(drain) = &summary.drain {
+        table.row(["Drain", &drain::summary(drain)])?;
+    }
     table.row(["Peers", &format!("{} of {} established", summary.established, summary.peers)])?;
     table.row(["Destinations", &routes.join(", ")])?;
     table.row([

@@ -17,7 +17,7 @@ struct Arguments {
 }
 
 /// Runs a command line. Returns what it wrote, and its error's text.
-async fn run(line: &str, socket: &Path) -> (String, Option<String>) {
+pub(super) async fn run(line: &str, socket: &Path) -> (String, Option<String>) {
     let socket = socket.to_str().unwrap();
     let words = ["routelet"].into_iter().chain(line.split_whitespace()).chain(["--api-socket", socket]);
     let arguments = Arguments::try_parse_from(words).unwrap();
@@ -399,7 +399,7 @@ async fn what_is_not_there_is_said_and_fails() {
 async fn every_command_says_when_no_daemon_answers() {
     let directory = Directory::new("no-daemon");
     let socket = directory.path().join("routelet.sock");
-    for line in ["status", "peers", "routes", "fib"] {
+    for line in ["status", "peers", "routes", "fib", "drain", "undrain"] {
         let expected = format!(
             "no routelet daemon answers on {}: No such file or directory (os error 2); is it running? \
              (--api-socket, ROUTELET_API_SOCKET)",
@@ -424,6 +424,7 @@ fn arguments_that_make_no_sense_say_why() {
         ("cleanup --table mine", "neither a table number of 1 or more nor main, default or local"),
         ("cleanup --table 0", "neither a table number"),
         ("cleanup --protocol 2", "2 is not in 5..=255"),
+        ("drain --timeout 30", "\"30\" is not a duration such as \"90s\""),
         ("peers -o yaml", "[possible values: table, json]"),
     ] {
         let words = ["routelet"].into_iter().chain(line.split_whitespace());

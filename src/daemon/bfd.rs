@@ -2,8 +2,16 @@
 //! waiting.
 //!
 //! A session of 3 × 50 ms fails when its packets are held up for a tenth of a second, so they share a
-//! thread with nothing, and that thread asks for real-time priority. Datagrams that wait are taken
-//! before timers expire: a peer whose packets are in the socket is not silent, however late we are.
+//! thread with nothing, and that thread asks for real-time priority.
+//!
+//! Where it gets none and runs late all the same, it must neither take a peer for silent whose packets wait
+//! in the socket, nor give a silent one the time by which it was late:
+//!
+//! - It looks at the clock, then empties the sockets, then lets those timers expire that were due when it
+//!   looked. Whatever had arrived by then has been heard.
+//! - The detection time runs from when the kernel took a packet from the wire. The kernel says so by the
+//!   clock on the wall, which somebody may set; but a packet has come since its socket was last found
+//!   empty, so that this bounds the error by how late the thread was.
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -12,6 +20,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -23,6 +32,7 @@ use super::clock::Clock;
 use crate::bfd::{Action, Arrival, Bfd, Change, Config, Path};
 use crate::kernel::datagram::{Datagrams, Received};
 use crate::kernel::priority;
+use crate::time::Instant;
 
 /// Source ports of control packets (RFC 5881 §4).
 const SOURCE_PORTS: RangeInclusive<u16> = 49152..=65535;
@@ -55,8 +65,8 @@ impl BfdThread {
             if let Err(error) = priority::raise_this_thread() {
                 debug!("BFD runs without real-time priority: {error}");
             }
-            let sockets = Sockets::default();
-            Loop { bfd: Bfd::new(seed), clock, queue, bell: bell_heard, sockets, changes }.run();
+            let (sockets, emptied) = (Sockets::default(), clock.now());
+            Loop { bfd: Bfd::new(seed), clock, queue, bell: bell_heard, sockets, emptied, changes }.run();
         })?;
         Ok(BfdThread { commands: Some(commands), bell, thread: Some(thread) })
     }
@@ -97,13 +107,17 @@ struct Loop {
     queue: Receiver<Command>,
     bell: PipeReader,
     sockets: Sockets,
+    /// All that had arrived by then has been taken.
+    emptied: Instant,
     changes: UnboundedSender<(Path, Change)>,
 }
 
 impl Loop {
     fn run(mut self) {
         while self.wait().is_ok() {
+            let looked = self.clock.now();
             self.take_datagrams();
+            self.emptied = looked;
             loop {
                 match self.queue.try_recv() {
                     Ok(command) => self.obey(command),
@@ -111,7 +125,7 @@ impl Loop {
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
                 }
             }
-            self.bfd.handle_timeout(self.clock.now());
+            self.bfd.handle_timeout(looked);
             self.perform();
         }
     }
@@ -144,8 +158,10 @@ impl Loop {
                     Ok(None) => break,
                     Ok(Some(received)) => {
                         let octets = buffer.get(..received.octets).unwrap_or(&buffer);
-                        let arrival = arrival(port, &received);
-                        if let Err(error) = self.bfd.handle_datagram(self.clock.now(), &arrival, octets) {
+                        let now = self.clock.now();
+                        let waited = received.waited.min(now - self.emptied);
+                        let arrival = arrival(port, &received, waited);
+                        if let Err(error) = self.bfd.handle_datagram(now, &arrival, octets) {
                             debug!(remote = %received.remote, "BFD packet discarded: {error}");
                         }
                     }
@@ -240,10 +256,10 @@ fn destination(path: &Path) -> SocketAddr {
     destination
 }
 
-fn arrival(port: u16, received: &Received) -> Arrival {
+fn arrival(port: u16, received: &Received, waited: Duration) -> Arrival {
     let remote = received.remote.ip().to_canonical();
     let link_local = matches!(remote, IpAddr::V6(address) if address.is_unicast_link_local());
     let name = || nix::net::if_::if_indextoname(received.interface).ok()?.into_string().ok();
     let interface = if link_local { name().unwrap_or_default() } else { String::new() };
-    Arrival { remote, local: received.local.to_canonical(), interface, port, ttl: received.ttl }
+    Arrival { remote, local: received.local.to_canonical(), interface, port, ttl: received.ttl, waited }
 }

@@ -103,6 +103,7 @@ impl Driver {
                 }
                 // Few, and urgent: packets are being lost.
                 Some((path, change)) = self.path_changes.1.recv() => {
+                    self.handle_waiting(&mut waiting);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
                 Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
@@ -183,7 +184,7 @@ impl Driver {
             if last - began >= SLICE {
                 return true;
             }
-            if !self.speaker.settle_some() {
+            if !self.speaker.work_some() {
                 return false;
             }
             last = self.note_if_long("a portion", last);
@@ -197,6 +198,15 @@ impl Driver {
             debug!(step, milliseconds = (now - since).as_millis(), "a long step");
         }
         now
+    }
+
+    /// Handles what has waited longer than a change of BFD's: a peer that was killed has closed its
+    /// connection before it is found silent, and must not seem to have done so after (RFC 5882 §4.3).
+    fn handle_waiting(&mut self, waiting: &mut VecDeque<Input>) {
+        waiting.extend(std::iter::from_fn(|| self.inputs.try_recv().ok()).take(BURST));
+        for input in waiting.drain(..) {
+            self.handle(input);
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -239,6 +249,7 @@ impl Driver {
             Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
+            Input::Order(order) => order(&mut self.speaker, now),
         }
     }
 
@@ -268,6 +279,9 @@ impl Driver {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
             reasons.push("kernel routes are not in step yet".to_owned());
+        }
+        if let Some(stage) = self.speaker.drain_stage() {
+            reasons.push(format!("the node is drained: {}", stage.words()));
         }
         let judged = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) };
         self.readiness.send_if_modified(|readiness| {
@@ -339,6 +353,8 @@ fn log(notice: &Notice) {
         | Notice::Kept { .. }
         | Notice::LetGo { .. }
         | Notice::Selecting
+        | Notice::Draining(_)
+        | Notice::Undrained
         | Notice::Swept => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }

@@ -77,6 +77,8 @@ pub enum Input {
     KernelDump(Found),
     /// Somebody wants to look.
     Query(Query),
+    /// Somebody wants something done.
+    Order(Order),
 }
 
 impl Input {
@@ -94,9 +96,12 @@ impl Input {
             Input::Underlay(_) => "underlay",
             Input::KernelDump(_) => "kernel dump",
             Input::Query(_) => "query",
+            Input::Order(_) => "order",
         }
     }
 }
 
 /// A question that the driver answers when its turn comes.
 pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;
+/// What somebody wants done, when its turn comes.
+pub type Order = Box<dyn FnOnce(&mut Speaker, Instant) + Send>;

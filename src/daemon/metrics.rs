@@ -59,6 +59,11 @@ impl Exposition {
         let router_id = summary.router_id.to_string();
         let labels = [("node", summary.node_name.as_str()), ("asn", &asn), ("router_id", &router_id)];
         self.gauge("routelet_bgp_speaker_info", "Who this speaker is; always 1.", [sample(labels, 1)]);
+        self.gauge(
+            "routelet_drain_stage",
+            "How far a drain has come: 1 asking, 2 settling, 3 withdrawing, 4 closing, 5 drained; 0 without.",
+            [sample([], summary.drain.as_ref().map_or(0, |drain| drain.stage.number()))],
+        );
         let ranges = |value: fn(&RangeView) -> u64| {
             summary.ranges.iter().map(move |range| sample([("range", range.name.as_str())], value(range)))
         };
@@ -367,6 +372,7 @@ mod tests {
             (concat!("routelet_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
             (r#"routelet_bgp_speaker_info{node="node1",asn="64512",router_id="192.168.1.11"}"#, 1.0),
             (r#"routelet_bgp_range_peers{range="rack"}"#, 1.0),
+            ("routelet_drain_stage", 0.0),
             (r#"routelet_bgp_range_limit{range="rack"}"#, 100.0),
             (r#"routelet_bgp_range_refused_total{range="rack"}"#, 3.0),
             (r#"routelet_bgp_peer_info{peer="tor",address="fe80::1",asn="65000"}"#, 1.0),
@@ -399,6 +405,15 @@ mod tests {
         ] {
             assert_eq!(samples.get(series), Some(&value), "{series}");
         }
+    }
+
+    #[test]
+    fn a_drain_is_a_number() {
+        let stages = (0..5).map(|stage| {
+            let summary = Summary { drain: Some(fixture::draining(stage)), ..fixture::summary() };
+            checked(&render(Some(&summary), &[], &manifests()).unwrap())["routelet_drain_stage"]
+        });
+        assert!(stages.eq([1.0, 2.0, 3.0, 4.0, 5.0]));
     }
 
     #[test]

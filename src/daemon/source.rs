@@ -1,13 +1,13 @@
-//! How the API and the metrics look at the speaker: by a question that the driver answers in turn. All
-//! routes are asked for in portions, between which the driver does its work.
+//! How the API and the metrics reach the speaker: by a question, or an order, that the driver takes in turn.
+//! All routes are asked for in portions, between which the driver does its work.
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::input::Input;
 use crate::api::{Destinations, RouteFilter, Source, TableFilter, Unavailable};
-use crate::speaker::Speaker;
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
+use crate::speaker::{DrainTerms, DrainView, Speaker};
 use crate::time::Instant;
 
 /// Destinations that the driver looks at in one go: some 20 ms of its time.
@@ -38,10 +38,39 @@ impl Look {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(question(speaker, now));
         });
-        let stopping = || Unavailable("the daemon is stopping".to_owned());
-        self.inputs.send(Input::Query(query)).await.map_err(|_| stopping())?;
+        self.send(Input::Query(query)).await?;
         answer.await.map_err(|_| stopping())
     }
+
+    /// Has the driver do something, which is refused while there is no configuration to do it with.
+    ///
+    /// # Errors
+    /// The driver is gone, or there is no configuration.
+    async fn order<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Speaker, Instant) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let order = Box::new(move |speaker: &mut Speaker, now: Instant| {
+            let done = speaker.is_configured().then(|| order(speaker, now));
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(done);
+        });
+        self.send(Input::Order(order)).await?;
+        answer.await.map_err(|_| stopping())?.ok_or_else(unconfigured)
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Unavailable> {
+        self.inputs.send(input).await.map_err(|_| stopping())
+    }
+}
+
+fn stopping() -> Unavailable {
+    Unavailable("the daemon is stopping".to_owned())
+}
+
+fn unconfigured() -> Unavailable {
+    Unavailable("no valid configuration has been read yet".to_owned())
 }
 
 impl Source for Look {
@@ -50,7 +79,6 @@ impl Source for Look {
     }
 
     async fn summary(&self) -> Result<Summary, Unavailable> {
-        let unconfigured = || Unavailable("no valid configuration has been read yet".to_owned());
         self.ask(|speaker, _| speaker.summary()).await?.ok_or_else(unconfigured)
     }
 
@@ -88,5 +116,17 @@ impl Source for Look {
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.ask(|speaker, _| speaker.fib()).await
+    }
+
+    async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {
+        self.ask(|speaker, _| speaker.drain_view()).await
+    }
+
+    async fn start_drain(&self, terms: DrainTerms) -> Result<bool, Unavailable> {
+        self.order(|speaker, now| speaker.handle_drain(now, terms)).await
+    }
+
+    async fn undrain(&self) -> Result<bool, Unavailable> {
+        self.order(Speaker::handle_undrain).await
     }
 }

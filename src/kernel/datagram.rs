@@ -1,6 +1,6 @@
 //! UDP sockets as BFD needs them (RFC 5881 §4, §5): what arrives comes with the address it was sent to,
-//! its interface and its time to live, and what is sent leaves with 255 and the traffic class of network
-//! control.
+//! its interface, its time to live and how long it has waited, and what is sent leaves with 255 and the
+//! traffic class of network control.
 //!
 //! Never waits: who owns a socket polls it.
 
@@ -8,11 +8,13 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Error;
@@ -40,6 +42,9 @@ pub struct Received {
     pub interface: u32,
     /// Time to live, or hop limit, it arrived with.
     pub ttl: u8,
+    /// How long ago the kernel took it from the wire, by the clock on the wall: wrong by as much as somebody
+    /// has set that clock meanwhile. Zero where the kernel does not say.
+    pub waited: Duration,
     /// Its length in octets.
     pub octets: usize,
 }
@@ -55,6 +60,7 @@ impl Datagrams {
             let socket = &datagrams.socket;
             // The kernel may grant less, which only costs packets in a burst.
             let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+            setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
             if address.is_ipv6() {
                 setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
                 setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
@@ -113,7 +119,7 @@ impl Datagrams {
     /// # Errors
     /// The kernel's.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
-        let mut control = cmsg_space!(libc::in6_pktinfo, libc::c_int);
+        let mut control = cmsg_space!(libc::in6_pktinfo, libc::c_int, libc::timespec);
         let mut parts = [IoSliceMut::new(buffer)];
         let fd = self.socket.as_raw_fd();
         let message = loop {
@@ -125,7 +131,7 @@ impl Datagrams {
             }
         };
         let remote = message.address.as_ref().and_then(socket_address);
-        let (mut local, mut interface, mut ttl) = (None, 0, None);
+        let (mut local, mut interface, mut ttl, mut waited) = (None, 0, None, Duration::ZERO);
         for part in message.cmsgs()? {
             match part {
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
@@ -139,13 +145,14 @@ impl Datagrams {
                 ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops) => {
                     ttl = u8::try_from(hops).ok();
                 }
+                ControlMessageOwned::ScmTimestampns(at) => waited = since(at),
                 _ => {}
             }
         }
         let (Some(remote), Some(local), Some(ttl)) = (remote, local, ttl) else {
             return Err(io::Error::other("a datagram came without its address or time to live"));
         };
-        Ok(Some(Received { remote, local, interface, ttl, octets: message.bytes }))
+        Ok(Some(Received { remote, local, interface, ttl, waited, octets: message.bytes }))
     }
 
     /// Sends a datagram. Scope ids of link-local IPv6 addresses go into `remote`.
@@ -167,6 +174,15 @@ impl AsFd for Datagrams {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// The kernel stamps datagrams by the clock on the wall: a monotonic one it does not offer for them.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "compared with a stamp of the same clock, and with nothing else"
+)]
+fn since(at: TimeSpec) -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH + Duration::from(at)).unwrap_or_default()
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -191,6 +207,20 @@ mod tests {
         assert_eq!((received.local, received.remote.ip()), (loopback, loopback));
         assert_eq!((received.ttl, received.octets, received.interface), (255, 5, 1));
         assert!(received.remote.port() >= 49152);
+        assert!(received.waited < Duration::from_secs(10), "{:?}", received.waited);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "nothing is awaited: that time passes is what is tried")]
+    fn a_datagram_says_how_long_it_has_waited() {
+        const LATE: Duration = Duration::from_millis(30);
+        let receiver = Datagrams::listen(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
+        let bound = receiver.socket.local_addr().unwrap().as_socket().unwrap();
+        let sender = Datagrams::sender(Ipv4Addr::LOCALHOST.into(), 49152..=65535, 50_200).unwrap();
+        sender.send(b"hello", bound).unwrap();
+        std::thread::sleep(LATE);
+        let received = receiver.receive(&mut [0; 64]).unwrap().unwrap();
+        assert!(received.waited >= LATE, "{:?}", received.waited);
     }
 
     #[test]

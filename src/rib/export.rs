@@ -7,7 +7,7 @@ use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
-use super::well_known::{LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
+use super::well_known::{GRACEFUL_SHUTDOWN, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
 use crate::bgp::{Community, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
@@ -25,6 +25,18 @@ pub enum NextHopRule {
     Unchanged,
     /// This address, for prefixes of its family; the others as in `Standard`.
     Address(IpAddr),
+}
+
+/// What peers are to see of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// It is there.
+    #[default]
+    Staying,
+    /// It is about to leave: any other path is to be preferred (RFC 8326 §4).
+    Leaving,
+    /// It announces nothing.
+    Gone,
 }
 
 /// Where the best path comes from, as far as export asks.
@@ -69,6 +81,8 @@ pub struct Export<'a> {
     pub communities: &'a [u32],
     /// What may be announced, and what is changed about it.
     pub policy: &'a Policy,
+    /// What the peer is to see of this node.
+    pub presence: Presence,
     /// For next hops that may stay as they are towards an external peer.
     pub underlay: &'a Underlay,
 }
@@ -76,6 +90,9 @@ pub struct Export<'a> {
 impl<'a> Export<'a> {
     /// Whether policy lets the peer be told of `prefix` at all, and with which changes.
     pub fn permits(&self, prefix: Prefix, received: &PathAttributes) -> Option<Changes<'a>> {
+        if self.presence == Presence::Gone {
+            return None;
+        }
         self.policy.judge(prefix, received)
     }
 
@@ -108,6 +125,11 @@ impl<'a> Export<'a> {
         for community in self.communities.iter().copied().map(Community) {
             insert(&mut attributes.communities, community);
         }
+        if self.presence == Presence::Leaving {
+            // Internal peers, too, may not know the community: LOCAL_PREF says the same to all.
+            insert(&mut attributes.communities, GRACEFUL_SHUTDOWN);
+            attributes.local_pref = Some(0);
+        }
         self.only_to_customer.mark_told(&mut attributes);
         if self.external {
             attributes.local_pref = None;
@@ -124,6 +146,7 @@ impl<'a> Export<'a> {
         };
         facts(self) == facts(other)
             && (self.only_to_customer, self.communities) == (other.only_to_customer, other.communities)
+            && self.presence == other.presence
             && (std::ptr::eq(self.policy, other.policy) || self.policy == other.policy)
             // An external peer's address decides which next hops it can reach by itself.
             && (!self.external || self.underlay.reached_alike(self.peer_address, other.peer_address))
@@ -252,6 +275,7 @@ mod tests {
             only_to_customer: OnlyToCustomer::NONE,
             communities: &[],
             policy,
+            presence: Presence::Staying,
             underlay: &underlay,
         };
         change(&mut export);
@@ -408,6 +432,7 @@ mod tests {
             only_to_customer: OnlyToCustomer::NONE,
             communities: &[],
             policy: &ANY,
+            presence: Presence::Staying,
             underlay: &underlay,
         };
         let at = |address: &str| Export { peer_address: address.parse().unwrap(), ..one };
@@ -416,6 +441,7 @@ mod tests {
         let internal = |address| Export { external: false, ..at(address) };
         assert!(internal("192.168.1.1").is_like(&internal("10.0.0.1")), "where it is does not matter");
         assert!(!one.is_like(&Export { communities: &[1], ..one }));
+        assert!(!one.is_like(&Export { presence: Presence::Leaving, ..one }));
         assert!(!one.is_like(&Export { client: true, ..one }));
         assert!(one.is_like(&Export { peer_asn: 65001, ..one }));
         let overriding = |peer_asn| {

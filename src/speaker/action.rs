@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::drain::DrainStage;
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bfd;
 use crate::bgp::update::AttributeFault;
@@ -176,6 +177,10 @@ pub enum Notice {
     },
     /// Routes found at start that no peer confirmed are let go.
     Swept,
+    /// A drain has come this far.
+    Draining(DrainStage),
+    /// A drain is taken back.
+    Undrained,
 }
 
 impl fmt::Display for Notice {
@@ -214,6 +219,8 @@ impl fmt::Display for Notice {
                 write!(f, "letting go of {paths} stale {family} paths of {peer}")
             }
             Notice::Selecting => f.write_str("choosing paths from now on"),
+            Notice::Draining(stage) => write!(f, "draining: {}", stage.words()),
+            Notice::Undrained => f.write_str("the drain is taken back"),
             Notice::Swept => f.write_str("routes left from before the start are swept"),
         }
     }

@@ -216,6 +216,7 @@ impl<'a> Facts<'a> {
             only_to_customer: peer.intent.only_to_customer(self.intent.asn, negotiated.asn),
             communities: &peer.intent.export_communities,
             policy: &peer.intent.export,
+            presence: self.presence,
             underlay: self.next_hops.underlay(),
         }
     }

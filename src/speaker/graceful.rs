@@ -32,11 +32,28 @@ pub(super) struct Kept {
     pub(super) until: Instant,
     /// They are marked as a last resort (RFC 9494).
     long_lived: bool,
+    /// It was a drain of ours that ended the session.
+    drained: bool,
+}
+
+impl Kept {
+    /// For as long as we are drained.
+    pub(super) fn while_drained(now: Instant) -> Kept {
+        Kept { fell_at: now, until: now + Duration::MAX, long_lived: false, drained: true }
+    }
+
+    /// Whether they are kept without an end in sight.
+    pub(super) fn is_endless(&self) -> bool {
+        self.until == self.until + Duration::MAX
+    }
 }
 
 impl Speaker {
     /// Keeps what graceful restart keeps of a peer whose session has fallen, and lets go of the rest.
     pub(super) fn keep_over_fall(&mut self, id: PeerId, fall: Fall) {
+        if self.is_closed() {
+            return self.keep_while_drained(id);
+        }
         for family in Family::ALL {
             let Some(peer) = self.peers.get(&id) else { return };
             let terms = terms(peer, family, fall, self.now);
@@ -72,6 +89,9 @@ impl Speaker {
         let same_router_as = peer.agreed.as_ref().is_some_and(|before| before.asn == negotiated.asn);
         for (family, kept) in peer.kept.clone() {
             let Some(peer) = self.peers.get(&id) else { return };
+            if kept.drained && same_router_as {
+                continue;
+            }
             match peer.intent.graceful_restart {
                 Some(_) if kept.long_lived => {
                     let kept_too = negotiated.long_lived(family).is_some_and(|family| family.forwarding);
@@ -171,7 +191,7 @@ impl Speaker {
         stale.len() - unwilling.len()
     }
 
-    fn set_kept(&mut self, id: PeerId, family: Family, kept: Option<Kept>) {
+    pub(super) fn set_kept(&mut self, id: PeerId, family: Family, kept: Option<Kept>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let before = match kept {
             Some(kept) => peer.kept.insert(family, kept),
@@ -180,7 +200,7 @@ impl Speaker {
         if let Some(before) = before {
             self.keeps.remove(&(before.until, id, family));
         }
-        self.keeps.extend(kept.map(|kept| (kept.until, id, family)));
+        self.keeps.extend(kept.filter(|kept| !kept.is_endless()).map(|kept| (kept.until, id, family)));
     }
 }
 
@@ -197,7 +217,7 @@ fn terms(peer: &Peer, family: Family, fall: Fall, now: Instant) -> Option<Kept> 
     };
     let asked = Duration::from_secs(theirs.restart_time.into());
     let until = now + asked.min(ours.stale_time);
-    kept.then_some(Kept { fell_at: now, until, long_lived: false })
+    kept.then_some(Kept { fell_at: now, until, long_lived: false, drained: false })
 }
 
 /// How the paths of a family are kept beyond the restart time, if they are. A peer that is back and does

@@ -307,6 +307,8 @@ pub struct BfdIntent {
     pub config: bfd::Config,
     /// No session with the peer while its path is not found alive.
     pub strict: bool,
+    /// The most hops away the peer may be for BFD, where that is not for its session to say.
+    pub hops: Option<u8>,
 }
 
 /// How far away a peer may be.

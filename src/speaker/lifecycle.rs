@@ -37,6 +37,7 @@ impl Speaker {
     pub(super) fn peer_down(&mut self, id: PeerId, fall: Fall) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.flaps += 1;
+        peer.path_is_new = false;
         peer.forget_session_state();
         let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
         peer.last_error = Some(reason.clone());

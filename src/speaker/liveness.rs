@@ -5,11 +5,18 @@
 //!
 //! - Down: the session falls at once, and its paths go (§4.2). Not so if the peer says AdminDown: then
 //!   BFD is off, and the path may be well (§3.2).
-//! - Down while the peer restarts (RFC 4724): what is kept for it goes if its BFD would have outlived its
-//!   BGP; else its silence was to be expected, and says nothing of the path (§4.3).
+//! - Down while the peer restarts (RFC 4724, §4.3): what is kept for it goes if its BFD would have outlived its
+//!   BGP (C bit). Else its silence was to be expected, and says nothing of the path. That holds until its BFD
+//!   has come back, also where its session was quicker: what goes Down then is what it had before.
 //! - Never Up: the session comes up all the same, unless the peer is `strict`.
-//! - `strict`: no session while the path is not Up. A peer that says AdminDown keeps what it has, but
-//!   may not begin anew.
+//! - `strict`: no session begins while the path is not Up, and it falls with it. A peer that says AdminDown
+//!   keeps what it has, but may not begin anew.
+//!
+//! RFC 5882 §4.3 asks for the C bit of both sides. Ours is never set, for BFD ends with this process; but who
+//! judges here is running, so that only the peer's says whether a restart explains the silence.
+//!
+//! Down comes first where a peer dies whose kernel does not close its connections. Nothing tells that from a
+//! path that is dead, BGP having no way to announce a restart, and §4.3.2.2 has it taken for the latter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +39,9 @@ impl Speaker {
         let concerned: Vec<PeerId> = concerned.map(|peer| peer.id).collect();
         for id in concerned {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
-            peer.path = Some(*change);
+            let before = peer.path.replace(*change);
+            let was_up = before.is_some_and(|before| before.state == State::Up);
+            peer.path_is_new |= change.state == State::Up && !was_up;
             match change.state {
                 State::Up => self.path_is_up(id),
                 State::Init | State::Down if change.remote_state != State::AdminDown => {
@@ -45,9 +54,11 @@ impl Speaker {
 
     /// Asks for the BFD sessions there should be, if they are not those asked for before.
     pub(super) fn watch_paths(&mut self) {
+        let drained = self.is_drained();
         let wanted: BTreeMap<Path, Config> = self
             .peers
             .values()
+            .filter(|_| !drained)
             .filter_map(|peer| Some((path_of(&peer.intent)?, peer.intent.bfd.as_ref()?.config.clone())))
             .collect();
         for peer in self.peers.values_mut() {
@@ -70,19 +81,28 @@ impl Speaker {
     }
 
     fn path_is_down(&mut self, id: PeerId, change: &Change) {
+        if self.is_closed() {
+            // Peers end their BFD with the session, and say so in different ways.
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (diagnostic, theirs) = (change.diagnostic.name(), change.remote_diagnostic);
         let mut why = format!("BFD: {diagnostic}");
         if theirs.0 != 0 {
             why.push_str(&format!(" (the peer: {})", theirs.name()));
         }
+        let established = peer.first.session.state() == session::State::Established;
+        if established && !change.control_plane_independent && !peer.kept.is_empty() && !peer.path_is_new {
+            return;
+        }
         if peer.intent.bfd.as_ref().is_some_and(|bfd| bfd.strict) {
             self.stop_sessions(id, Reason::BFD_DOWN, &why);
-        } else if peer.first.session.state() == session::State::Established {
+        } else if established {
             let notification = Notification::from(Reason::BFD_DOWN);
             peer.first.session.handle_reset(self.now, notification, Rest::IdleHold, &why);
             self.drain(id);
-        } else if change.control_plane_independent {
+        }
+        if !established && change.control_plane_independent {
             self.let_go_all(id);
         }
     }
@@ -110,11 +130,10 @@ impl Peer {
 
 /// The path to a peer that is to be watched.
 fn path_of(peer: &PeerIntent) -> Option<Path> {
-    peer.bfd.as_ref()?;
-    let hops = match peer.distance {
+    let hops = peer.bfd.as_ref()?.hops.unwrap_or(match peer.distance {
         // An internal peer is on the same segment unless it is said to be further away.
         Distance::Default => 1,
         Distance::Multihop(hops) | Distance::Security(hops) => hops,
-    };
+    });
     Some(Path { remote: peer.address, local: peer.source, interface: peer.interface.clone(), hops })
 }

@@ -21,6 +21,7 @@
 //! | `refresh` | a family announced again, ours and the peer's |
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
+//! | `drain` | leaving: peers move first |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
@@ -33,6 +34,7 @@ mod action;
 mod aftermath;
 mod audience;
 mod configure;
+mod drain;
 mod dynamic;
 mod graceful;
 pub mod intent;
@@ -58,6 +60,7 @@ pub mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use action::{Action, ConnectionId, Notice, Terms, Transport};
+pub use drain::{DrainStage, DrainTerms, DrainView};
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
 use peer::Peer;
@@ -99,6 +102,8 @@ pub struct Speaker {
     aggregates_changed: bool,
     /// How far our own restart has come.
     restart: Restart,
+    /// How far a drain has come, if there is one.
+    leaving: Option<drain::Drain>,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
@@ -122,6 +127,8 @@ pub enum Wake {
     Restart,
     /// Paths that have outlived their session are to be let go.
     LetGo(PeerId),
+    /// A drain goes on.
+    Drain,
 }
 
 impl Speaker {
@@ -147,6 +154,7 @@ impl Speaker {
             not_originated: 0,
             aggregates_changed: false,
             restart: Restart::default(),
+            leaving: None,
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -247,14 +255,20 @@ impl Speaker {
             if let Some(action) = self.poll_ready() {
                 return Some(action);
             }
-            if !self.settle_some() {
+            if !self.work_some() {
                 return None;
             }
         }
     }
 
+    /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
+    /// so by itself.
+    pub fn work_some(&mut self) -> bool {
+        self.settle_some() || self.advance_drain()
+    }
+
     /// Takes the next thing to be done that is known already. For an owner who has other things to see
-    /// to, between portions of [`Speaker::settle_some`].
+    /// to, between portions of [`Speaker::work_some`].
     pub fn poll_ready(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -265,7 +279,8 @@ impl Speaker {
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
         let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
         let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).min()
+        let drain = self.leaving.as_ref().and_then(drain::Drain::poll_timeout).map(|at| (at, Wake::Drain));
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).min()
     }
 
     fn notice(&mut self, notice: Notice) {

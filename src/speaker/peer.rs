@@ -77,6 +77,8 @@ pub(super) struct Peer {
     pub(super) last_error: Option<String>,
     /// What BFD last said about the way to it.
     pub(super) path: Option<crate::bfd::Change>,
+    /// BFD has come up since its session last fell.
+    pub(super) path_is_new: bool,
     /// When its sessions are next due, as the speaker has noted it.
     pub(super) wake: Option<(Instant, Timer)>,
     /// How many sessions this peer has had: makes each one's jitter its own.
@@ -149,6 +151,7 @@ impl Peer {
             flaps: 0,
             last_error: None,
             path: None,
+            path_is_new: false,
             wake: None,
             sessions: 0,
         }

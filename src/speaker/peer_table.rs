@@ -143,7 +143,12 @@ impl Speaker {
     }
 
     fn facts(&self) -> Option<Facts<'_>> {
-        Some(Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops })
+        Some(Facts {
+            intent: self.intent.as_ref()?,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+        })
     }
 }
 

@@ -21,6 +21,9 @@ impl Speaker {
         remote: SocketAddr,
     ) -> Option<(ConnectionId, Transport)> {
         self.now = now;
+        if self.is_closed() {
+            return None;
+        }
         let is_it = |p: &&Peer| p.matches(local.ip(), remote.ip()) && self.links.is_on_link(p, remote);
         let known = self.peers.values().find(is_it).map(|p| p.id);
         let id = match known {
@@ -174,7 +177,8 @@ impl Speaker {
 
     pub(super) fn start_session(&mut self, id: PeerId) {
         let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.waits_for_path()) {
+        let may_start = !self.is_closed();
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| may_start && !peer.waits_for_path()) {
             peer.first.session.handle_start(now);
         }
         self.drain(id);

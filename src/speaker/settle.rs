@@ -14,6 +14,7 @@ use super::{Action, Notice, Speaker};
 use crate::bgp::{Codec, Nlri};
 use crate::rib::adj_rib_out::Batch;
 use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use crate::rib::export::Presence;
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
 use crate::rib::{Path, PeerId, Source};
@@ -24,9 +25,8 @@ const PORTION: usize = 512;
 const UNSENT_MOST: usize = 256 * 1024;
 
 impl Speaker {
-    /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
-    /// so by itself.
-    pub fn settle_some(&mut self) -> bool {
+    /// Decides, and tells of, one portion of what is dirty; `false` if there was nothing.
+    pub(super) fn settle_some(&mut self) -> bool {
         self.actions.extend(self.fib.poll_urgent().map(Action::ChangeRoutes));
         if !self.actions.is_empty() {
             return true;
@@ -61,7 +61,8 @@ impl Speaker {
                 self.next_hops.resolve(next_hop);
             }
         }
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
+        let facts =
+            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
         for place in &places {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
@@ -85,7 +86,8 @@ impl Speaker {
         if places.is_empty() {
             return;
         }
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops };
+        let facts =
+            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
         let audience = Audience::new(&facts, concerned);
         let groups = audience.told(&facts, places.iter().map(|p| self.rib.at(*p)), &mut self.interner);
         let groups_of_peers = audience.into_groups_of_peers();
@@ -217,6 +219,7 @@ pub(super) struct Facts<'a> {
     pub(super) intent: &'a Intent,
     pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
+    pub(super) presence: Presence,
 }
 
 impl Facts<'_> {

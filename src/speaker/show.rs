@@ -40,6 +40,7 @@ impl Speaker {
             fib_pending,
             fib_failures: self.fib.failures(),
             ranges: self.range_views(intent),
+            drain: self.drain_view(),
         })
     }
 
@@ -156,7 +157,11 @@ impl Speaker {
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
             stale: peer.stale.get(&family).map_or(0, |stale| stale.len() as u64),
-            stale_for: peer.kept.get(&family).map(|kept| kept.until.since(now)),
+            stale_for: peer
+                .kept
+                .get(&family)
+                .filter(|kept| !kept.is_endless())
+                .map(|kept| kept.until.since(now)),
             limit: peer.intent.max_prefixes.map(|most| most.limit),
             discarded: peer.limits.discarded(family),
         }
@@ -175,7 +180,12 @@ impl Speaker {
         destination: &Destination,
         named: bool,
     ) -> Option<RouteView> {
-        let facts = Facts { intent: self.intent.as_ref()?, peers: &self.peers, next_hops: &self.next_hops };
+        let facts = Facts {
+            intent: self.intent.as_ref()?,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+        };
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
         let equal = decision.map(|d| d.equal).unwrap_or_default();

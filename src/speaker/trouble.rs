@@ -93,12 +93,16 @@ fn view(exchanged: &Exchanged, ago: Duration) -> NotificationView {
     /// How much of the data is shown.
     const SHOWN: usize = 64;
     let notification = &exchanged.notification;
+    let (name, inner) = (notification.reason().to_string(), notification.encapsulated());
     NotificationView {
         ago,
         code: notification.code,
         subcode: notification.subcode,
-        name: notification.reason().to_string(),
-        communication: notification.communication(),
+        name: match &inner {
+            Some(inner) => format!("{name} ({})", inner.reason()),
+            None => name,
+        },
+        communication: inner.as_ref().unwrap_or(notification).communication(),
         data: notification.data.iter().copied().take(SHOWN).collect(),
     }
 }
@@ -106,6 +110,16 @@ fn view(exchanged: &Exchanged, ago: Duration) -> NotificationView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bgp::{Notification, Reason};
+
+    #[test]
+    fn a_hard_reset_is_shown_with_what_it_is_about() {
+        let inner = Notification::with_communication(Reason::ADMINISTRATIVE_SHUTDOWN, "new switch");
+        let exchanged = Exchanged { at: Instant::ORIGIN, notification: inner.into_hard_reset() };
+        let shown = view(&exchanged, Duration::ZERO);
+        assert_eq!(shown.name, "Cease: Hard Reset (Cease: Administrative Shutdown)");
+        assert_eq!((shown.subcode, shown.communication.as_deref()), (9, Some("new switch")));
+    }
 
     fn fault(code: u8, treatment: Treatment) -> AttributeFault {
         AttributeFault { code, treatment, what: format!("number {code}"), bytes: vec![code] }

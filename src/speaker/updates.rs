@@ -15,6 +15,7 @@ impl Speaker {
         let source = Source::Peer(id);
         self.clear_up();
         self.report_faults(id, &update);
+        self.note_news(&update);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.confirm(&update);
         }

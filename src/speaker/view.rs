@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::drain::DrainView;
 use super::intent::PeerOrigin;
 use crate::bgp::capability::AddPath;
 use crate::bgp::update::Treatment;
@@ -248,6 +249,8 @@ pub struct Summary {
     pub fib_failures: u64,
     /// Ranges that dynamic peers come from, by name.
     pub ranges: Vec<RangeView>,
+    /// How far a drain has come, if there is one.
+    pub drain: Option<DrainView>,
 }
 
 /// A range of addresses that peers may connect from.

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod drain;
 mod dynamic;
 mod keepalive;
+mod liveness;
 mod played;
+mod restarts;
 mod rig;
 
 use rig::{Addressing, Cluster};

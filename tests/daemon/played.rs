@@ -18,6 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Played {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// What the session has negotiated, for a test that wants the UPDATEs, too.
+    codec: Option<Codec>,
 }
 
 impl Played {
@@ -25,7 +27,7 @@ impl Played {
     pub async fn connect(namespace: &NetNs, from: IpAddr, to: IpAddr, key: Option<&str>) -> Played {
         let attempt = Played::attempt(namespace, from, to, key);
         let stream = tokio::time::timeout(DEADLINE, attempt).await.expect("nobody answers");
-        Played { stream, unread: vec![] }
+        Played { stream, unread: vec![], codec: None }
     }
 
     /// The same, for as long as it takes.
@@ -58,6 +60,11 @@ impl Played {
         assert!(matches!(self.hear().await, Some(Message::Keepalive)));
     }
 
+    /// Has UPDATEs heard from now on.
+    pub fn reads_updates(&mut self, codec: Codec) {
+        self.codec = Some(codec);
+    }
+
     pub fn set_ttl(&self, ttl: u8) {
         let options = Options { ttl: Some(ttl), ..Options::default() };
         socket::set_accepted(&self.stream, &options).unwrap();
@@ -77,7 +84,7 @@ impl Played {
         }
     }
 
-    /// The next message, UPDATEs left out; `None` at the end of the stream.
+    /// The next message, UPDATEs left out unless they are wanted; `None` at the end of the stream.
     pub async fn hear(&mut self) -> Option<Message> {
         tokio::time::timeout(DEADLINE, self.next()).await.expect("a message or the end")
     }
@@ -86,9 +93,11 @@ impl Played {
         loop {
             while let Some(length) = message_length_within(MAX_MESSAGE_LENGTH, &self.unread).unwrap() {
                 let frame: Vec<u8> = self.unread.drain(..length).collect();
-                // UPDATEs need a codec that knows what was negotiated, and nobody here asks for them.
-                if frame[18] != 2 {
-                    return Some(Codec::initial().decode(&frame).unwrap());
+                // UPDATEs need a codec that knows what was negotiated.
+                match &self.codec {
+                    Some(codec) => return Some(codec.decode(&frame).unwrap()),
+                    None if frame[18] == 2 => {}
+                    None => return Some(Codec::initial().decode(&frame).unwrap()),
                 }
             }
             if self.stream.read_buf(&mut self.unread).await.ok()? == 0 {

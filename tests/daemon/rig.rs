@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use routelet::api::Client;
@@ -18,8 +18,6 @@ use routelet::kernel::routes::Ownership;
 use routelet::kernel::watch::{Event, Watch};
 use routelet::kernel::{Installer, NetNs, Netlink, found};
 use routelet::prefix::Prefix;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const OURS: Ownership = Ownership { table: 254, protocol: 114 };
 /// Longer than anything takes that works: a connection attempt is repeated after 5 s.
@@ -220,6 +218,12 @@ impl Cluster {
         assert!(self.end(node, Signal::SIGINT).await.success(), "{}", self.log(node));
     }
 
+    /// Sends a daemon a signal that does not end it.
+    pub fn signal(&self, node: usize, signal: Signal) {
+        let daemon = self.nodes[node].daemon.as_ref().unwrap();
+        kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
+    }
+
     async fn end(&mut self, node: usize, signal: Signal) -> std::process::ExitStatus {
         let mut daemon = self.nodes[node].daemon.take().unwrap();
         kill(Pid::from_raw(daemon.id().cast_signed()), signal).unwrap();
@@ -233,6 +237,15 @@ impl Cluster {
         command.arg(self.directory.join(format!("state{node}")));
         let output = self.nodes[node].namespace.enter(|| command.output()).unwrap().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a command prints that asks a node's daemon.
+    pub fn routelet(&self, node: usize, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command.args(arguments).arg("--api-socket").arg(self.socket(node));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Prefixes of our routes through another node, in order.
@@ -310,13 +323,16 @@ impl Cluster {
 
     /// Waits for a line of `/metrics`.
     pub async fn await_metric(&self, node: usize, line: &str) {
-        self.eventually(node, line, async || self.shows_metric(node, line).await).await;
+        self.eventually(node, line, async || {
+            let text = self.nodes[node].namespace.enter(|| get("/metrics")).unwrap();
+            text.is_ok_and(|text| text.lines().any(|l| l == line))
+        })
+        .await;
     }
 
-    /// Whether `/metrics` has this line now.
-    pub async fn shows_metric(&self, node: usize, line: &str) -> bool {
-        let text = metrics(&self.nodes[node].namespace).await;
-        text.is_ok_and(|text| text.lines().any(|l| l == line))
+    /// What `/readyz` answers; nothing where nobody does.
+    pub fn ready(&self, node: usize) -> String {
+        self.nodes[node].namespace.enter(|| get("/readyz")).unwrap().unwrap_or_default()
     }
 
     /// Waits until the kernel refuses a segment for its MD5 signature.
@@ -429,16 +445,10 @@ fn tcp_counters(wanted: &[&str]) -> u64 {
     found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
-async fn metrics(namespace: &NetNs) -> std::io::Result<String> {
-    let mut connecting = Box::pin(TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], 9179))));
-    // The socket belongs to the namespace that it is made in, wherever it is used afterwards.
-    let connected = match namespace.enter(|| connecting.as_mut().now_or_never()).unwrap() {
-        Some(connected) => connected,
-        None => connecting.await,
-    };
-    let mut stream = connected?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n").await?;
+fn get(path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
+    stream.read_to_string(&mut text)?;
     Ok(text)
 }

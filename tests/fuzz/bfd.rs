@@ -229,7 +229,14 @@ impl Shell {
         let local = address(if path.remote.is_ipv4() { "192.168.1.11" } else { "fd00::11" });
         let port = if argument & 4 == 0 { path.port() } else { 9 };
         let ttl = if argument & 2 == 0 { 255 } else { 252 };
-        Arrival { remote: path.remote, local, interface: "eth0".to_owned(), port, ttl }
+        Arrival {
+            remote: path.remote,
+            local,
+            interface: "eth0".to_owned(),
+            port,
+            ttl,
+            waited: Duration::ZERO,
+        }
     }
 
     fn arrive(&mut self, argument: u8, mut octets: Vec<u8>, features: &mut Features) {

@@ -16,7 +16,7 @@ use routelet::cluster::{intent, manifests};
 use routelet::fib::{Batch, Found, Refusal, Target as RouteTarget};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
-use routelet::speaker::{Action, ConnectionId, Departure, Intent, Speaker};
+use routelet::speaker::{Action, ConnectionId, Departure, DrainTerms, Intent, Speaker};
 use routelet::time::Instant;
 
 use crate::engine::{Features, Target};
@@ -75,7 +75,9 @@ const UNCUT: u8 = 11;
 const DUMP: u8 = 12;
 /// BFD finds another state of a path that is watched: ours in the lowest two bits, then the peer's.
 const PATH: u8 = 13;
-const CODES: u8 = 14;
+/// A drain begins or is taken back.
+const LEAVE: u8 = 14;
+const CODES: u8 = 15;
 
 /// Sessions with each peer, brought up as far as messages go, then each captured or made message.
 fn programs() -> Vec<Vec<u8>> {
@@ -100,6 +102,13 @@ fn programs() -> Vec<Vec<u8>> {
     let one = |steps: Vec<Step>| program(&[&begin[..], &steps, &ended].concat());
     let mut all = vec![one(vec![]), one(vec![step(TIME, 4), step(CONNECTED, 0), step(CLOSED, 0)])];
     all.extend((0..7).map(|remote| one(up(remote, &[]))));
+    // A drain that is taken back in each of its stages.
+    for stage in 0..3 {
+        let time: Vec<Step> = (0..stage).map(|_| step(TIME, 3)).collect();
+        all.push(one(
+            [&up(0, &[])[..], &[step(LEAVE, 0), step(SENT, 255)], &time, &[step(LEAVE, 1)]].concat()
+        ));
+    }
     // The path to the peer that waits for it comes up, and goes down again.
     let (alive, dead) = (step(PATH, 0x0f | 0x10), step(PATH, 0x0d | 0x10));
     for message in seeds::identified() {
@@ -246,6 +255,10 @@ impl Shell {
             }
             (UNDERLAY, _) => self.underlay(argument),
             (PATH, _) => self.path_changes(step.argument),
+            (LEAVE, _) if argument.is_multiple_of(2) => self.drain(),
+            (LEAVE, _) => {
+                self.speaker.handle_undrain(self.now);
+            }
             (BRIDGE, _) => self.speaker.handle_bridge(self.now, argument % 2 == 1),
             (UNCUT, Some(connection)) => {
                 self.speaker.handle_frame(self.now, connection, Ok(&step.octets));
@@ -261,6 +274,11 @@ impl Shell {
             }
             _ => {}
         }
+    }
+
+    fn drain(&mut self) {
+        let (settle, timeout) = (DrainTerms::SETTLE, DrainTerms::TIMEOUT);
+        self.speaker.handle_drain(self.now, DrainTerms { settle, timeout, reason: "fuzz".to_owned() });
     }
 
     fn accept(&mut self, remote: &str, argument: usize) {

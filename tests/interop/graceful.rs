@@ -1,7 +1,9 @@
 //! Graceful restart (RFC 4724): one side is killed and comes back, and the other's route never goes.
 
+use std::time::{Duration, Instant};
+
 use crate::joined::{await_joined, check, joined, ours};
-use crate::rig::Lab;
+use crate::rig::{Host, Lab};
 use crate::speaker::{Extra, Family, Setup, Speaker, words};
 use crate::table::{Row, except};
 
@@ -21,6 +23,7 @@ pub const ROWS: &[Row] = &[
         ],
     ),
     except("graceful restart: we are killed and return", we_return, &[]),
+    except("graceful restart: we are replaced", we_are_replaced, &[]),
     except(
         "long-lived graceful restart: they are killed and stay away",
         they_stay_away,
@@ -32,7 +35,7 @@ pub const ROWS: &[Row] = &[
 const LOOKS: usize = 10;
 
 /// Their side, in their own language.
-fn graceful(speaker: &dyn Speaker, family: Family) -> Setup {
+pub fn graceful(speaker: &dyn Speaker, family: Family) -> Setup {
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     let extra = match speaker.name() {
         "FRR" => Extra {
@@ -102,7 +105,13 @@ fn they_stay_away(speaker: &dyn Speaker, family: Family) {
 }
 
 fn they_return(speaker: &dyn Speaker, family: Family) {
-    let lab = joined(speaker, graceful(speaker, family), "");
+    they_come_back(speaker, graceful(speaker, family), "");
+}
+
+/// They are killed and return; `more` is of our BgpPeer object.
+pub fn they_come_back(speaker: &dyn Speaker, setup: Setup, more: &str) {
+    let family = setup.family;
+    let lab = joined(speaker, setup, more);
     let theirs = lab.setup.routes[0].clone();
     lab.us.start(&words(&["ip", family.pick("-4", "-6"), "-o", "monitor", "route"]));
     lab.them.kill();
@@ -124,19 +133,36 @@ fn they_return(speaker: &dyn Speaker, family: Family) {
 }
 
 fn we_return(speaker: &dyn Speaker, family: Family) {
-    let lab = joined(speaker, graceful(speaker, family), "");
-    let prefix = ours(family);
+    we_come_back(speaker, graceful(speaker, family), "", Host::kill, Duration::ZERO);
+}
+
+fn we_are_replaced(speaker: &dyn Speaker, family: Family) {
+    we_come_back(speaker, graceful(speaker, family), "", Host::terminate, Duration::ZERO);
+}
+
+/// We end and return after a while; `more` is of our BgpPeer object.
+pub fn we_come_back(speaker: &dyn Speaker, setup: Setup, more: &str, end: fn(&Host), away: Duration) {
+    let lab = joined(speaker, setup, more);
+    let prefix = ours(lab.setup.family);
+    let sees = |lab: &Lab<'_>| speaker.seen(&lab.them, &lab.setup, &prefix).is_some();
     let must_see = |lab: &Lab<'_>| {
-        if speaker.seen(&lab.them, &lab.setup, &prefix).is_none() {
+        if !sees(lab) {
             lab.fail("our route has gone from their table");
         }
     };
-    lab.us.kill();
-    for _ in 0..LOOKS {
-        must_see(&lab);
+    end(&lab.us);
+    let ended = Instant::now();
+    for look in 0.. {
+        if look >= LOOKS && ended.elapsed() >= away {
+            break;
+        }
+        // What has gone now stays away, unlike the answer to a question on a busy machine.
+        if !sees(&lab) {
+            must_see(&lab);
+        }
     }
     check(&lab, "routes that we left", &lab.installed(), &1);
-    lab.start_us(std::slice::from_ref(&prefix), "");
+    lab.start_us(std::slice::from_ref(&prefix), more);
     lab.eventually("our session with their End-of-RIB", || {
         must_see(&lab);
         lab.session()["families"][0]["endOfRib"] == true

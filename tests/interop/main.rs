@@ -28,6 +28,7 @@ mod speaker;
 mod add_path;
 mod as_numbers;
 mod bfd;
+mod drain;
 mod graceful;
 mod limits;
 mod next_hops;
@@ -38,6 +39,7 @@ mod routes;
 mod security;
 mod session;
 mod unnumbered;
+mod watched_restart;
 
 fn main() -> std::process::ExitCode {
     play::play(&[&frr::Frr, &bird::Bird, &gobgp::GoBgp, &openbgpd::OpenBgpd])

@@ -60,9 +60,18 @@ impl Host {
 
     /// Ends all that runs here, our daemons for good: nobody is to wait for their return.
     pub fn leave(&self) {
+        self.end(Signal::SIGINT);
+    }
+
+    /// Ends all that runs here, our daemons as for an upgrade.
+    pub fn terminate(&self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    fn end(&self, signal: Signal) {
         for mut child in self.processes.lock().unwrap().drain(..) {
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-            kill(pid, Signal::SIGINT).unwrap();
+            kill(pid, signal).unwrap();
             child.wait().unwrap();
         }
     }
@@ -81,6 +90,11 @@ impl Host {
             let process = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
             nix::sys::signal::kill(process, signal).unwrap();
         }
+    }
+
+    /// Empties the log; its processes go on at the beginning.
+    pub fn forget_log(&self) {
+        File::options().write(true).open(self.directory.join("log")).unwrap().set_len(0).unwrap();
     }
 
     /// What its processes have said.

@@ -2,8 +2,8 @@
 
 use crate::speaker::{Family, Speaker};
 use crate::{
-    add_path, as_numbers, bfd, graceful, limits, next_hops, policy, reflection, refresh, routes, security,
-    session, unnumbered,
+    add_path, as_numbers, bfd, drain, graceful, limits, next_hops, policy, reflection, refresh, routes,
+    security, session, unnumbered, watched_restart,
 };
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
@@ -21,6 +21,8 @@ pub const TABLE: &[&[Row]] = &[
     graceful::ROWS,
     add_path::ROWS,
     bfd::ROWS,
+    watched_restart::ROWS,
+    drain::ROWS,
     unnumbered::ROWS,
 ];
 

@@ -336,7 +336,7 @@ fn the_path_to_a_dynamic_peer_is_watched_while_it_is_there() {
     let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
     rig.reconfigure(|intent| {
         let template = &mut intent.ranges.get_mut("rack").unwrap().template;
-        template.bfd = Some(BfdIntent { config, strict: false });
+        template.bfd = Some(BfdIntent { config, strict: false, hops: None });
     });
     let watched = |rig: &Rig| rig.peer("10.0.0.1").map(|peer| peer.bfd.is_some());
     let connection = rig.establish("10.0.0.1");

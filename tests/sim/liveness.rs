@@ -23,11 +23,11 @@ fn path_change(state: bfd::State, diagnostic: bfd::Diagnostic, remote_state: bfd
     }
 }
 
-fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
+pub fn watched(strict: bool) -> impl FnOnce(&mut Intent) {
     move |intent| {
         let tenth = Duration::from_millis(100);
         let config = bfd::Config { min_tx: tenth, min_rx: tenth, detect_multiplier: 3, key: None };
-        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict });
+        intent.peers.get_mut("tor").unwrap().bfd = Some(BfdIntent { config, strict, hops: None });
         accept_all(intent);
     }
 }
@@ -72,6 +72,45 @@ fn what_is_kept_over_a_restart_outlives_bfd_only_where_bfd_ended_with_the_peer()
         rig.speaker.handle_path_change(rig.now, &tor_path(), &silent);
         rig.listen();
         assert_eq!(rig.path("10.99.0.0/16").is_some(), !independent);
+    }
+}
+
+#[test]
+fn what_goes_down_after_a_quick_return_is_what_the_peer_had_before() {
+    let up = path_change(bfd::State::Up, bfd::Diagnostic::NONE, bfd::State::Up);
+    let down = path_change(bfd::State::Down, bfd::Diagnostic::PEER_SIGNALED_DOWN, bfd::State::Down);
+    let of_its_own = bfd::Change { control_plane_independent: true, ..down };
+    for (strict, changes, survives) in [
+        (false, &[down][..], true),
+        (true, &[down], true),
+        // Once BFD is back, it speaks of the path.
+        (false, &[down, up, down], false),
+        // The end of the peer's BGP would not have been the end of its BFD.
+        (false, &[of_its_own], false),
+        (true, &[of_its_own], false),
+    ] {
+        let mut rig = Rig::new(&offer(true, true), |intent| {
+            // Strict from the moment on when there is a session.
+            watched(false)(intent);
+            intent.peers.get_mut("tor").unwrap().graceful_restart = Some(GracefulRestart::default());
+        });
+        rig.announce(&["10.99.0.0/16"], |_| ());
+        rig.speaker.handle_path_change(rig.now, &tor_path(), &up);
+        let mut intent = Plan::reference(Families::Ipv4).intent("node1");
+        intent.peers.retain(|name, _| name == "tor");
+        watched(strict)(&mut intent);
+        let tor = intent.peers.get_mut("tor").unwrap();
+        (tor.passive, tor.graceful_restart) = (true, Some(GracefulRestart::default()));
+        rig.speaker.handle_intent(rig.now, intent);
+        hang_up(&mut rig);
+        assert!(rig.come_again(&offer(true, true)));
+        for change in changes {
+            rig.speaker.handle_path_change(rig.now, &tor_path(), change);
+            rig.listen();
+        }
+        let state = rig.speaker.peers(rig.now).remove(0).state;
+        let seen = (state == "Established", rig.path("10.99.0.0/16").is_some());
+        assert_eq!(seen, (survives, survives), "strict: {strict}, {changes:?}");
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod add_path;
 mod collision;
+mod drain;
 mod dynamic;
 mod graceful;
 mod helping;
@@ -20,6 +21,7 @@ mod random;
 mod scripted;
 mod unnumbered;
 mod views;
+mod watched;
 mod world;
 
 use std::time::Duration;

@@ -128,7 +128,7 @@ fn saying(plan: &Plan, community: Community) -> Intent {
 }
 
 /// Checks that node1 reaches what is behind the ToRs through one of them and not the other.
-fn check_used_alone(world: &World, plan: &Plan, tor: &str) {
+pub fn check_used_alone(world: &World, plan: &Plan, tor: &str) {
     let routes = world.learned_routes("node1");
     for prefix in &plan.member("tor").prefixes {
         let hops = &routes[prefix];

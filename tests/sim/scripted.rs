@@ -26,6 +26,10 @@ pub struct Rig {
     pub codec: Codec,
     pub heard: Vec<Message>,
     pub notices: Vec<String>,
+    /// How many paths BFD was to watch, each time that this changed.
+    pub watched: Vec<usize>,
+    /// The kernel takes nothing of what is sent.
+    pub stalled: bool,
 }
 
 impl Rig {
@@ -96,7 +100,16 @@ impl Rig {
         speaker.handle_intent(now, intent);
         let (connection, _) = speaker.handle_accepted(now, local, remote).unwrap();
         let codec = Codec::initial();
-        let mut rig = Rig { speaker, connection, now, codec, heard: vec![], notices: vec![] };
+        let mut rig = Rig {
+            speaker,
+            connection,
+            now,
+            codec,
+            heard: vec![],
+            notices: vec![],
+            watched: vec![],
+            stalled: false,
+        };
         rig.listen();
         rig
     }
@@ -139,7 +152,9 @@ impl Rig {
         while let Some(action) = self.speaker.poll_action() {
             match action {
                 Action::Send { connection, octets } => {
-                    self.speaker.handle_sent(self.now, connection, octets.len());
+                    if !self.stalled {
+                        self.speaker.handle_sent(self.now, connection, octets.len());
+                    }
                     let mut rest = &octets[..];
                     while let Ok(Some(length)) = message_length_within(MAX_EXTENDED_LENGTH, rest) {
                         self.heard.push(self.codec.decode(&rest[..length]).unwrap());
@@ -150,6 +165,7 @@ impl Rig {
                 Action::ChangeRoutes(batch) => {
                     self.speaker.handle_route_answer(self.now, batch.id, vec![]);
                 }
+                Action::WatchPaths(paths) => self.watched.push(paths.len()),
                 Action::Notice(notice) => self.notices.push(notice.to_string()),
                 _ => {}
             }

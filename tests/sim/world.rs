@@ -5,6 +5,7 @@
 //! drawn from the seed, and so is where a stream is cut into pieces on its way. What goes wrong is in
 //! `faults`; what every action must be like, whatever goes wrong, is for a [`Watcher`] to say.
 
+mod bfd;
 mod faults;
 mod kernel;
 mod look;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use routelet::bfd::{Arrival, Bfd};
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Batch, BatchId, Refusal};
 use routelet::rib::next_hop::UnderlayRoute;
@@ -35,6 +37,7 @@ enum Event {
     Octets { to: End, octets: Vec<u8> },
     Closed { end: End, why: &'static str },
     RouteAnswer { name: &'static str, batch: BatchId, refusals: Vec<Refusal> },
+    Datagram { to: &'static str, arrival: Arrival, octets: Vec<u8> },
 }
 
 /// What a member is and is told, from its next start on or at once.
@@ -48,6 +51,7 @@ pub struct Setup {
 struct Member {
     setup: Setup,
     speaker: Option<Speaker>,
+    bfd: Bfd,
     kernel: Kernel,
     groups: Groups,
     /// Octets of messages that have not arrived in full.
@@ -81,6 +85,8 @@ pub struct World {
     attempts: BTreeSet<End>,
     /// When the last octet sent to an end arrives: nothing sent later arrives before.
     arrival: BTreeMap<End, Instant>,
+    /// The same for datagrams from one member to another: on a segment, none overtakes another.
+    datagrams: BTreeMap<(&'static str, &'static str), Instant>,
     /// Members cut off from all others.
     isolated: BTreeSet<&'static str>,
     /// What waits for the end of a partition.
@@ -104,6 +110,7 @@ impl Event {
             | Event::Octets { to: end, .. }
             | Event::Closed { end, .. } => end.0 == member,
             Event::RouteAnswer { name, .. } => *name == member,
+            Event::Datagram { to, .. } => *to == member,
         }
     }
 }
@@ -113,6 +120,7 @@ impl Member {
         Member {
             setup,
             speaker: None,
+            bfd: Bfd::new(0),
             kernel: Kernel::new(),
             groups: Groups::default(),
             partial: BTreeMap::new(),
@@ -152,6 +160,7 @@ impl World {
             streams: BTreeMap::new(),
             attempts: BTreeSet::new(),
             arrival: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
             isolated: BTreeSet::new(),
             held: vec![],
             stalled: BTreeMap::new(),
@@ -190,6 +199,10 @@ impl World {
         let member = self.members.get_mut(name).unwrap();
         let letters = name.bytes().map(u64::from).sum::<u64>();
         let mut speaker = Speaker::new(self.seed ^ member.setup.addresses.len() as u64 ^ letters);
+        speaker.handle_adopted(self.now, member.groups.found(&member.kernel));
+        // Each of its lives has discriminators of its own.
+        let life = self.now.since(Instant::ORIGIN).as_nanos() as u64;
+        member.bfd = Bfd::new(self.seed ^ letters << 32 ^ life);
         speaker.handle_adopted(self.now, member.groups.found(&member.kernel));
         speaker.handle_underlay(self.now, member.setup.underlay.iter().copied());
         speaker.handle_bridge(self.now, member.bridge);
@@ -242,6 +255,7 @@ impl World {
                     && let Some(speaker) = &mut member.speaker
                 {
                     speaker.handle_timeout(self.now);
+                    self.let_bfd_expire(name);
                     self.perform(name);
                 }
             }
@@ -270,10 +284,11 @@ impl World {
                 (self.streams.get(end).map_or(end.0, |other| other.0), end.0)
             }
             Event::RouteAnswer { name, .. } => (*name, *name),
+            Event::Datagram { to, arrival, .. } => (self.by_address[&arrival.remote], *to),
         };
         if from != to && (self.isolated.contains(from) || self.isolated.contains(to)) {
             // A SYN is lost; TCP would repeat it, but the speaker gives up sooner.
-            if !matches!(event, Event::Dialled { .. }) {
+            if !matches!(event, Event::Dialled { .. } | Event::Datagram { .. }) {
                 self.held.push(event);
             }
             return;
@@ -315,6 +330,12 @@ impl World {
                 speaker.handle_closed(now, end.1, why);
             }
             Event::RouteAnswer { batch, refusals, .. } => speaker.handle_route_answer(now, batch, refusals),
+            Event::Datagram { arrival, octets, .. } => {
+                self.with_bfd(to, &mut speaker, |bfd| {
+                    // One for a session of its last life is refused.
+                    let _ = bfd.handle_datagram(now, &arrival, &octets);
+                });
+            }
             Event::Octets { to: end, octets } => {
                 let partial = self.members.get_mut(to).unwrap().partial.entry(end.1).or_default();
                 partial.extend(octets);
@@ -358,15 +379,17 @@ impl World {
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(batch) => self.change_routes(name, &batch),
-                Action::AcceptExtended { .. }
-                | Action::Keep { .. }
-                | Action::WatchPaths(_)
-                | Action::Notice(_) => {}
+                Action::WatchPaths(paths) => {
+                    let now = self.now;
+                    self.with_bfd(name, &mut speaker, |bfd| bfd.handle_configuration(now, &paths));
+                }
+                Action::AcceptExtended { .. } | Action::Keep { .. } | Action::Notice(_) => {}
             }
         }
         assert_eq!(speaker.poll_action(), None, "nothing is left undone");
         let member = self.members.get_mut(name).unwrap();
-        member.wake = speaker.poll_timeout().map(|(at, _)| at);
+        let bfd = member.bfd.poll_timeout();
+        member.wake = speaker.poll_timeout().map(|(at, _)| at).into_iter().chain(bfd).min();
         member.speaker = Some(speaker);
     }
 

@@ -12,8 +12,8 @@ use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin, Policy,
-    PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, BfdIntent, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin,
+    Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
@@ -75,7 +75,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         password: None,
         // Nodes of one cluster may be routers apart also where they are in different ASes.
         distance: if internal { Distance::Default } else { Distance::Multihop(255) },
-        bfd: None,
+        bfd: bfd(local.settings, theirs),
         passive: theirs.listen.addresses.is_empty(),
         import: Policy::default(),
         export: Policy::default(),
@@ -92,6 +92,13 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         max_prefixes: None,
         graceful_restart: local.settings.restart.intent(),
     }
+}
+
+/// BFD as this node is to have it with another; `None` where not both have it.
+fn bfd(ours: &Settings, theirs: &Settings) -> Option<BfdIntent> {
+    let (ours, theirs) = (ours.bfd.as_ref()?, theirs.bfd.as_ref()?);
+    // Single hop and multihop are spoken on different ports.
+    Some(BfdIntent { hops: ours.hops.max(theirs.hops), ..ours.clone() })
 }
 
 /// Import and export policy of the session with another node; `None` where there is no session.

@@ -6,8 +6,8 @@ mod ranges;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::time::Duration;
 
+use super::settings::{BFD_INTERVAL, BFD_MULTIPLIER};
 use super::{Findings, Local};
 use crate::bfd::{self, auth::Key};
 use crate::bgp::Role;
@@ -233,9 +233,8 @@ impl Subject<'_> {
     }
 
     fn bfd(&self, spec: &BfdSpec, objects: &ObjectSet, findings: &mut Findings) -> BfdIntent {
-        const DEFAULT_INTERVAL: Duration = Duration::from_millis(300);
         const FIELD: &str = "spec.bfd.authentication.secretRef";
-        let interval = |span: Option<Span>| span.map_or(DEFAULT_INTERVAL, |span| span.0);
+        let interval = |span: Option<Span>| span.map_or(BFD_INTERVAL, |span| span.0);
         let key = spec.authentication.as_ref().and_then(|authentication| {
             let value = self.secret(FIELD, &authentication.secret_ref, objects, findings)?;
             let key = Key::new(authentication.key_id, value);
@@ -247,10 +246,10 @@ impl Subject<'_> {
             }
             key
         });
-        let detect_multiplier = spec.multiplier.map_or(3, |multiplier| multiplier.get());
+        let detect_multiplier = spec.multiplier.map_or(BFD_MULTIPLIER, |multiplier| multiplier.get());
         let (min_tx, min_rx) = (interval(spec.min_tx), interval(spec.min_rx));
         let config = bfd::Config { min_tx, min_rx, detect_multiplier, key };
-        BfdIntent { config, strict: spec.strict.unwrap_or(false) }
+        BfdIntent { config, strict: spec.strict.unwrap_or(false), hops: None }
     }
 
     /// The octets of a Secret's key; `None` where they cannot be had, which has been said then.

@@ -6,14 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
+use crate::bfd;
 use crate::cluster::Finding;
+use crate::cluster::objects::bfd::MeshBfdSpec;
 use crate::cluster::objects::bgp_configuration::{BgpConfigurationSpec, Mesh};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::graceful_restart::GracefulRestartSpec;
 use crate::cluster::objects::{Node, ObjectSet, selector};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{FibIntent, GracefulRestart, Listen};
+use crate::speaker::intent::{BfdIntent, FibIntent, GracefulRestart, Listen};
 
 /// What holds for one node, with no default left to fill in.
 pub(super) struct Settings {
@@ -25,6 +28,8 @@ pub(super) struct Settings {
     pub(super) listen: Listen,
     pub(super) fib: FibIntent,
     pub(super) restart: Restart,
+    /// BFD on mesh sessions, if this node has it.
+    pub(super) bfd: Option<BfdIntent>,
     pub(super) bridge: String,
     pub(super) mtu: Option<u32>,
     pub(super) service_cidrs: Vec<Prefix>,
@@ -85,6 +90,7 @@ impl Settings {
             listen,
             fib,
             restart: Restart::of(&mut layers),
+            bfd: bfd(&mut layers),
             bridge: bridge.map_or_else(|| "cni0".into(), |bridge| bridge.as_str().to_owned()),
             mtu: layers.value("spec.cni.mtu", |s| s.cni.as_ref()?.mtu).and_then(|mtu| mtu.0),
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
@@ -132,6 +138,28 @@ impl Restart {
     pub(super) fn intent(self) -> Option<GracefulRestart> {
         self.enabled.then_some(self.times)
     }
+}
+
+/// The interval of BFD packets where none is given, either way.
+pub(super) const BFD_INTERVAL: Duration = Duration::from_millis(300);
+/// How many of them may be missed where nothing is said.
+pub(super) const BFD_MULTIPLIER: u8 = 3;
+
+/// BFD on mesh sessions, if the node has it.
+fn bfd(layers: &mut Layers<'_>) -> Option<BfdIntent> {
+    let given = layers.value("spec.bfd", |s| s.bfd.as_ref().map(|_| ())).is_some();
+    let enabled = layers.value("spec.bfd.enabled", |s| s.bfd.as_ref()?.enabled);
+    let mut interval = |field: &str, of: fn(&MeshBfdSpec) -> Option<Span>| {
+        let value = layers.value(&format!("spec.bfd.{field}"), |s| of(s.bfd.as_ref()?));
+        value.map_or(BFD_INTERVAL, |span| span.0)
+    };
+    let (min_tx, min_rx) = (interval("minTx", |s| s.min_tx), interval("minRx", |s| s.min_rx));
+    let multiplier = layers.value("spec.bfd.multiplier", |s| s.bfd.as_ref()?.multiplier);
+    let detect_multiplier = multiplier.map_or(BFD_MULTIPLIER, |multiplier| multiplier.get());
+    let hops = layers.value("spec.bfd.multihop", |s| s.bfd.as_ref()?.multihop);
+    let config = bfd::Config { min_tx, min_rx, detect_multiplier, key: None };
+    let hops = Some(hops.map_or(1, |hops| hops.get()));
+    enabled.unwrap_or(given).then_some(BfdIntent { config, strict: false, hops })
 }
 
 /// The node's part in the mesh that its own settings ask for.

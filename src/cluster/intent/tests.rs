@@ -115,11 +115,16 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     if peer.extended_next_hop != ExtendedNextHop::WhereNeeded {
         writeln!(text, "  extended next hop: {:?}", peer.extended_next_hop).unwrap();
     }
-    if let Some(BfdIntent { config, strict }) = &peer.bfd {
+    if let Some(BfdIntent { config, strict, hops }) = &peer.bfd {
         let (tx, rx, missed) = (config.min_tx, config.min_rx, config.detect_multiplier);
         let more = [(*strict, ", strict"), (config.key.is_some(), ", with a key")];
         let more: String = more.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
-        writeln!(text, "  BFD every {tx:?} / {rx:?}, {missed} missed{more}").unwrap();
+        writeln!(
+            text,
+            "  BFD every {tx:?} / {rx:?}, {missed} missed{more}{}",
+            hops.map_or(String::new(), |hops| format!(", {hops} hop(s)"))
+        )
+        .unwrap();
     }
     let limit = peer.max_prefixes.map_or(String::new(), |most| {
         format!(", at most {} ({:?}, warned at {}%)", most.limit, most.action, most.warn_at)

@@ -12,6 +12,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bfd::MeshBfdSpec;
 use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
 use super::{Problems, selector};
@@ -48,6 +49,9 @@ pub struct BgpConfigurationSpec {
     /// Graceful restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<GracefulRestartSpec>,
+    /// BFD on the sessions among the nodes. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<MeshBfdSpec>,
     /// How best paths become kernel routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fib: Option<FibSpec>,
@@ -168,6 +172,9 @@ impl BgpConfigurationSpec {
         check_identifier("spec.routerId", self.router_id, problems);
         if let Some(restart) = &self.graceful_restart {
             restart.check(problems);
+        }
+        if let Some(bfd) = &self.bfd {
+            bfd.check(problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).

@@ -222,7 +222,8 @@ pub struct BfdSpec {
     /// Packets that may be missed before the peer is down. Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multiplier: Option<NonZeroU8>,
-    /// No BGP session while BFD has not found the path alive. Default false.
+    /// No BGP session while BFD has not found the path alive. Default false. Not for a `range`: who its peers
+    /// are is known from their connections alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
     /// Authenticate packets with Meticulous Keyed SHA1 (RFC 5880 §6.7.4).

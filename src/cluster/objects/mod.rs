@@ -10,6 +10,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub mod bfd;
 pub mod bgp_configuration;
 pub mod bgp_peer;
 pub mod duration;

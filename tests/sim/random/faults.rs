@@ -9,6 +9,7 @@ use routelet::bgp::{Codec, Community, Notification, Reason};
 use routelet::fib::Target;
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, NO_EXPORT};
+use routelet::speaker::DrainTerms;
 use routelet::speaker::intent::{LimitAction, MaxPrefixes};
 
 use super::draw::Draw;
@@ -32,7 +33,7 @@ pub struct Trial {
 type Fault = fn(&mut Trial) -> bool;
 
 /// What can happen, by the name under which it must have happened at least once.
-pub const FAULTS: [(&str, Fault); 31] = [
+pub const FAULTS: [(&str, Fault); 33] = [
     ("TCP reset", reset),
     ("silent loss", lose),
     ("NOTIFICATION", notify),
@@ -64,6 +65,8 @@ pub const FAULTS: [(&str, Fault); 31] = [
     ("multipath", multipath),
     ("prefix limit", limit),
     ("strange words", strange_words),
+    ("drain", drain),
+    ("undrain", undrain),
 ];
 
 /// Prefixes that nobody announces in earnest.
@@ -416,6 +419,29 @@ fn limit(trial: &mut Trial) -> bool {
         let limit = &mut trial.net.links[link].ends[end].max_prefixes;
         *limit = if limit.is_none() { Some(MaxPrefixes { limit: 1, action, warn_at: 75 }) } else { None };
     })
+}
+
+/// A node is drained for a while that may be too short for it to get far.
+fn drain(trial: &mut Trial) -> bool {
+    let Some(node) = trial.running() else { return false };
+    let [settle, timeout] = [10_000, 20_000].map(|most| Duration::from_millis(trial.draw.below(most) as u64));
+    let terms = DrainTerms { settle, timeout, reason: "new switch".to_owned() };
+    let mut begun = false;
+    trial.world.tell(trial.name(node), |speaker, now, _| {
+        begun = speaker.is_some_and(|speaker| speaker.handle_drain(now, terms));
+    });
+    begun
+}
+
+/// All drains are taken back, however far they have come.
+pub fn undrain(trial: &mut Trial) -> bool {
+    let mut any = false;
+    for name in trial.world.names() {
+        trial.world.tell(name, |speaker, now, _| {
+            any |= speaker.is_some_and(|speaker| speaker.handle_undrain(now));
+        });
+    }
+    any
 }
 
 /// Somebody puts words into speakers' mouths, here and there.

@@ -32,7 +32,7 @@ const SEEDS: [u64; 26] =
 const REST_WITHIN: Duration = Duration::from_secs(400);
 
 /// What the seeds of every run must have shown between them, besides every fault.
-const MUST_SEE: [&str; 49] = [
+const MUST_SEE: [&str; 50] = [
     "session up",
     "session down",
     "session failed",
@@ -80,6 +80,7 @@ const MUST_SEE: [&str; 49] = [
     "decided: lowest peer address",
     // What peers and kernels did.
     "refused route tried again",
+    "drained",
     "reader did not read",
     // Shapes.
     "mesh",
@@ -176,6 +177,7 @@ impl Trial {
     /// Ends everything that is going wrong. What was configured stays so.
     fn mend(&mut self) {
         self.world.mend();
+        faults::undrain(self);
         for node in std::mem::take(&mut self.down) {
             self.world.start(self.name(node));
         }

@@ -9,7 +9,7 @@ use routelet::bgp::update::Treatment;
 use routelet::bgp::{Codec, Message, Notification, Update};
 use routelet::fib::{Change, Target};
 use routelet::prefix::{Family, Prefix};
-use routelet::speaker::{Action, ConnectionId, Notice};
+use routelet::speaker::{Action, ConnectionId, DrainStage, Notice};
 
 use super::rest::AGGREGATE_METRIC;
 use crate::world::{Kernel, Watcher};
@@ -83,6 +83,7 @@ impl Seen {
             Notice::Kept { .. } => self.event("paths outlive their session"),
             Notice::LetGo { .. } => self.event("paths that outlived their session let go"),
             Notice::Swept => self.event("stale routes swept"),
+            Notice::Draining(DrainStage::Drained) => self.event("drained"),
             Notice::Originated(_) => self.event("own prefix announced"),
             _ => {}
         }

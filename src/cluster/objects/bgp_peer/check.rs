@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{BfdSpec, BgpPeerSpec, NextHopText, SecretKey, TimersSpec};
+use crate::cluster::objects::bfd::check_intervals;
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::{Problems, selector};
 use crate::prefix::{Family, Prefix};
@@ -103,6 +104,11 @@ impl BgpPeerSpec {
         if self.passive == Some(false) {
             problems.add("spec.passive", "must be true or left out: peers of a range are never connected to");
         }
+        if self.bfd.as_ref().is_some_and(|bfd| bfd.strict == Some(true)) {
+            let text =
+                "peers of a range are watched from their connection on, so that it cannot wait for that";
+            problems.add("spec.bfd.strict", text);
+        }
         let address = range.address();
         if is_link_local(address) || address.is_multicast() {
             problems.add("spec.range", format!("{range} holds no address that a peer could be told by"));
@@ -198,13 +204,8 @@ impl SecretKey {
 }
 
 impl BfdSpec {
-    /// RFC 5880 §4.1: intervals are 32 bits of microseconds, and zero means something else.
     fn check(&self, problems: &mut Problems) {
-        for (field, interval) in [("minTx", self.min_tx), ("minRx", self.min_rx)] {
-            if interval.is_some_and(|Span(i)| i.is_zero() || u32::try_from(i.as_micros()).is_err()) {
-                problems.add(format!("spec.bfd.{field}"), "must be from 1ms to 4294s");
-            }
-        }
+        check_intervals(self.min_tx, self.min_rx, problems);
         if let Some(authentication) = &self.authentication {
             authentication.secret_ref.check("spec.bfd.authentication.secretRef", problems);
         }
