@@ -94,6 +94,7 @@
 //! | 5882, 9384 | what BFD means to a session; Cease with BFD Down | yes |
 //! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
 //! | 9687 | send hold timer | yes |
+//! | 5482 | TCP user timeout | the local option: the send hold time unless configured: [`kernel::socket`] |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bfd;

@@ -73,6 +73,8 @@ pub struct Listen {
     pub port: u16,
     /// Local addresses; empty for outgoing sessions only.
     pub addresses: BTreeSet<IpAddr>,
+    /// Mark of what is answered before it is known to whom; zero for none.
+    pub mark: u32,
 }
 
 /// How best paths become kernel routes.
@@ -112,6 +114,9 @@ pub struct PeerIntent {
     pub source: Option<IpAddr>,
     /// Interface whose address is the local one of sessions that we open.
     pub source_interface: Option<String>,
+    /// Mark of what is sent, for policy routing; zero for none. Connections keep the one they were made
+    /// with.
+    pub socket_mark: u32,
     /// Families to offer.
     pub families: BTreeSet<Family>,
     /// Session timers.
@@ -278,6 +283,9 @@ pub struct Timers {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// How long TCP may try to get something through to an Established peer; the send hold time
+    /// (RFC 9687) where absent.
+    pub user_timeout: Option<Duration>,
     /// Pauses after failures.
     pub damping: Damping,
 }
@@ -288,6 +296,7 @@ impl Default for Timers {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            user_timeout: None,
             damping: Damping::default(),
         }
     }

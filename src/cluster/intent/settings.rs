@@ -82,6 +82,7 @@ impl Settings {
                 .value("spec.listen.port", |s| s.listen.as_ref()?.port)
                 .map_or(179, |port| port.get()),
             addresses: BTreeSet::from_iter(addresses.unwrap_or_else(everywhere)),
+            mark: layers.value("spec.socketMark", |s| s.socket_mark).unwrap_or(0),
         };
         let service_cidrs =
             layers.value("spec.serviceCIDRs", |s| s.service_cidrs.clone()).unwrap_or_default();
