@@ -131,7 +131,7 @@ fn via(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     })
 }
 
-/// Next hops in the order and form that [`Target::Via`] wants.
+/// Next hops in the order and form that [`crate::fib::Target::Via`] wants.
 pub(super) fn sorted(mut hops: Vec<NextHop>) -> Vec<NextHop> {
     hops.sort_unstable();
     hops.dedup();
