@@ -26,7 +26,7 @@ fn objects(text: &str) -> ObjectSet {
 /// The settings of a node that is told nothing.
 const DEFAULTS: [&str; 3] = [
     "listen 179 on 0.0.0.0 ::",
-    "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16 }",
+    "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16, next_hop_groups: true, install_backup: false }",
     "bridge cni0, mtu None",
 ];
 
