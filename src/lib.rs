@@ -43,7 +43,7 @@
 //!
 //! - the decision process: [`rib::decision`]
 //! - the session FSM: [`bgp::session::fsm`]
-//! - the place where a route enters the kernel: [`kernel::routes`]
+//! - the place where a route enters the kernel: [`kernel::installer`]
 //! - the place to add a command: [`cli`]
 //! - what the daemon is told, as a schema: [`cluster::objects`]; distilled: [`speaker::intent`]
 //!

@@ -39,6 +39,8 @@ pub struct Driver {
     seed: u64,
     clock: Clock,
     inputs: Receiver<Input>,
+    /// What cannot wait for inputs to be handled.
+    urgent: Receiver<Input>,
     /// Runs from the first peer that wants it on.
     bfd: Option<BfdThread>,
     path_changes: (UnboundedSender<PathChange>, UnboundedReceiver<PathChange>),
@@ -57,6 +59,7 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
+        urgent: Receiver<Input>,
         writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
@@ -70,6 +73,7 @@ impl Driver {
             link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
+            urgent,
             writer: writer.0,
             answers: writer.1,
             readiness,
@@ -93,6 +97,7 @@ impl Driver {
                     self.handle_waiting(&mut burst);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
+                Some(input) = self.urgent.recv() => self.handle(input),
                 Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
@@ -167,7 +172,14 @@ impl Driver {
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, &why);
             }
-            Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
+            Input::Underlay { routes, addresses } => {
+                self.speaker.handle_underlay(now, routes);
+                self.speaker.handle_addresses(now, addresses);
+            }
+            Input::RouteSeen { prefix, metric, now: held } => {
+                self.speaker.handle_kernel_route(now, prefix, metric, held);
+            }
+            Input::Groups(groups) => self.speaker.handle_kernel_groups(now, &groups),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
             Input::Order(order) => order(&mut self.speaker, now),
@@ -214,6 +226,7 @@ impl Driver {
 
     fn perform(&mut self) {
         while let Some(action) = self.speaker.poll_action() {
+            self.hear_urgent();
             match action {
                 Action::Dial { connection, remote, interface, transport } => {
                     let remote = scoped(remote, interface.as_deref());
@@ -231,6 +244,16 @@ impl Driver {
 }
 
 impl Driver {
+    /// Hears of failures that have happened while table work is done.
+    fn hear_urgent(&mut self) {
+        while let Ok((path, change)) = self.path_changes.1.try_recv() {
+            self.speaker.handle_path_change(self.clock.now(), &path, &change);
+        }
+        while let Ok(input) = self.urgent.try_recv() {
+            self.handle(input);
+        }
+    }
+
     fn watch_paths(&mut self, paths: BTreeMap<bfd::Path, bfd::Config>) {
         if self.bfd.is_none() && !paths.is_empty() {
             match BfdThread::start(self.seed, self.clock, self.path_changes.0.clone()) {

@@ -1,9 +1,10 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
 //!
-//! One thread runs everything: the `driver` owns the speaker and never waits for anybody; around it
-//! are tasks for each connection, for the listening sockets, for writing and for watching kernel
-//! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
-//! bounded queue of `Input`s.
+//! One thread runs nearly everything: the `driver` owns the speaker and never waits for anybody; around it
+//! are tasks for each connection, for the listening sockets, for writing kernel routes, for the
+//! manifests, for the API and for HTTP. What they have for the driver comes through one bounded queue of
+//! `Input`s. Failures do not wait in it: BFD and the watch of the kernel have threads of their own, and the
+//! driver hears them first.
 
 mod bfd;
 mod clock;
@@ -12,6 +13,7 @@ mod connections;
 mod driver;
 pub mod http;
 mod input;
+mod kernel_watch;
 mod link_peers;
 mod listeners;
 pub mod log;
@@ -70,7 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
     let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, answers)?);
-    let (reader, preparer) = (Netlink::open()?, Netlink::open()?);
+    let preparer = Netlink::open()?;
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
@@ -81,7 +83,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(Look::new(inputs.clone()));
 
-    tokio::spawn(routes::watch(reader, writer.clone(), owned, inputs.clone()));
+    let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
+    kernel_watch::start(writer.port(), owned, news)?;
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
@@ -95,7 +98,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
-    let driver = Driver::new(seed(), Clock::start(), (inputs, queue), (writer, answers_heard), readiness);
+    let inputs_heard = (inputs, queue);
+    let driver =
+        Driver::new(seed(), Clock::start(), inputs_heard, urgent, (writer, answers_heard), readiness);
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {

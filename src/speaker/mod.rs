@@ -16,6 +16,7 @@
 //! | `link_peers` | peers that are known by their link alone |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `liveness` | what BFD says about the way to a peer |
+//! | `reachability` | what links and addresses that fail make of sessions |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
@@ -46,6 +47,7 @@ mod peer;
 pub mod peer_table;
 mod plans;
 mod prefix_limit;
+mod reachability;
 mod refresh;
 mod restart;
 mod sessions;
@@ -58,6 +60,7 @@ mod updates;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 pub use action::{Action, ConnectionId, Notice, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
@@ -95,6 +98,8 @@ pub struct Speaker {
     aftermath: Vec<aftermath::Aftermath>,
     /// The bridge for local pods stands.
     bridge_ready: bool,
+    /// Addresses of this machine.
+    addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
@@ -150,6 +155,7 @@ impl Speaker {
             fib: Fib::default(),
             aftermath: vec![],
             bridge_ready: false,
+            addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
             not_originated: 0,
             aggregates_changed: false,
@@ -212,10 +218,12 @@ impl Speaker {
         let moved = |peer: &Peer| !self.next_hops.underlay().reaches_alike(&underlay, peer.intent.address);
         let external = self.established_peers().filter(|(_, external)| *external).map(|(id, _)| id);
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
+        let turns = self.turns(&underlay);
         self.replace_underlay(underlay);
         for id in moved {
             self.walk_again(id);
         }
+        self.take_turns(turns);
     }
 
     /// Takes the kernel's answer to a batch of changes: those it refused, in order.

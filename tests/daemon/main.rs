@@ -5,6 +5,7 @@
 
 mod drain;
 mod dynamic;
+mod links;
 mod liveness;
 mod played;
 mod restarts;

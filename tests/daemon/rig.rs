@@ -116,6 +116,14 @@ impl Cluster {
         netlink.add_address(link.index, network.parse().unwrap()).await.unwrap();
     }
 
+    /// `ip` in a node's namespace: another program's hand.
+    pub fn run_ip(&self, node: usize, arguments: &str) {
+        let mut ip = Command::new("ip");
+        let output = self.nodes[node].namespace.enter(|| ip.args(arguments.split(' ')).output().unwrap());
+        let output = output.unwrap();
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub fn namespace(&self, node: usize) -> &NetNs {
         &self.nodes[node].namespace
     }
@@ -407,7 +415,7 @@ impl RouteChanges {
         let mut count = 0;
         // What has happened is in the socket already.
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), self.watch.next()).await {
-            count += usize::from(!matches!(event, Event::UnderlayChanged { .. }));
+            count += usize::from(!matches!(event, Event::UnderlayChanged(_)));
         }
         count
     }

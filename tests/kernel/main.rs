@@ -5,6 +5,7 @@
 
 mod groups;
 mod links;
+mod mirror;
 mod mixed_families;
 mod pace;
 mod rig;

@@ -12,8 +12,8 @@ use crate::cluster::manifests::parse;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, BfdIntent, ExtendedNextHop, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    Timers,
+    AsPathRules, BfdIntent, ExtendedNextHop, FastFailover, Intent, NextHopRule, PeerIntent, PeerOrigin,
+    Policy, PrefixRule, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -87,6 +87,9 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     )
     .unwrap();
     writeln!(text, "  {}, {distance:?}", list(&peer.families)).unwrap();
+    if peer.fast_failover != FastFailover::Connected {
+        writeln!(text, "  fast failover: {:?}", peer.fast_failover).unwrap();
+    }
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();
