@@ -30,7 +30,7 @@
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
 //! | [`speaker`] | one whole node: sessions, tables, FIB | `bfd`, `bgp`, `rib`, `fib` |
-//! | [`kernel`] | rtnetlink, namespaces, sockets, sysctls | `fib`, `rib` |
+//! | [`kernel`] | rtnetlink, policy rules, namespaces, sockets, settings | `fib`, `rib` |
 //! | [`cluster`] | objects, and objects → Intent | `bfd`, `bgp`, `rib`, `speaker` |
 //! | [`ipam`] | address allocation on disk | – |
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
@@ -49,10 +49,11 @@
 //!
 //! # Invariants
 //!
-//! 1. Only kernel routes that bear our protocol number, in the table we were given, are touched.
+//! 1. Only kernel routes that bear our protocol number, in the table we were given, are touched, and only
+//!    policy rules that bear it.
 //! 2. All state can be rebuilt from the objects, the peers and a dump of the kernel.
-//! 3. A prefix is advertised only while it can be delivered: the bridge and an unreachable aggregate
-//!    stand first.
+//! 3. A prefix is advertised only while it can be delivered: the kernel forwards, and the bridge and an
+//!    unreachable aggregate stand first.
 //! 4. Peer input never panics and never blocks another peer.
 //! 5. A change of configuration resets a session only where the protocol makes it unavoidable.
 //! 6. Nothing is accepted from or told to an external peer that policy does not name (RFC 8212), and

@@ -23,6 +23,7 @@ use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::{BatchId, Refusal};
 use crate::kernel::route_writer::RouteWriter;
+use crate::prefix::Family;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -50,6 +51,8 @@ pub struct Driver {
     writer: Arc<RouteWriter>,
     /// What the kernel said to batches of changes.
     answers: UnboundedReceiver<(BatchId, Vec<Refusal>)>,
+    /// Families that the kernel does not forward, and why.
+    unforwarded: BTreeMap<Family, String>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -63,8 +66,12 @@ impl Driver {
         writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
+        let unseen = "the kernel's settings have not been looked at yet";
+        let unforwarded = Family::ALL.map(|family| (family, unseen.to_owned())).into();
+        let mut speaker = Speaker::new(seed);
+        speaker.handle_unforwarded(clock.now(), Family::ALL.into());
         Driver {
-            speaker: Speaker::new(seed),
+            speaker,
             seed,
             clock,
             bfd: None,
@@ -76,6 +83,7 @@ impl Driver {
             urgent,
             writer: writer.0,
             answers: writer.1,
+            unforwarded,
             readiness,
         }
     }
@@ -151,6 +159,10 @@ impl Driver {
             }
             Input::LinkPeer { interface, peer } => self.speaker.handle_link_peer(now, &interface, peer),
             Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
+            Input::Unforwarded(families) => {
+                self.speaker.handle_unforwarded(now, families.keys().copied().collect());
+                self.unforwarded = families;
+            }
             Input::Accepted { stream, local, remote } => {
                 match self.speaker.handle_accepted(now, unmapped(local), unmapped(remote)) {
                     Some((connection, transport)) => self.connections.adopt(connection, stream, &transport),
@@ -208,6 +220,8 @@ impl Driver {
         let mut reasons = vec![];
         if !self.speaker.is_configured() {
             reasons.push("no valid configuration has been read yet".to_owned());
+        } else if !self.unforwarded.is_empty() {
+            reasons.extend(self.unforwarded.values().map(|why| format!("not forwarding: {why}")));
         } else if !self.speaker.originates_all() {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {

@@ -1,13 +1,13 @@
 //! What reaches the driver from the tasks around it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
 use crate::fib::{Found, Group, Route};
-use crate::prefix::Prefix;
+use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -32,6 +32,8 @@ pub enum Input {
     },
     /// The bridge for pods stands, or does not.
     Bridge(bool),
+    /// Families that the kernel does not forward, and why. Until this comes, it forwards none.
+    Unforwarded(BTreeMap<Family, String>),
     /// A listening socket accepted a connection.
     Accepted {
         /// The connection.

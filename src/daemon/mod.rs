@@ -21,6 +21,8 @@ pub mod metrics;
 mod node;
 pub mod options;
 mod routes;
+mod rules;
+mod settings;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
@@ -81,16 +83,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (readiness, readiness_seen) = watch::channel(not_configured);
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (stop, stopped) = oneshot::channel();
-    let source = Arc::new(Look::new(inputs.clone()));
+    let (compiled, compiled_seen) = watch::channel(None);
+    let prepare = Arc::new(Notify::new());
+    let (settings, settings_seen) =
+        settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
+    let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen));
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
     kernel_watch::start(writer.port(), owned, news)?;
+    tokio::spawn(settings.run());
+    let rules = tokio::spawn(rules.run());
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
         netlink: preparer,
         writer: writer.clone(),
         ownership,
+        compiled,
+        prepare,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
@@ -118,6 +129,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
+    let leaves = departure == Departure::ForGood;
+    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;

@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod bell;
 pub mod bridge;
 mod conflict;
 pub mod datagram;
@@ -30,11 +31,14 @@ mod route_request;
 pub mod route_writer;
 pub mod router_discovery;
 pub mod routes;
+pub mod rules;
+pub mod settings;
 pub mod socket;
 mod sys;
 pub mod sysctl;
 pub mod watch;
 
+pub use bell::Bell;
 pub use installer::Installer;
 pub use netlink::Netlink;
 pub use netns::NetNs;

@@ -98,6 +98,8 @@ pub struct Speaker {
     aftermath: Vec<aftermath::Aftermath>,
     /// The bridge for local pods stands.
     bridge_ready: bool,
+    /// Families that the kernel does not forward.
+    unforwarded: BTreeSet<Family>,
     /// Addresses of this machine.
     addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
@@ -155,6 +157,7 @@ impl Speaker {
             fib: Fib::default(),
             aftermath: vec![],
             bridge_ready: false,
+            unforwarded: BTreeSet::new(),
             addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
             not_originated: 0,
@@ -239,6 +242,15 @@ impl Speaker {
         self.now = now;
         self.bridge_ready = ready;
         self.originate_what_is_deliverable();
+    }
+
+    /// These are the families that the kernel does not forward: nothing of them can be delivered to pods.
+    pub fn handle_unforwarded(&mut self, now: Instant, families: BTreeSet<Family>) {
+        self.now = now;
+        if self.unforwarded != families {
+            self.unforwarded = families;
+            self.originate_what_is_deliverable();
+        }
     }
 
     /// Lets timers expire whose time has come.

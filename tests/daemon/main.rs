@@ -10,6 +10,8 @@ mod liveness;
 mod played;
 mod restarts;
 mod rig;
+mod rules;
+mod settings;
 
 use rig::{Addressing, Cluster};
 

@@ -10,6 +10,8 @@ mod mixed_families;
 mod pace;
 mod rig;
 mod routes;
+mod rules;
+mod settings;
 mod sockets;
 mod watch;
 mod writer;
