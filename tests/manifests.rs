@@ -22,7 +22,7 @@ spec:
   reflectors: {nodeSelector: {matchLabels: {routelet.dev/reflector: "true"}}, clusterId: 192.168.1.11}
   socketMark: 2921
   listen: {port: 179, addresses: ["0.0.0.0", "::"]}
-  gracefulRestart: {enabled: true, restartTime: 120s}
+  gracefulRestart: {enabled: true, restartTime: 120s, longLivedStaleTime: 1h, partialDeployment: true}
   bfd: {enabled: true, minTx: 300ms, minRx: 300ms, multiplier: 3, multihop: 2}
   fib: {install: true, table: main, metric: 20, maxPaths: 16, protocol: 114}
   cni: {bridge: cni0, mtu: auto, masquerade: true}

@@ -196,6 +196,9 @@ pub struct GracefulRestart {
     /// How long they are kept beyond that, as a last resort, and how long the peer may keep ours
     /// (RFC 9494): whole seconds, at most 16,777,215. Zero: neither.
     pub long_lived_time: Duration,
+    /// The peer, if internal, is told of paths kept so long also where it does not know their mark: as the
+    /// least preferred, and not to leave the AS (RFC 9494 §4.6).
+    pub partial_deployment: bool,
 }
 
 impl Default for GracefulRestart {
@@ -205,6 +208,7 @@ impl Default for GracefulRestart {
             restart_time: Duration::from_secs(120),
             stale_time: Duration::from_secs(180),
             long_lived_time: Duration::ZERO,
+            partial_deployment: false,
         }
     }
 }
