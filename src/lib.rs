@@ -30,7 +30,7 @@
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
 //! | [`speaker`] | one whole node: sessions, tables, FIB | `bfd`, `bgp`, `rib`, `fib` |
-//! | [`kernel`] | rtnetlink, namespaces, sockets, sysctls | `fib`, `rib` |
+//! | [`kernel`] | rtnetlink, policy rules, namespaces, sockets, settings | `fib`, `rib` |
 //! | [`cluster`] | objects, and objects → Intent | `bfd`, `bgp`, `rib`, `speaker` |
 //! | [`ipam`] | address allocation on disk | – |
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
@@ -43,16 +43,17 @@
 //!
 //! - the decision process: [`rib::decision`]
 //! - the session FSM: [`bgp::session::fsm`]
-//! - the place where a route enters the kernel: [`kernel::routes`]
+//! - the place where a route enters the kernel: [`kernel::installer`]
 //! - the place to add a command: [`cli`]
 //! - what the daemon is told, as a schema: [`cluster::objects`]; distilled: [`speaker::intent`]
 //!
 //! # Invariants
 //!
-//! 1. Only kernel routes that bear our protocol number, in the table we were given, are touched.
+//! 1. Only kernel routes that bear our protocol number, in the table we were given, are touched, and only
+//!    policy rules that bear it.
 //! 2. All state can be rebuilt from the objects, the peers and a dump of the kernel.
-//! 3. A prefix is advertised only while it can be delivered: the bridge and an unreachable aggregate
-//!    stand first.
+//! 3. A prefix is advertised only while it can be delivered: the kernel forwards, and the bridge and an
+//!    unreachable aggregate stand first.
 //! 4. Peer input never panics and never blocks another peer.
 //! 5. A change of configuration resets a session only where the protocol makes it unavoidable.
 //! 6. Nothing is accepted from or told to an external peer that policy does not name (RFC 8212), and
@@ -82,7 +83,7 @@
 //! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`] |
 //! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN: [`speaker`] |
 //! | 3765, 7611 | NOPEER; ACCEPT_OWN | names alone: policy matches and sets them |
-//! | 9494 | long-lived graceful restart | yes, without partial deployment (§4.7): [`speaker`] |
+//! | 9494 | long-lived graceful restart | yes, without partial deployment (§4.6): [`speaker`] |
 //! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |
 //! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed, and never made here: [`rib::as_path_rules`] |
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |

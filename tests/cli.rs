@@ -193,10 +193,22 @@ fn cleanup_removes_ours_and_nothing_else() {
         ip(&namespace, &format!("route add {route}"));
     }
 
+    for rule in
+        ["add pref 1000 lookup 254 proto 114", "add pref 1001 from 10.244.0.0/16 lookup 200 proto 114"]
+    {
+        ip(&namespace, &format!("rule {rule}"));
+    }
+    // A person's, and another daemon's.
+    for rule in ["add pref 1000 lookup 254", "add pref 1001 from 10.244.0.0/16 lookup 200 proto bird"] {
+        ip(&namespace, &format!("rule {rule}"));
+    }
+
     let output = cleanup(&namespace, &directory.0, &[]);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let expected = format!(
-        "removed 10.244.1.0/24 unreachable metric 20\n\
+        "removed rule 1000: from all lookup main\n\
+         removed rule 1001: from 10.244.0.0/16 lookup 200\n\
+         removed 10.244.1.0/24 unreachable metric 20\n\
          removed 10.244.2.0/24 via 192.168.1.12 metric 20\n\
          removed 10.244.3.0/24 via 192.168.1.13, 192.168.1.14 metric 20\n\
          removed fd00:10:244:2::/64 via fd00::12 metric 20\n\
@@ -208,6 +220,9 @@ fn cleanup_removes_ours_and_nothing_else() {
     let left = ip(&namespace, "route show table all proto 114") + &ip(&namespace, "-6 route show proto 114");
     assert_eq!(left.lines().count(), 1, "{left}");
     assert!(left.contains("10.8.0.0/16"), "{left}");
+    let rules = ip(&namespace, "rule show");
+    assert!(!rules.contains("proto 114") && rules.contains("lookup 200 proto bird"), "{rules}");
+    assert_eq!(rules.matches("1000:").count(), 1, "{rules}");
     let others = ip(&namespace, "route show");
     assert!(others.contains("10.244.2.0/24 via 192.168.1.12 dev segment metric 30"), "{others}");
     assert!(others.contains("10.9.0.0/16"), "{others}");
@@ -215,7 +230,9 @@ fn cleanup_removes_ours_and_nothing_else() {
 
     let output = cleanup(&namespace, &directory.0, &[]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(output.stdout.starts_with(b"nothing to remove: no route of protocol 114 in table 254"));
+    assert!(
+        output.stdout.starts_with(b"nothing to remove: no rule of protocol 114, no route of it in table 254")
+    );
 
     let output = cleanup(&namespace, &directory.0, &["--table", "200"]);
     assert_eq!(output.stdout, b"removed 10.8.0.0/16 via 192.168.1.1 metric 0\n");

@@ -66,6 +66,7 @@ spec:
   role: customer
   roleStrict: true
   passive: false
+  fastFailover: always
 ---
 apiVersion: v1
 kind: Secret

@@ -37,6 +37,9 @@ impl From<Summary> for proto::Summary {
             fib_failures: view.fib_failures,
             ranges: view.ranges.into_iter().map(Into::into).collect(),
             drain: view.drain.map(Into::into),
+            // Not the speaker's: added by whoever knows.
+            settings: vec![],
+            rules: vec![],
         }
     }
 }
@@ -339,7 +342,7 @@ fn family(number: i32) -> Result<Option<Family>, String> {
     }
 }
 
-fn family_number(family: Family) -> i32 {
+pub(super) fn family_number(family: Family) -> i32 {
     let family = match family {
         Family::Ipv4Unicast => proto::Family::Ipv4Unicast,
         Family::Ipv6Unicast => proto::Family::Ipv6Unicast,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{RouteFilter, Source, TableFilter, Unavailable};
+use super::{KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
 use crate::bgp::update::Treatment;
@@ -75,6 +75,10 @@ impl Source for Fixture {
         self.answer(known.then_some(Portion { routes, next: None })).await
     }
 
+    fn kernel(&self) -> KernelView {
+        kernel()
+    }
+
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.answer(fib()).await
     }
@@ -135,6 +139,32 @@ pub(crate) fn summary() -> Summary {
             refused: 3,
         }],
         drain: None,
+    }
+}
+
+/// A container that cannot write settings, and two rules, of which the kernel has one.
+pub(crate) fn kernel() -> KernelView {
+    let setting = |name: &str, needed, set, faults: &[&str]| SettingView {
+        name: name.to_owned(),
+        needed,
+        set,
+        faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
+    };
+    let rule = |rule: &str, error: Option<&str>| RuleView {
+        family: Family::Ipv4Unicast,
+        rule: rule.to_owned(),
+        error: error.map(str::to_owned),
+    };
+    KernelView {
+        settings: vec![
+            setting("net.ipv4.ip_forward", true, true, &[]),
+            setting("net.ipv4.fib_multipath_hash_policy", false, false, &["it is 0 and should be 1"]),
+            setting("net.ipv4.conf.*.rp_filter", true, false, &["eth0 is strict", "eth1 is strict"]),
+        ],
+        rules: vec![
+            rule("999: from all to 10.244.1.0/24 lookup main suppress_prefixlength 23", None),
+            rule("1000: from all lookup 100", Some("No buffer space available (os error 105)")),
+        ],
     }
 }
 

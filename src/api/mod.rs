@@ -12,6 +12,7 @@ mod convert;
 mod drain;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod kernel;
 pub mod proto;
 mod server;
 mod socket;
@@ -24,6 +25,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use client::{Answers, Client};
+pub use kernel::{KernelView, RuleView, SettingView};
 pub use proto::PeerTable;
 pub use server::serve;
 pub use socket::Listener;

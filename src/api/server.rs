@@ -77,8 +77,9 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl<S: Source> Routelet for Service<S> {
     async fn get_summary(&self, _: Request<GetSummaryRequest>) -> Result<Response<Summary>, Status> {
-        let summary = within(ANSWER_LIMIT, self.source.summary()).await?;
-        Ok(Response::new(summary.into()))
+        let mut summary = within(ANSWER_LIMIT, self.source.summary()).await?.into();
+        self.source.kernel().tell(&mut summary);
+        Ok(Response::new(summary))
     }
 
     type ListPeersStream = Answers<Peer>;

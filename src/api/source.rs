@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::kernel::KernelView;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::peer_table::{AdjRib, Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
@@ -33,6 +34,11 @@ pub trait Source: Send + Sync + 'static {
         asked: &TableFilter,
         from: Cursor,
     ) -> impl Future<Output = Result<Option<Portion>, Unavailable>> + Send;
+
+    /// How the kernel stands beside its routes. Known without asking the speaker.
+    fn kernel(&self) -> KernelView {
+        KernelView::default()
+    }
 
     /// Every route of ours, by prefix.
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;

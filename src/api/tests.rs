@@ -68,7 +68,10 @@ async fn everything_a_source_says_arrives() {
     let served = Served::new("arrives", Fixture::Node1);
     let mut client = served.client().await;
 
-    assert_eq!(client.summary().await.unwrap(), fixture::summary().into());
+    let mut summary = fixture::summary().into();
+    fixture::kernel().tell(&mut summary);
+    assert_eq!((summary.settings.len(), summary.rules.len()), (3, 2));
+    assert_eq!(client.summary().await.unwrap(), summary);
     let peers: Vec<proto::Peer> = fixture::peers().into_iter().map(Into::into).collect();
     assert_eq!(client.peers(None).await.unwrap().collect().await.unwrap(), peers);
     assert_eq!(client.peers(Some("tor")).await.unwrap().collect().await.unwrap(), peers[2..]);

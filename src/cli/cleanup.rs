@@ -1,7 +1,8 @@
-//! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the kernel
-//! routes that bear our protocol number, in one table, the nexthop groups that bear it, and the node
-//! file. Nothing else.
+//! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
+//! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
+//! the node file. Nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -10,15 +11,15 @@ use super::Error;
 use crate::api::{self, Client};
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
-use crate::kernel::Installer;
 use crate::kernel::routes::Ownership;
+use crate::kernel::{Installer, Netlink};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Routing table: a number, or main, default or local
     #[arg(long, default_value = "main", value_parser = table)]
     table: u32,
-    /// Protocol number that marks routes as ours
+    /// Protocol number that marks routes and rules as ours
     // 0 to 4 are the kernel's own routes, those of its redirects, and a person's.
     #[arg(long, value_name = "NUMBER", default_value_t = 114, value_parser = clap::value_parser!(u8).range(5..))]
     protocol: u8,
@@ -39,6 +40,8 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     let ownership = Ownership { table: args.table, protocol: args.protocol };
     let node_file = args.state_dir.join(FILE_NAME);
     let mut outcome = Outcome::default();
+    // First, for as long as they stand packets look for a way in a table that empties.
+    remove_rules(args.protocol, &mut outcome).await?;
     remove_routes(ownership, &mut outcome)?;
     remove_file(&node_file, &mut outcome);
 
@@ -53,7 +56,7 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
         let Ownership { table, protocol } = ownership;
         writeln!(
             out,
-            "nothing to remove: no route of protocol {protocol} in table {table}, no {}",
+            "nothing to remove: no rule of protocol {protocol}, no route of it in table {table}, no {}",
             node_file.display()
         )?;
     }
@@ -65,6 +68,13 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
 struct Outcome {
     removed: Vec<String>,
     left_behind: Vec<String>,
+}
+
+async fn remove_rules(protocol: u8, outcome: &mut Outcome) -> Result<(), Error> {
+    let found = Netlink::open()?.set_rules(protocol, &BTreeSet::new()).await?;
+    outcome.removed.extend(found.removed.iter().map(|rule| format!("rule {rule}")));
+    outcome.left_behind.extend(found.left_behind.iter().map(ToString::to_string));
+    Ok(())
 }
 
 /// Routes first: with its group, a route goes without being counted.

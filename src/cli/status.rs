@@ -44,5 +44,16 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let of = format!("{} of {} peers from {}", range.peers, range.limit, range.range);
         table.row([&format!("Range {}", range.name), &format!("{of}, {} refused", range.refused)])?;
     }
+    for rule in &summary.rules {
+        let family = Family::word_of(rule.family);
+        let standing = rule.error.as_ref().map(|error| format!("; the kernel has it not: {error}"));
+        table.row(["Rule", &format!("{}, {family}{}", rule.rule, standing.unwrap_or_default())])?;
+    }
+    // What is needed before what is advised.
+    for (needed, name) in [(true, "Wrong"), (false, "Advice")] {
+        for fault in summary.settings.iter().filter(|s| s.needed == needed).flat_map(|s| &s.faults) {
+            table.row([name, fault])?;
+        }
+    }
     Ok(table.finish()?)
 }

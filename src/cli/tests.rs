@@ -47,6 +47,11 @@ Peers          2 of 3 established
 Destinations   4 ipv4Unicast, 1 ipv6Unicast
 Kernel routes  3 installed, 1 pending, 7 refusals
 Range rack     1 of 100 peers from 10.0.0.0/8, 3 refused
+Rule           999: from all to 10.244.1.0/24 lookup main suppress_prefixlength 23, ipv4Unicast
+Rule           1000: from all lookup 100, ipv4Unicast; the kernel has it not: No buffer space available (os error 105)
+Wrong          eth0 is strict
+Wrong          eth1 is strict
+Advice         it is 0 and should be 1
 ";
     golden("status", "status", expected).await;
 }
@@ -81,6 +86,42 @@ async fn status_json() {
       "limit": 100,
       "peers": 1,
       "refused": 3
+    }
+  ],
+  "settings": [
+    {
+      "name": "net.ipv4.ip_forward",
+      "needed": true,
+      "set": true,
+      "faults": []
+    },
+    {
+      "name": "net.ipv4.fib_multipath_hash_policy",
+      "needed": false,
+      "set": false,
+      "faults": [
+        "it is 0 and should be 1"
+      ]
+    },
+    {
+      "name": "net.ipv4.conf.*.rp_filter",
+      "needed": true,
+      "set": false,
+      "faults": [
+        "eth0 is strict",
+        "eth1 is strict"
+      ]
+    }
+  ],
+  "rules": [
+    {
+      "family": "ipv4Unicast",
+      "rule": "999: from all to 10.244.1.0/24 lookup main suppress_prefixlength 23"
+    },
+    {
+      "family": "ipv4Unicast",
+      "rule": "1000: from all lookup 100",
+      "error": "No buffer space available (os error 105)"
     }
   ]
 }

@@ -38,6 +38,25 @@ pub struct NodeNetwork {
     pub mtu: Option<u32>,
     /// Prefixes that pods get their addresses from.
     pub pod_cidrs: Vec<Prefix>,
+    /// Policy rules that lead to the routing table of our routes.
+    pub rules: Vec<RuleIntent>,
+    /// The kernel's `rp_filter` may be made loose where it is strict.
+    pub loose_reverse_path: bool,
+}
+
+/// Which packets are routed by our table, if that is not `main`. What is absent does not restrict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleIntent {
+    /// Rules are tried in this order, the lowest number first.
+    pub priority: u32,
+    /// Where packets come from.
+    pub from: Option<Prefix>,
+    /// Where they go.
+    pub to: Option<Prefix>,
+    /// The interface that they come in by.
+    pub interface: Option<String>,
+    /// Their mark, and which bits of it count.
+    pub mark: Option<(u32, u32)>,
 }
 
 /// Derives the Intent of the node `node_name`.
@@ -77,7 +96,13 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         peers,
         ranges,
     };
-    let network = NodeNetwork { bridge: own.bridge.clone(), mtu: own.mtu, pod_cidrs: node.pod_cidrs.clone() };
+    let network = NodeNetwork {
+        bridge: own.bridge.clone(),
+        mtu: own.mtu,
+        pod_cidrs: node.pod_cidrs.clone(),
+        rules: own.rules.clone(),
+        loose_reverse_path: own.loose_reverse_path,
+    };
     Ok(Compiled { intent, network, warnings })
 }
 

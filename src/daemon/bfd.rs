@@ -63,7 +63,7 @@ impl BfdThread {
         let (commands, queue) = channel();
         let thread = std::thread::Builder::new().name("bfd".to_owned()).spawn(move || {
             if let Err(error) = priority::raise_this_thread() {
-                debug!("BFD runs without real-time priority: {error}");
+                warn!("BFD runs without real-time priority, and may be late on a busy machine: {error}");
             }
             let (sockets, emptied) = (Sockets::default(), clock.now());
             Loop { bfd: Bfd::new(seed), clock, queue, bell: bell_heard, sockets, emptied, changes }.run();

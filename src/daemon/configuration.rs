@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::input::Input;
@@ -35,6 +35,10 @@ pub struct Configuration {
     pub writer: Arc<RouteWriter>,
     /// Which kernel routes are ours, for those who watch them.
     pub ownership: watch::Sender<Ownership>,
+    /// What the objects mean, for those who look after settings and rules.
+    pub compiled: watch::Sender<Option<Arc<Compiled>>>,
+    /// Asked to prepare the node anew.
+    pub prepare: Arc<Notify>,
     /// How the manifests stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
     /// The driver.
@@ -72,6 +76,7 @@ impl Configuration {
                     Err(error) => self.count_error(&error, current.is_some()),
                 },
                 () = tokio::time::sleep(RETRY), if step != Step::Done => {}
+                () = self.prepare.notified(), if current.is_some() && step == Step::Done => step = Step::Prepare,
                 () = self.inputs.closed() => return,
             }
             if let Some(compiled) = &current {
@@ -125,6 +130,7 @@ impl Configuration {
             pod_cidrs = ?intent.pod_cidrs,
             "configured"
         );
+        self.compiled.send_replace(Some(Arc::new(compiled.clone())));
         // The driver is gone only when the daemon stops.
         let _ = self.inputs.send(Input::Configured { intent, adopted, ownership_changed }).await;
         if ownership_changed {

@@ -23,6 +23,7 @@ use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::{BatchId, Refusal};
 use crate::kernel::route_writer::RouteWriter;
+use crate::prefix::Family;
 use crate::speaker::{Action, ConnectionId, Departure, Notice, Speaker};
 use crate::time::Instant;
 
@@ -39,6 +40,8 @@ pub struct Driver {
     seed: u64,
     clock: Clock,
     inputs: Receiver<Input>,
+    /// What cannot wait for inputs to be handled.
+    urgent: Receiver<Input>,
     /// Runs from the first peer that wants it on.
     bfd: Option<BfdThread>,
     path_changes: (UnboundedSender<PathChange>, UnboundedReceiver<PathChange>),
@@ -48,6 +51,8 @@ pub struct Driver {
     writer: Arc<RouteWriter>,
     /// What the kernel said to batches of changes.
     answers: UnboundedReceiver<(BatchId, Vec<Refusal>)>,
+    /// Families that the kernel does not forward, and why.
+    unforwarded: BTreeMap<Family, String>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -57,11 +62,16 @@ impl Driver {
         seed: u64,
         clock: Clock,
         inputs: (Sender<Input>, Receiver<Input>),
+        urgent: Receiver<Input>,
         writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
     ) -> Driver {
+        let unseen = "the kernel's settings have not been looked at yet";
+        let unforwarded = Family::ALL.map(|family| (family, unseen.to_owned())).into();
+        let mut speaker = Speaker::new(seed);
+        speaker.handle_unforwarded(clock.now(), Family::ALL.into());
         Driver {
-            speaker: Speaker::new(seed),
+            speaker,
             seed,
             clock,
             bfd: None,
@@ -70,8 +80,10 @@ impl Driver {
             link_peers: LinkPeers::new(inputs.0.clone()),
             listeners: Listeners::new(inputs.0),
             inputs: inputs.1,
+            urgent,
             writer: writer.0,
             answers: writer.1,
+            unforwarded,
             readiness,
         }
     }
@@ -93,6 +105,7 @@ impl Driver {
                     self.handle_waiting(&mut burst);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
+                Some(input) = self.urgent.recv() => self.handle(input),
                 Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
                 count = self.inputs.recv_many(&mut burst, BURST) => {
                     if count == 0 {
@@ -146,6 +159,10 @@ impl Driver {
             }
             Input::LinkPeer { interface, peer } => self.speaker.handle_link_peer(now, &interface, peer),
             Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
+            Input::Unforwarded(families) => {
+                self.speaker.handle_unforwarded(now, families.keys().copied().collect());
+                self.unforwarded = families;
+            }
             Input::Accepted { stream, local, remote } => {
                 match self.speaker.handle_accepted(now, unmapped(local), unmapped(remote)) {
                     Some((connection, transport)) => self.connections.adopt(connection, stream, &transport),
@@ -167,7 +184,14 @@ impl Driver {
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, &why);
             }
-            Input::Underlay(routes) => self.speaker.handle_underlay(now, routes),
+            Input::Underlay { routes, addresses } => {
+                self.speaker.handle_underlay(now, routes);
+                self.speaker.handle_addresses(now, addresses);
+            }
+            Input::RouteSeen { prefix, metric, now: held } => {
+                self.speaker.handle_kernel_route(now, prefix, metric, held);
+            }
+            Input::Groups(groups) => self.speaker.handle_kernel_groups(now, &groups),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
             Input::Query(query) => query(&self.speaker, now),
             Input::Order(order) => order(&mut self.speaker, now),
@@ -196,6 +220,8 @@ impl Driver {
         let mut reasons = vec![];
         if !self.speaker.is_configured() {
             reasons.push("no valid configuration has been read yet".to_owned());
+        } else if !self.unforwarded.is_empty() {
+            reasons.extend(self.unforwarded.values().map(|why| format!("not forwarding: {why}")));
         } else if !self.speaker.originates_all() {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
         } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
@@ -214,6 +240,7 @@ impl Driver {
 
     fn perform(&mut self) {
         while let Some(action) = self.speaker.poll_action() {
+            self.hear_urgent();
             match action {
                 Action::Dial { connection, remote, interface, transport } => {
                     let remote = scoped(remote, interface.as_deref());
@@ -231,6 +258,16 @@ impl Driver {
 }
 
 impl Driver {
+    /// Hears of failures that have happened while table work is done.
+    fn hear_urgent(&mut self) {
+        while let Ok((path, change)) = self.path_changes.1.try_recv() {
+            self.speaker.handle_path_change(self.clock.now(), &path, &change);
+        }
+        while let Ok(input) = self.urgent.try_recv() {
+            self.handle(input);
+        }
+    }
+
     fn watch_paths(&mut self, paths: BTreeMap<bfd::Path, bfd::Config>) {
         if self.bfd.is_none() && !paths.is_empty() {
             match BfdThread::start(self.seed, self.clock, self.path_changes.0.clone()) {

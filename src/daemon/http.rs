@@ -98,7 +98,9 @@ async fn exposition<S: Source>(sight: &Sight<S>) -> Result<String, Unavailable> 
     // Without a configuration there is no summary, and just then one wants to see why.
     let summary = within(ANSWER_LIMIT, sight.source.summary()).await.ok();
     let manifests = *sight.manifests.borrow();
-    metrics::render(summary.as_ref(), &peers, &manifests).map_err(|error| Unavailable(error.to_string()))
+    let kernel = sight.source.kernel();
+    metrics::render(summary.as_ref(), &peers, &manifests, &kernel)
+        .map_err(|error| Unavailable(error.to_string()))
 }
 
 /// Alive: the speaker answers in bounded time. Not whether anything works; that is `/readyz`, and

@@ -1,11 +1,13 @@
 //! What reaches the driver from the tasks around it.
 
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
-use crate::fib::Found;
+use crate::fib::{Found, Group, Route};
+use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::UnderlayRoute;
 use crate::speaker::{ConnectionId, Intent, LinkPeer, Speaker};
 use crate::time::Instant;
@@ -30,6 +32,8 @@ pub enum Input {
     },
     /// The bridge for pods stands, or does not.
     Bridge(bool),
+    /// Families that the kernel does not forward, and why. Until this comes, it forwards none.
+    Unforwarded(BTreeMap<Family, String>),
     /// A listening socket accepted a connection.
     Accepted {
         /// The connection.
@@ -71,8 +75,24 @@ pub enum Input {
         /// Why.
         why: String,
     },
-    /// The kernel's routes that are not ours.
-    Underlay(Vec<UnderlayRoute>),
+    /// The kernel's routes that are not ours, or the machine's addresses, have changed.
+    Underlay {
+        /// All those routes whose link works.
+        routes: Vec<UnderlayRoute>,
+        /// All addresses.
+        addresses: BTreeSet<IpAddr>,
+    },
+    /// Somebody else has touched one of our routes.
+    RouteSeen {
+        /// Destination.
+        prefix: Prefix,
+        /// The kernel's priority.
+        metric: u32,
+        /// What stands there now.
+        now: Option<Route>,
+    },
+    /// Our nexthop groups, because the kernel may have taken members away.
+    Groups(Vec<Group>),
     /// The kernel's routes that are ours, because something may have happened to them.
     KernelDump(Found),
     /// Somebody wants to look.

@@ -7,6 +7,7 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::api::KernelView;
 use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
@@ -33,6 +34,7 @@ pub fn render(
     summary: Option<&Summary>,
     peers: &[PeerView],
     manifests: &Manifests,
+    kernel: &KernelView,
 ) -> Result<String, prometheus::Error> {
     let mut exposition = Exposition::default();
     let version = sample([("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -45,6 +47,7 @@ pub fn render(
     exposition.messages(peers);
     exposition.prefixes(peers);
     exposition.manifests(manifests);
+    exposition.kernel(kernel);
     prometheus::TextEncoder::new().encode_to_string(&exposition.families)
 }
 
@@ -225,6 +228,22 @@ impl Exposition {
         self.counter("routelet_fib_failures_total", help, [sample([], summary.fib_failures)]);
     }
 
+    fn kernel(&mut self, kernel: &KernelView) {
+        let settings = kernel.settings.iter().map(|setting| {
+            let weight = if setting.needed { "needed" } else { "advised" };
+            let labels = [("setting", setting.name.as_str()), ("weight", weight)];
+            sample(labels, setting.faults.is_empty().into())
+        });
+        let help = "Whether a kernel setting is what it should be: 1, else 0. Packets are lost while \
+                    one that is needed is wrong.";
+        self.gauge("routelet_kernel_setting_right", help, settings);
+        let count = |installed| kernel.rules.iter().filter(|r| r.error.is_none() == installed).count() as u64;
+        let rules =
+            [sample([("state", "installed")], count(true)), sample([("state", "failed")], count(false))];
+        let help = "Policy rules meant for the kernel by state: installed, or failed (refused).";
+        self.gauge("routelet_kernel_rules", help, rules);
+    }
+
     fn manifests(&mut self, manifests: &Manifests) {
         self.gauge(
             "routelet_manifests_valid",
@@ -329,7 +348,7 @@ mod tests {
     }
 
     fn rendered() -> String {
-        render(Some(&fixture::summary()), &fixture::peers(), &manifests()).unwrap()
+        render(Some(&fixture::summary()), &fixture::peers(), &manifests(), &fixture::kernel()).unwrap()
     }
 
     /// Reads an exposition as `promtool check metrics` does, and panics where that would complain.
@@ -399,6 +418,10 @@ mod tests {
             (r#"routelet_fib_routes{state="installed"}"#, 3.0),
             (r#"routelet_fib_routes{state="pending"}"#, 1.0),
             ("routelet_fib_failures_total", 7.0),
+            (r#"routelet_kernel_setting_right{setting="net.ipv4.ip_forward",weight="needed"}"#, 1.0),
+            (r#"routelet_kernel_setting_right{setting="net.ipv4.conf.*.rp_filter",weight="needed"}"#, 0.0),
+            (r#"routelet_kernel_rules{state="installed"}"#, 1.0),
+            (r#"routelet_kernel_rules{state="failed"}"#, 1.0),
             ("routelet_manifests_valid", 0.0),
             ("routelet_manifest_errors_total", 3.0),
             ("routelet_manifests_last_good_timestamp_seconds", 1_790_000_000.0),
@@ -411,14 +434,16 @@ mod tests {
     fn a_drain_is_a_number() {
         let stages = (0..5).map(|stage| {
             let summary = Summary { drain: Some(fixture::draining(stage)), ..fixture::summary() };
-            checked(&render(Some(&summary), &[], &manifests()).unwrap())["routelet_drain_stage"]
+            checked(&render(Some(&summary), &[], &manifests(), &KernelView::default()).unwrap())["routelet_drain_stage"]
         });
         assert!(stages.eq([1.0, 2.0, 3.0, 4.0, 5.0]));
     }
 
     #[test]
     fn a_speaker_without_peers_has_metrics_too() {
-        let samples = checked(&render(Some(&fixture::summary()), &[], &Manifests::default()).unwrap());
+        let samples = checked(
+            &render(Some(&fixture::summary()), &[], &Manifests::default(), &KernelView::default()).unwrap(),
+        );
         assert!(samples.contains_key("routelet_fib_failures_total"));
         assert!(!samples.keys().any(|series| series.contains("peer=")));
     }
@@ -427,7 +452,7 @@ mod tests {
     fn a_peer_s_name_cannot_break_a_line() {
         let mut peers = fixture::peers();
         peers[0].name = "a\"b\\c\nd".to_owned();
-        let text = render(Some(&fixture::summary()), &peers[..1], &manifests()).unwrap();
+        let text = render(Some(&fixture::summary()), &peers[..1], &manifests(), &fixture::kernel()).unwrap();
         assert!(checked(&text).contains_key(r#"routelet_bgp_session_established{peer="a\"b\\c\nd"}"#));
     }
 }

@@ -1,9 +1,10 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
 //!
-//! One thread runs everything: the `driver` owns the speaker and never waits for anybody; around it
-//! are tasks for each connection, for the listening sockets, for writing and for watching kernel
-//! routes, for the manifests, for the API and for HTTP. All that reaches the driver comes through one
-//! bounded queue of `Input`s.
+//! One thread runs nearly everything: the `driver` owns the speaker and never waits for anybody; around it
+//! are tasks for each connection, for the listening sockets, for writing kernel routes, for the
+//! manifests, for the API and for HTTP. What they have for the driver comes through one bounded queue of
+//! `Input`s. Failures do not wait in it: BFD and the watch of the kernel have threads of their own, and the
+//! driver hears them first.
 
 mod bfd;
 mod clock;
@@ -12,6 +13,7 @@ mod connections;
 mod driver;
 pub mod http;
 mod input;
+mod kernel_watch;
 mod link_peers;
 mod listeners;
 pub mod log;
@@ -19,6 +21,8 @@ pub mod metrics;
 mod node;
 pub mod options;
 mod routes;
+mod rules;
+mod settings;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -28,7 +32,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
@@ -70,7 +74,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
     let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, answers)?);
-    let (reader, preparer) = (Netlink::open()?, Netlink::open()?);
+    let preparer = Netlink::open()?;
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
@@ -79,15 +83,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (readiness, readiness_seen) = watch::channel(not_configured);
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (stop, stopped) = oneshot::channel();
-    let source = Arc::new(Look::new(inputs.clone()));
+    let (compiled, compiled_seen) = watch::channel(None);
+    let prepare = Arc::new(Notify::new());
+    let (settings, settings_seen) =
+        settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
+    let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen));
 
-    tokio::spawn(routes::watch(reader, writer.clone(), owned, inputs.clone()));
+    let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
+    kernel_watch::start(writer.port(), owned, news)?;
+    tokio::spawn(settings.run());
+    let rules = tokio::spawn(rules.run());
     let configuration = Configuration {
         node_name: options.node_name,
         state_dir: options.state_dir,
         netlink: preparer,
         writer: writer.clone(),
         ownership,
+        compiled,
+        prepare,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
@@ -95,7 +109,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
-    let driver = Driver::new(seed(), Clock::start(), (inputs, queue), (writer, answers_heard), readiness);
+    let inputs_heard = (inputs, queue);
+    let driver =
+        Driver::new(seed(), Clock::start(), inputs_heard, urgent, (writer, answers_heard), readiness);
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {
@@ -113,6 +129,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
+    let leaves = departure == Departure::ForGood;
+    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;

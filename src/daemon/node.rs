@@ -1,5 +1,5 @@
-//! What a node needs before it can take pods: forwarding, the bridge with its gateway addresses, and
-//! the file that tells the CNI plugin its pod CIDRs.
+//! What a node needs before it can take pods: the bridge with its gateway addresses, and the file that
+//! tells the CNI plugin its pod CIDRs. Forwarding is looked after in [`super::settings`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -27,12 +27,14 @@ pub async fn prepare(
     if families.is_empty() {
         return Ok(());
     }
-    sysctl::ensure_forwarding(&families)?;
     let mtu = match network.mtu {
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
     let bridge = netlink.ensure_bridge(&network.bridge, mtu).await?;
+    if families.contains(&Family::Ipv6Unicast) {
+        sysctl::enable_ipv6(&network.bridge)?;
+    }
     let gateways = network.pod_cidrs.iter().map(|pod_cidr| {
         gateway(*pod_cidr).with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))
     });

@@ -1,9 +1,9 @@
 //! How the API and the metrics reach the speaker: by a question, or an order, that the driver takes in turn.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::input::Input;
-use crate::api::{RouteFilter, Source, TableFilter, Unavailable};
+use crate::api::{KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable};
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 use crate::speaker::{DrainTerms, DrainView, Speaker};
@@ -13,12 +13,19 @@ use crate::time::Instant;
 #[derive(Debug, Clone)]
 pub struct Look {
     inputs: mpsc::Sender<Input>,
+    settings: watch::Receiver<Vec<SettingView>>,
+    rules: watch::Receiver<Vec<RuleView>>,
 }
 
 impl Look {
-    /// A handle on the driver behind `inputs`.
-    pub fn new(inputs: mpsc::Sender<Input>) -> Look {
-        Look { inputs }
+    /// A handle on the driver behind `inputs`, and on what those have found who look after settings and
+    /// rules.
+    pub fn new(
+        inputs: mpsc::Sender<Input>,
+        settings: watch::Receiver<Vec<SettingView>>,
+        rules: watch::Receiver<Vec<RuleView>>,
+    ) -> Look {
+        Look { inputs, settings, rules }
     }
 
     /// Asks the driver.
@@ -92,6 +99,10 @@ impl Source for Look {
             speaker.peer_table(&asked.peer, asked.table, |prefix| asked.wants(prefix), from)
         };
         self.ask(question).await
+    }
+
+    fn kernel(&self) -> KernelView {
+        KernelView { settings: self.settings.borrow().clone(), rules: self.rules.borrow().clone() }
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

@@ -24,7 +24,8 @@ impl Netlink {
                 // Until its own link-local address is known to be unique, which takes up to two
                 // seconds, a router cannot ask for a pod's hardware address. On a bridge that was
                 // made a moment ago there is nobody to have a duplicate.
-                sysctl::skip_duplicate_detection(name)?;
+                // Where settings cannot be written, as in some containers, one waits.
+                let _ = sysctl::skip_duplicate_detection(name);
                 Ok(bridge)
             }
             Err(refusal) => match self.link(name).await? {

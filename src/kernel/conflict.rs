@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::found::missing_table_is_empty;
 use super::frame::Requests;
 use super::netlink::Refusal;
-use super::route_reply::Reply;
+use super::route_reply::{Reply, is_of};
 use super::route_request::{self as wire, NEW_ROUTE};
 use super::routes::Ownership;
 use crate::fib::Route;
@@ -94,10 +94,12 @@ fn read<'a>(
     const ANYBODY: u8 = 0;
     wire::dump(&mut requests, family, ownership.table, ANYBODY);
     let foreign = exchange.dump(&mut requests, |foreign: &mut Vec<(Key, String)>, kind, body| {
-        let Some(reply) = Reply::parse(body).filter(|_| kind == NEW_ROUTE) else { return };
+        if kind != NEW_ROUTE || is_of(ownership.protocol, body) {
+            return;
+        }
+        let Some(reply) = Reply::parse(body) else { return };
         let key = (reply.prefix, reply.metric);
-        if reply.table == ownership.table && reply.protocol != ownership.protocol && owners.contains_key(&key)
-        {
+        if reply.table == ownership.table && owners.contains_key(&key) {
             foreign.push((key, reply.owner()));
         }
     });

@@ -208,3 +208,54 @@ fn connect() -> io::Result<(Socket, u32)> {
     let _ = socket.set_netlink_get_strict_chk(true);
     Ok((socket, port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request that is refused for its form, whoever asks.
+    fn cut_off(requests: &mut Requests) {
+        const NEW_ROUTE: u16 = 24;
+        requests.push(NEW_ROUTE, 0, &[nix::libc::AF_INET as u8, 0, 0, 0], |_| {});
+    }
+
+    /// The first thing that the kernel looks at is the caller's privilege.
+    fn is_for_its_form(refusal: &Refusal) -> bool {
+        refusal.is(nix::Error::EINVAL) || refusal.is(nix::Error::EPERM)
+    }
+
+    #[test]
+    fn refusals_bear_their_places() {
+        let mut exchange = Exchange::open().unwrap();
+        let mut requests = Requests::default();
+        assert!(exchange.ask(&mut requests).is_empty());
+        for _ in 0..3 {
+            const NOTHING: u16 = 1;
+            requests.clear();
+            requests.push(NOTHING, 0, &[], |_| {});
+            cut_off(&mut requests);
+            requests.push(NOTHING, 0, &[], |_| {});
+            let refused = exchange.ask(&mut requests);
+            assert_eq!(refused.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
+            assert!(is_for_its_form(&refused[0].1), "{refused:?}");
+        }
+    }
+
+    /// Where there is no room for all refusals, each request is made once more by itself.
+    #[test]
+    fn no_refusal_is_lost_for_want_of_room() {
+        let mut exchange = Exchange::open().unwrap();
+        nix::sys::socket::setsockopt(&exchange.socket, nix::sys::socket::sockopt::RcvBuf, &1).unwrap();
+        let mut requests = Requests::default();
+        for _ in 0..100 {
+            cut_off(&mut requests);
+        }
+        let refused = exchange.ask(&mut requests);
+        assert!(refused.iter().map(|(index, _)| *index).eq(0..100), "{refused:?}");
+        assert!(refused.iter().all(|(_, refusal)| is_for_its_form(refusal)), "{refused:?}");
+        // The next datagram is not taken for lost.
+        requests.clear();
+        cut_off(&mut requests);
+        assert_eq!(exchange.ask(&mut requests).len(), 1);
+    }
+}

@@ -6,18 +6,23 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod bell;
 pub mod bridge;
 mod conflict;
 pub mod datagram;
 mod exchange;
+mod filter;
 pub mod found;
 mod frame;
 pub mod installer;
 pub mod links;
+mod look;
+mod mirror;
 pub mod netlink;
 pub mod netns;
 pub mod nexthop_message;
 mod nexthops;
+mod notice;
 pub mod port_holder;
 pub mod priority;
 mod route_message;
@@ -26,11 +31,14 @@ mod route_request;
 pub mod route_writer;
 pub mod router_discovery;
 pub mod routes;
+pub mod rules;
+pub mod settings;
 pub mod socket;
 mod sys;
 pub mod sysctl;
 pub mod watch;
 
+pub use bell::Bell;
 pub use installer::Installer;
 pub use netlink::Netlink;
 pub use netns::NetNs;

@@ -129,3 +129,95 @@ fn gateway(kind: u16, value: &[u8]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::frame::{Requests, frames};
+    use super::super::routes::Ownership;
+    use super::*;
+    use crate::fib::Route;
+
+    const OURS: Ownership = Ownership { table: 254, protocol: 114 };
+
+    /// The body of a message about this route.
+    fn body(prefix: &str, target: Target) -> Vec<u8> {
+        let mut requests = Requests::default();
+        let route = Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None };
+        wire::install(&mut requests, 0, OURS, &route);
+        frames(requests.octets()).next().unwrap().body.to_vec()
+    }
+
+    fn hop(via: &str) -> NextHop {
+        NextHop { via: via.parse().unwrap(), interface: Some(2), weight: 1 }
+    }
+
+    #[test]
+    fn next_hops_come_back_sorted_whatever_the_kernel_s_order() {
+        let wild = body("fd00::/8", Target::Via(vec![hop("fe80::2"), hop("fe80::1")]));
+        let tame = Target::Via(vec![hop("fe80::1"), hop("fe80::2")]);
+        assert_eq!(Reply::parse(&wild).unwrap().target(), Some(tame));
+    }
+
+    #[test]
+    fn forms_that_we_never_install_have_no_target() {
+        let mut body = body("10.0.0.0/8", Target::Unreachable);
+        assert_eq!(Reply::parse(&body).unwrap().target(), Some(Target::Unreachable));
+        const BLACKHOLE: u8 = 6;
+        body[7] = BLACKHOLE;
+        assert_eq!(Reply::parse(&body).unwrap().target(), None);
+        body[7] = wire::UNICAST;
+        assert_eq!(Reply::parse(&body).unwrap().target(), None, "a route without a router");
+    }
+
+    #[test]
+    fn routes_that_ours_cannot_collide_with_are_none() {
+        let sound = body("10.0.0.0/8", Target::Unreachable);
+        assert!(Reply::parse(&sound).is_some());
+        // The family (MPLS), the source's length, the type of service.
+        for (at, octet) in [(0, 28), (2, 8), (3, 4)] {
+            let mut body = sound.clone();
+            body[at] = octet;
+            assert!(Reply::parse(&body).is_none());
+        }
+    }
+
+    #[test]
+    fn owners_have_names() {
+        let mut body = body("10.0.0.0/8", Target::Unreachable);
+        assert!(is_of(114, &body) && !is_of(12, &body));
+        assert_eq!(Reply::parse(&body).unwrap().owner(), "protocol 114");
+        body[5] = 12;
+        assert_eq!(Reply::parse(&body).unwrap().owner(), "bird (protocol 12)");
+    }
+
+    /// Routes of other people pass through here as well, whatever they may look like.
+    #[test]
+    fn whatever_comes_is_read_without_harm() {
+        let sound = [
+            body("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12"), hop("fe80::1")])),
+            body("fd00:244:2::/48", Target::Via(vec![hop("fd00::12")])),
+            body("::/0", Target::Unreachable),
+        ];
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+        let strategy = (prop::sample::select(sound.to_vec()), changes, any::<prop::sample::Index>());
+        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) };
+        proptest!(config, |((mut body, changes, end) in strategy)| {
+            for (at, octet) in changes {
+                let at = at.index(body.len());
+                body[at] = octet;
+            }
+            if body[0] % 4 == 0 {
+                body.truncate(end.index(body.len()));
+            }
+            if let Some(reply) = Reply::parse(&body) {
+                prop_assert!(is_of(reply.protocol, &body));
+                prop_assert!(!reply.owner().is_empty());
+                if let Some(Target::Via(hops)) = reply.target() {
+                    prop_assert!(hops.is_sorted() && !hops.is_empty());
+                }
+            }
+        });
+    }
+}

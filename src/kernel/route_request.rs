@@ -145,3 +145,128 @@ fn gateway(attributes: &mut Attributes, family: Family, via: IpAddr) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NetlinkMessage, NetlinkPayload};
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
+
+    use super::super::frame::frames;
+    use super::super::route_message as other;
+    use super::super::route_reply::Reply;
+    use super::*;
+    use crate::fib::GroupId;
+
+    const OURS: Ownership = Ownership { table: 254, protocol: 114 };
+
+    fn hop(via: &str, interface: u32) -> NextHop {
+        NextHop { via: via.parse().unwrap(), interface: Some(interface), weight: 1 }
+    }
+
+    fn route_to(prefix: &str, target: Target) -> Route {
+        Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None }
+    }
+
+    fn forms() -> Vec<Route> {
+        let weighted = |via, weight| NextHop { weight, ..hop(via, 2) };
+        vec![
+            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2)])),
+            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("192.168.1.13", 3)])),
+            route_to("10.244.2.0/24", Target::Via(vec![weighted("10.0.0.1", 1), weighted("10.0.0.2", 4)])),
+            route_to("10.244.2.0/24", Target::Via(vec![weighted("10.0.0.1", 255), weighted("10.0.0.2", 1)])),
+            route_to("10.244.2.0/24", Target::Via(vec![hop("fe80::1", 2)])),
+            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("fe80::1", 3)])),
+            route_to("0.0.0.0/0", Target::Unreachable),
+            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2)])),
+            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2), hop("fe80::1", 3)])),
+            route_to("::/0", Target::Unreachable),
+        ]
+    }
+
+    /// What a codec that is not ours makes of a request.
+    fn read(requests: &Requests) -> (u16, RouteMessage) {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(requests.octets()).unwrap();
+        match message.payload {
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewRoute(route)
+                | RouteNetlinkMessage::DelRoute(route)
+                | RouteNetlinkMessage::GetRoute(route),
+            ) => (message.header.flags, route),
+            payload => panic!("{payload:?}"),
+        }
+    }
+
+    fn installed(ownership: Ownership, route: &Route) -> Requests {
+        let mut requests = Requests::default();
+        install(&mut requests, NLM_F_CREATE | NLM_F_EXCL, ownership, route);
+        requests
+    }
+
+    /// Another codec reads what was meant, and so does ours: a route looks alike in requests and replies.
+    #[test]
+    fn every_form_is_read_as_what_it_is() {
+        for table in [1, 254, 255, 256, 100_000] {
+            let ownership = Ownership { table, protocol: 114 };
+            for form in forms() {
+                let requests = installed(ownership, &form);
+                let (flags, message) = read(&requests);
+                assert_eq!(flags, 1 | NLM_F_CREATE | NLM_F_EXCL);
+                assert_eq!(other::route(&message).as_ref(), Some(&form));
+                assert!(other::is_ours(ownership, &message));
+                assert_eq!(message.header.scope, RouteScope::Universe);
+
+                let frame = frames(requests.octets()).next().unwrap();
+                let reply = Reply::parse(frame.body).unwrap();
+                assert_eq!((reply.prefix, reply.metric), (form.prefix, form.metric));
+                assert_eq!((reply.table, reply.protocol, reply.nexthop), (table, 114, None));
+                assert_eq!(reply.target(), Some(form.target));
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_through_a_group_names_nothing_else() {
+        let mut route = forms().remove(1);
+        route.group = Some(GroupId(0x7200_0001));
+        let requests = installed(OURS, &route);
+        let (_, message) = read(&requests);
+        assert_eq!(message.attributes.len(), 3, "{message:?}");
+        assert!(matches!(message.attributes[2], RouteAttribute::NhId(0x7200_0001)), "{message:?}");
+        let frame = frames(requests.octets()).next().unwrap();
+        assert_eq!(Reply::parse(frame.body).unwrap().nexthop, Some(0x7200_0001));
+        assert_eq!(Reply::parse(frame.body).unwrap().target(), None, "nothing is known without the group");
+    }
+
+    #[test]
+    fn a_removal_matches_any_target_of_ours() {
+        let mut requests = Requests::default();
+        let prefix = "10.0.0.0/8".parse().unwrap();
+        remove(&mut requests, OURS, prefix, 20);
+        let (flags, message) = read(&requests);
+        assert_eq!((flags, message.header.kind), (1, RouteType::Unspec));
+        assert_eq!(message.header.scope, RouteScope::NoWhere);
+        assert!(other::is_ours(OURS, &message));
+        assert_eq!(other::key(&message), Some((prefix, 20)));
+    }
+
+    #[test]
+    fn a_look_up_asks_for_what_stands_in_the_table() {
+        let mut requests = Requests::default();
+        look_up(&mut requests, "fd00::1".parse().unwrap());
+        let (_, message) = read(&requests);
+        assert_eq!(message.header.destination_prefix_length, 128);
+        assert_eq!(message.header.flags.bits(), AS_IN_TABLE);
+        assert!(matches!(message.attributes[..], [RouteAttribute::Destination(_)]), "{message:?}");
+    }
+
+    #[test]
+    fn a_dump_is_of_one_table_and_of_whom_it_says() {
+        for (table, protocol) in [(254, 0), (70_000, 114)] {
+            let mut requests = Requests::default();
+            dump(&mut requests, Family::Ipv6Unicast, table, protocol);
+            let (_, message) = read(&requests);
+            assert_eq!((other::table(&message), u8::from(message.header.protocol)), (table, protocol));
+        }
+    }
+}

@@ -1,7 +1,7 @@
-//! Kernel settings that a router cannot do without, under `/proc/sys/net`.
+//! Kernel settings under `/proc/sys/net`: reading and writing them, and the few that go together.
 //!
 //! That directory shows the namespace of the thread that reads it: call these inside the namespace
-//! that is meant.
+//! that is meant. Which settings the daemon wants is in [`super::settings`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,58 @@ use super::Error;
 use crate::prefix::Family;
 
 const ROOT: &str = "/proc/sys/net";
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sysctl {
+    /// Below `/proc/sys`.
+    path: PathBuf,
+}
+
+impl Sysctl {
+    /// By a name without an interface in it, such as `net.ipv4.ip_forward`.
+    pub(super) fn named(name: &str) -> Sysctl {
+        Sysctl { path: name.split('.').collect() }
+    }
+
+    /// A setting of one interface, or of `all`.
+    pub(super) fn of(family: Family, interface: &str, setting: &str) -> Sysctl {
+        let family = match family {
+            Family::Ipv4Unicast => "net/ipv4/conf",
+            Family::Ipv6Unicast => "net/ipv6/conf",
+        };
+        Sysctl { path: Path::new(family).join(interface).join(setting) }
+    }
+
+    /// The name as sysctl(8) takes it: dots between, slashes for the dots of an interface's name.
+    pub(super) fn name(&self) -> String {
+        let parts = self.path.iter().map(|part| part.to_string_lossy().replace('.', "/"));
+        parts.collect::<Vec<_>>().join(".")
+    }
+
+    /// The value, without the line's end.
+    pub(super) fn read(&self) -> Result<String, Error> {
+        let file = self.file();
+        let value =
+            fs::read_to_string(&file).map_err(Error::system(|| format!("read {}", file.display())))?;
+        Ok(value.trim().to_owned())
+    }
+
+    pub(super) fn write(&self, value: &str) -> Result<(), Error> {
+        write(&self.file(), value)
+    }
+
+    /// Whether it is one of an interface that is not there.
+    pub(super) fn interface_is_missing(&self) -> bool {
+        let file = self.file();
+        let of_all = file.parent().and_then(|interface| Some(interface.parent()?.join("all")));
+        !file.exists() && of_all.is_some_and(|all| all.exists())
+    }
+
+    fn file(&self) -> PathBuf {
+        Path::new("/proc/sys").join(&self.path)
+    }
+}
 
 /// Turns forwarding on for these families where it is off, and returns those for which it was.
 ///
@@ -36,6 +88,11 @@ pub fn ensure_forwarding(families: &[Family]) -> Result<Vec<Family>, Error> {
     Ok(turned_on)
 }
 
+/// Whether the kernel speaks a family at all.
+pub fn has(family: Family) -> bool {
+    forwarding(family).exists()
+}
+
 /// Whether the kernel forwards packets of a family.
 ///
 /// # Errors
@@ -54,6 +111,18 @@ pub fn skip_duplicate_detection(interface: &str) -> Result<(), Error> {
     if path.exists() { write(&path, "0") } else { Ok(()) }
 }
 
+/// Lets an interface have IPv6 addresses. Nothing to do where there is no IPv6.
+///
+/// # Errors
+/// The setting cannot be written.
+pub fn enable_ipv6(interface: &str) -> Result<(), Error> {
+    let disabled = Sysctl::of(Family::Ipv6Unicast, interface, "disable_ipv6");
+    match disabled.read() {
+        Ok(value) if value != "0" => disabled.write("0"),
+        _ => Ok(()),
+    }
+}
+
 fn forwarding(family: Family) -> PathBuf {
     Path::new(ROOT).join(match family {
         Family::Ipv4Unicast => "ipv4/ip_forward",
@@ -63,7 +132,7 @@ fn forwarding(family: Family) -> PathBuf {
 
 /// Makes interfaces that a default route has been learned on heed router advertisements also while
 /// forwarding. No others: what a pod advertises on its bridge must not move the node's routes.
-fn keep_router_advertisements() -> Result<(), Error> {
+pub(super) fn keep_router_advertisements() -> Result<(), Error> {
     const UNLESS_FORWARDING: &str = "1";
     const ALWAYS: &str = "2";
     let routes = "/proc/thread-self/net/ipv6_route";
@@ -86,6 +155,27 @@ fn learned_default(line: &str) -> Option<&str> {
     let mut fields = line.split_ascii_whitespace();
     let flags = u32::from_str_radix(fields.nth(8)?, 16).ok()?;
     (flags & ADVERTISED_DEFAULT == ADVERTISED_DEFAULT).then_some(fields.next()?)
+}
+
+/// Names of the interfaces with an address that a router's advertisements gave them, or that is lent for
+/// some other reason: one that will go unless it is renewed. Empty where there is no IPv6.
+pub(super) fn configured_by_routers() -> Vec<String> {
+    let text = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    let mut names: Vec<String> = text.lines().filter_map(lent_address).map(str::to_owned).collect();
+    names.dedup();
+    names
+}
+
+/// The interface of a line of `/proc/net/if_inet6`, if its address is global and not permanent: address,
+/// index, prefix length, scope, flags, interface.
+fn lent_address(line: &str) -> Option<&str> {
+    /// `IFA_F_PERMANENT` of `linux/if_addr.h`.
+    const PERMANENT: u8 = 0x80;
+    const GLOBAL: &str = "00";
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let scope = fields.next()?;
+    let flags = u8::from_str_radix(fields.next()?, 16).ok()?;
+    (scope == GLOBAL && flags & PERMANENT == 0).then_some(fields.next()?)
 }
 
 fn is_on(path: &Path) -> Result<bool, Error> {
@@ -112,5 +202,22 @@ mod tests {
         assert_eq!(learned_default(&line("00000003")), None, "typed by a person");
         assert_eq!(learned_default(&line("00040001")), None, "an advertised prefix");
         assert_eq!(learned_default(""), None);
+    }
+
+    #[test]
+    fn only_lent_global_addresses_count() {
+        let line =
+            |scope: &str, flags: &str| format!("{} 02 40 {scope} {flags}     eth0", "20010db8".repeat(4));
+        assert_eq!(lent_address(&line("00", "00")), Some("eth0"));
+        assert_eq!(lent_address(&line("00", "80")), None, "given by hand");
+        assert_eq!(lent_address(&line("20", "00")), None, "link-local");
+        assert_eq!(lent_address(""), None);
+    }
+
+    #[test]
+    fn names_are_those_of_sysctl() {
+        assert_eq!(Sysctl::named("net.ipv4.ip_forward").name(), "net.ipv4.ip_forward");
+        let of_vlan = Sysctl::of(Family::Ipv6Unicast, "eth0.100", "accept_ra");
+        assert_eq!(of_vlan.name(), "net.ipv6.conf.eth0/100.accept_ra");
     }
 }

@@ -1,34 +1,43 @@
 //! The watch: what others do to the kernel's routes, links and addresses while we run.
 //!
-//! Tells that something has changed, not what it is now: whoever needs that reads it
-//! ([`Netlink::underlay`], [`Netlink::our_routes`]), and so acts on one consistent picture instead of
-//! a stack of differences. News that come together are reported together. Nothing is queued here
-//! beyond what is told: news wait in the socket's buffer, and when that runs over, the kernel says so
-//! and a resync is due ([`Event::Overrun`]).
+//! Keeps a [`Mirror`] of what next hops are resolved by, from one dump and from every notice since, so that
+//! a link that fails is acted on without asking the kernel anything. What the kernel is silent about is in
+//! the mirror's description; so that an error of ours about it does not last, the kernel is looked at
+//! again whenever it has been quiet for a while after news.
+//!
+//! Nothing is queued here beyond what is told: news wait in the socket's buffer, and when that runs over,
+//! the kernel says so and a resync is due ([`Event::Overrun`]). What we do ourselves never gets there
+//! ([`Watch::ignoring`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::time::Duration;
 
-use netlink_packet_core::{NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkFlags, LinkMessage};
-use netlink_packet_route::route::{RouteHeader, RouteMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::look::Looker;
+use super::mirror::{Effect, Mirror};
 use super::netlink::set_receive_buffer;
+use super::notice::{Frame, Notice, RouteKey, frames, is_our_route, our_route};
 use super::routes::Ownership;
-use super::{Error, route_message as wire};
+use super::{Error, filter};
+use crate::fib::Route;
 use crate::prefix::Prefix;
+use crate::rib::next_hop::UnderlayRoute;
 
 /// What is subscribed to.
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Nexthop,
 ];
 
 /// Octets of news that may wait to be read: about 20,000 route changes, for the kernel
@@ -41,64 +50,144 @@ const DATAGRAM: usize = 64 << 10;
 /// Datagrams that are read before what they say is reported, however many more there are.
 const AT_ONCE: usize = 256;
 
+/// Routes of ours that are reported one by one; of more, the kernel is to be asked.
+const OURS_MOST: usize = 128;
+
+/// Notices that are kept while the kernel is being looked at. Where there are more, it is looked at once more.
+const KEPT_MOST: usize = 100_000;
+
+/// How long the kernel must have been quiet before the mirror is compared with it.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Looking takes at most one part in so many of the time.
+const LOOKING_SHARE: u32 = 20;
+
 /// Something that the kernel or another program did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A route of ours was deleted, changed or added, and not by the conversation that
-    /// [`Watch::ignoring`] was told of.
+    /// Next hops may resolve differently: see [`Watch::underlay`]. The first says that this is known at all.
+    UnderlayChanged(Change),
+    /// A route of ours was deleted, changed or added, and not by a conversation that the watch
+    /// [ignores](Watch::ignoring).
     OursChanged {
         /// Destination.
         prefix: Prefix,
         /// The kernel's priority.
         metric: u32,
+        /// What stands there now and bears our protocol number, in a form that we could have installed.
+        now: Option<Route>,
     },
-    /// A link, an address, or a route of somebody else changed: next hops may resolve differently.
-    UnderlayChanged {
-        /// A link was set down or deleted, and with it went our IPv4 routes over it: about those
-        /// the kernel says nothing.
-        ours_at_risk: bool,
-    },
-    /// News were lost: anything may have changed. Includes all that was not reported yet.
+    /// News were lost, or too many routes of ours changed to name them: anything may have happened to
+    /// them.
     Overrun,
+}
+
+/// What is at the bottom of a changed underlay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// A link or an address came or went, and packets may be being lost: act first.
+    pub links: bool,
+    /// Routes of ours may have gone without a word.
+    pub routes_at_risk: bool,
+    /// Nexthop groups of ours may have gone or lost members, most likely without a word.
+    pub groups_at_risk: bool,
 }
 
 /// A subscription to the kernel's news in one network namespace.
 pub struct Watch {
     socket: TokioSocket,
     ownership: Ownership,
-    /// The conversation whose doings are no news, by its socket's port.
-    ignored: Option<u32>,
+    /// The sockets whose doings are no news, by their ports.
+    ignored: Vec<u32>,
     buffer: Vec<u8>,
     news: News,
+    mirror: Mirror,
+    look: Look,
+    /// When the kernel is to be looked at next.
+    due: Option<Instant>,
+    /// When the last look has been rested from.
+    rested: Instant,
+    knowledge: Knowledge,
+    differences: u64,
+}
+
+/// How good the mirror is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Knowledge {
+    /// The kernel has not been looked at.
+    None,
+    /// News were lost since.
+    Doubtful,
+    /// All news since were heard.
+    Good,
+}
+
+/// Whether the kernel is being looked at.
+enum Look {
+    Idle(Option<Looker>),
+    Running(Running),
+}
+
+/// A look that is under way.
+struct Running {
+    task: JoinHandle<(Looker, io::Result<Mirror>)>,
+    since: Instant,
+    /// What was heard meanwhile.
+    heard: Vec<Notice>,
+    /// Something was not.
+    missed: bool,
 }
 
 impl Watch {
-    /// Subscribes in the calling thread's namespace. Everything from now on is reported: read the
-    /// state to start from afterwards.
+    /// Subscribes in the calling thread's namespace. Everything from now on is reported.
     ///
     /// # Errors
-    /// The socket could not be opened.
+    /// The sockets could not be opened.
     pub fn open(ownership: Ownership) -> Result<Watch, Error> {
-        let socket = subscribe().map_err(Error::system(|| "watch the kernel's routes".to_owned()))?;
+        let what = || "watch the kernel's routes".to_owned();
+        let socket = subscribe().map_err(Error::system(what))?;
+        let looker = Looker::open().map_err(Error::system(what))?;
         Ok(Watch {
             socket,
             ownership,
-            ignored: None,
+            ignored: vec![],
             buffer: Vec::with_capacity(DATAGRAM),
             news: News::default(),
+            mirror: Mirror::default(),
+            look: Look::Idle(Some(looker)),
+            due: Some(now()),
+            rested: now(),
+            knowledge: Knowledge::None,
+            differences: 0,
         })
     }
 
-    /// Does not report what the conversation with this number does to routes of ours: its owner knows.
-    #[must_use]
-    pub fn ignoring(mut self, port: u32) -> Watch {
-        self.ignored = Some(port);
-        self
+    /// Does not report what the socket with this number does to routes of ours: its owner knows. The
+    /// kernel does not even put that into the watch's buffer.
+    ///
+    /// # Errors
+    /// The kernel refuses the filter.
+    pub fn ignoring(mut self, port: u32) -> Result<Watch, Error> {
+        self.ignored.push(port);
+        filter::attach(self.socket.socket_ref(), self.ownership.protocol, &self.ignored)
+            .map_err(Error::system(|| "have the kernel keep our own doings from us".to_owned()))?;
+        Ok(self)
     }
 
-    /// Watches for routes of another table or protocol from now on.
-    pub fn set_ownership(&mut self, ownership: Ownership) {
-        self.ownership = ownership;
+    /// What next hops are resolved by, as last heard: every unicast route of our table and of `main` that
+    /// is not ours and whose link works. A route with several next hops comes as several.
+    pub fn underlay(&self) -> Vec<UnderlayRoute> {
+        self.mirror.underlay()
+    }
+
+    /// All addresses of this machine, as last heard.
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.mirror.addresses()
+    }
+
+    /// How often a look at the kernel has found something else than the notices had said.
+    pub fn differences(&self) -> u64 {
+        self.differences
     }
 
     /// The next piece of news. Loses none when dropped half-way.
@@ -110,12 +199,17 @@ impl Watch {
                     datagram => self.take(datagram),
                 }
             }
-            if let Some(event) = self.news.pop() {
+            if let Some(event) = self.news.pop(self.knowledge) {
                 return event;
             }
             self.buffer.clear();
-            let datagram = self.socket.recv_from(&mut self.buffer).await;
-            self.take(datagram.map(drop));
+            let due = self.due.filter(|_| matches!(self.look, Look::Idle(Some(_))));
+            tokio::select! {
+                biased;
+                datagram = self.socket.recv_from(&mut self.buffer) => self.take(datagram.map(drop)),
+                outcome = self.look.ended() => self.take_look(outcome),
+                () = sleep_until(due) => self.begin_look(),
+            }
         }
     }
 
@@ -132,23 +226,129 @@ impl Watch {
             // would miss those.
             while self.read().is_ok() {}
             self.news.overrun = true;
+            self.look.miss();
+            self.knowledge = self.knowledge.min(Knowledge::Doubtful);
+            self.due = Some(now());
             return;
         }
-        let mut rest = self.buffer.as_slice();
-        while let Ok(frame) = NetlinkBuffer::new_checked(rest) {
-            let length = (frame.length() as usize).next_multiple_of(4).clamp(1, rest.len());
-            match NetlinkMessage::<RouteNetlinkMessage>::deserialize(&rest[..length]) {
-                Ok(NetlinkMessage { header, payload: NetlinkPayload::InnerMessage(message), .. }) => {
-                    self.news.add(self.ownership, self.ignored, &header, &message);
-                }
-                Ok(_) => {}
-                // What cannot be read must not be missed.
-                Err(error) => {
-                    tracing::warn!(%error, "a message from the kernel cannot be read");
-                    self.news.overrun = true;
-                }
+        let buffer = std::mem::take(&mut self.buffer);
+        frames(&buffer).for_each(|frame| self.hear(frame));
+        self.buffer = buffer;
+    }
+
+    fn hear(&mut self, frame: Frame<'_>) {
+        let by_us = self.ignored.contains(&frame.port);
+        if is_our_route(self.ownership, frame) {
+            if !by_us && let Some(notice) = Notice::read(frame) {
+                self.news.hear_ours(&notice);
             }
-            rest = &rest[length..];
+            return;
+        }
+        let Some(notice) = Notice::read(frame).filter(|notice| notice.concerns(self.ownership)) else {
+            return;
+        };
+        match &notice {
+            Notice::Object { protocol, .. } | Notice::ObjectGone { protocol, .. }
+                if *protocol == self.ownership.protocol =>
+            {
+                self.news.change.groups_at_risk |= !by_us;
+                self.news.underlay |= !by_us;
+            }
+            // It may be one of ours that another's has taken the place of.
+            Notice::Route { key, replaces: true, .. } if key.table == self.ownership.table => {
+                self.news.put_ours(key, None);
+            }
+            _ => {}
+        }
+        let effect = self.mirror.hear(&notice);
+        self.news.add(effect);
+        if self.knowledge == Knowledge::Good || matches!(self.look, Look::Running(_)) {
+            let quiet = if effect.doubt { Duration::ZERO } else { QUIET };
+            self.due = Some(self.rested.max(now() + quiet));
+        }
+        self.look.hear(notice);
+    }
+
+    fn begin_look(&mut self) {
+        let Look::Idle(looker) = &mut self.look else { return };
+        let Some(mut looker) = looker.take() else { return };
+        let ownership = self.ownership;
+        self.due = None;
+        let task = tokio::task::spawn_blocking(move || {
+            let found = looker.look(ownership);
+            (looker, found)
+        });
+        self.look = Look::Running(Running { task, since: now(), heard: vec![], missed: false });
+    }
+
+    /// Takes what was found in place of what was heard.
+    fn take_look(&mut self, looked: Looked) {
+        let Looked { looker, found, running } = looked;
+        self.look = Look::Idle(Some(looker));
+        self.rested = now() + running.since.elapsed() * LOOKING_SHARE;
+        let mut found = match found {
+            Ok(found) if !running.missed => found,
+            Ok(_) => {
+                self.due = Some(now());
+                return;
+            }
+            Err(error) => {
+                tracing::warn!("the kernel cannot be looked at: {error}; trying again");
+                self.due = Some(now() + QUIET);
+                return;
+            }
+        };
+        for notice in &running.heard {
+            found.hear(notice);
+        }
+        let before = std::mem::replace(&mut self.knowledge, Knowledge::Good);
+        if before != Knowledge::None && found == self.mirror {
+            return;
+        }
+        if before == Knowledge::Good {
+            self.differences += 1;
+            tracing::debug!(differences = self.differences, "the kernel differs from what its notices said");
+        }
+        self.mirror = found;
+        self.news.add(Effect { underlay: true, links: true, objects_at_risk: true, ..Effect::default() });
+    }
+}
+
+/// How a look has ended.
+struct Looked {
+    looker: Looker,
+    found: io::Result<Mirror>,
+    running: Running,
+}
+
+impl Look {
+    /// Waits for the end of a look that is under way.
+    async fn ended(&mut self) -> Looked {
+        let Look::Running(running) = self else { return std::future::pending().await };
+        let ended = (&mut running.task).await;
+        match (ended, std::mem::replace(self, Look::Idle(None))) {
+            (Ok((looker, found)), Look::Running(running)) => Looked { looker, found, running },
+            (Err(error), _) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime comes to its end.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Keeps a notice until the look has ended that is under way.
+    fn hear(&mut self, notice: Notice) {
+        if let Look::Running(running) = self {
+            if running.heard.len() < KEPT_MOST {
+                running.heard.push(notice);
+            } else {
+                running.missed = true;
+            }
+        }
+    }
+
+    /// Notices were lost: a look that is under way is in vain.
+    fn miss(&mut self) {
+        if let Look::Running(running) = self {
+            running.missed = true;
         }
     }
 }
@@ -157,65 +357,57 @@ impl Watch {
 #[derive(Debug, Default)]
 struct News {
     overrun: bool,
-    ours: BTreeSet<(Prefix, u32)>,
+    ours: BTreeMap<(Prefix, u32), Option<Route>>,
     underlay: bool,
-    ours_at_risk: bool,
+    change: Change,
 }
 
 impl News {
-    fn add(
-        &mut self,
-        ownership: Ownership,
-        ignored: Option<u32>,
-        header: &NetlinkHeader,
-        message: &RouteNetlinkMessage,
-    ) {
-        match message {
-            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
-                if !wire::is_ours(ownership, route) {
-                    self.underlay |= resolves(ownership, route);
-                } else if ignored != Some(header.port_number) {
-                    self.ours.extend(wire::key(route));
-                }
+    fn add(&mut self, effect: Effect) {
+        self.underlay |= effect.underlay;
+        self.change.links |= effect.links;
+        self.change.routes_at_risk |= effect.routes_at_risk;
+        self.change.groups_at_risk |= effect.objects_at_risk;
+    }
+
+    /// Somebody else has changed a route of ours.
+    fn hear_ours(&mut self, notice: &Notice) {
+        match notice {
+            // The object's next hops are not said: they may be anything.
+            Notice::Route { state, .. } if state.object.is_some() && state.exits.is_empty() => {
+                self.overrun = true;
             }
-            RouteNetlinkMessage::NewLink(link) => {
-                self.underlay = true;
-                self.ours_at_risk |= went_down(link);
-            }
-            RouteNetlinkMessage::DelLink(_) => {
-                self.underlay = true;
-                self.ours_at_risk = true;
-            }
-            RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_) => self.underlay = true,
+            Notice::Route { key, state, .. } => self.put_ours(key, our_route(*key, state)),
+            Notice::RouteGone { key, .. } => self.put_ours(key, None),
             _ => {}
         }
     }
 
-    fn pop(&mut self) -> Option<Event> {
-        if self.overrun {
-            *self = News::default();
+    fn put_ours(&mut self, key: &RouteKey, now: Option<Route>) {
+        self.ours.insert((key.prefix, key.metric), now);
+        self.overrun |= self.ours.len() > OURS_MOST;
+    }
+
+    /// What is to be reported next. Nothing is said of the underlay before there is one.
+    fn pop(&mut self, knowledge: Knowledge) -> Option<Event> {
+        let known = knowledge != Knowledge::None;
+        if known && self.underlay && self.change.links {
+            return Some(self.pop_underlay());
+        }
+        if std::mem::take(&mut self.overrun) {
+            self.ours.clear();
             return Some(Event::Overrun);
         }
-        if let Some((prefix, metric)) = self.ours.pop_first() {
-            return Some(Event::OursChanged { prefix, metric });
+        if let Some(((prefix, metric), now)) = self.ours.pop_first() {
+            return Some(Event::OursChanged { prefix, metric, now });
         }
-        let ours_at_risk = std::mem::take(&mut self.ours_at_risk);
-        std::mem::take(&mut self.underlay).then_some(Event::UnderlayChanged { ours_at_risk })
+        (known && self.underlay).then(|| self.pop_underlay())
     }
-}
 
-/// Whether next hops may be resolved by a route of somebody else.
-fn resolves(ownership: Ownership, route: &RouteMessage) -> bool {
-    [ownership.table, RouteHeader::RT_TABLE_MAIN.into()].contains(&wire::table(route))
-}
-
-/// Whether the news is that a link was set down. A new link is down, too, but has not gone down: its
-/// message claims that every flag has changed.
-fn went_down(link: &LinkMessage) -> bool {
-    let changed = link.header.change_mask;
-    !link.header.flags.contains(LinkFlags::Up)
-        && changed.contains(LinkFlags::Up)
-        && changed.bits() != u32::MAX
+    fn pop_underlay(&mut self) -> Event {
+        self.underlay = false;
+        Event::UnderlayChanged(std::mem::take(&mut self.change))
+    }
 }
 
 fn subscribe() -> io::Result<TokioSocket> {
@@ -224,4 +416,16 @@ fn subscribe() -> io::Result<TokioSocket> {
     let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
     socket.socket_mut().bind(&SocketAddr::new(0, groups))?;
     Ok(socket)
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Instant {
+    #[allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+    Instant::now()
 }

@@ -120,6 +120,8 @@ pub struct PeerIntent {
     pub password: Option<Password>,
     /// How far away the peer may be.
     pub distance: Distance,
+    /// Whether the session falls as soon as there is no way to the peer.
+    pub fast_failover: FastFailover,
     /// Watch the path to the peer (RFC 5880).
     pub bfd: Option<BfdIntent>,
     /// Wait for the peer to connect.
@@ -300,6 +302,18 @@ pub struct BfdIntent {
     pub strict: bool,
     /// The most hops away the peer may be for BFD, where that is not for its session to say.
     pub hops: Option<u8>,
+}
+
+/// Whether a session falls as soon as there is no way to the peer any more, instead of by its hold time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FastFailover {
+    /// Sessions over a connected subnet fall with their link; those across routers do not.
+    #[default]
+    Connected,
+    /// Those across routers fall, too, when no route leads to the peer any more.
+    Always,
+    /// None does.
+    Never,
 }
 
 /// How far away a peer may be.

@@ -11,25 +11,25 @@ use crate::rib::{Path, Source};
 
 impl Speaker {
     /// Announces each pod CIDR that can be delivered here, and takes back what no longer can. In the
-    /// way between are the bridge and an unreachable aggregate, which answers for addresses without a
-    /// pod and keeps them from looping between us and a router with a wider route.
+    /// way between are the kernel's forwarding, the bridge, and an unreachable aggregate, which answers for
+    /// addresses without a pod and keeps them from looping between us and a router with a wider route.
     pub(super) fn originate_what_is_deliverable(&mut self) {
         let Some(intent) = &self.intent else { return };
+        let passes = |prefix: Prefix| self.bridge_ready && !self.unforwarded.contains(&prefix.family());
         let deliverable = |prefix: Prefix| {
-            self.bridge_ready
+            passes(prefix)
                 && (!intent.fib.install
                     || self.fib.is_installed(prefix, AGGREGATE_METRIC, &Target::Unreachable))
         };
         let configured: BTreeSet<Prefix> = intent.pod_cidrs.iter().copied().collect();
         let ready: Vec<Prefix> = configured.iter().copied().filter(|p| deliverable(*p)).collect();
         let most = configured.len();
-        for prefix in self.originated.clone() {
-            // A pod CIDR stays announced while its aggregate is being repaired, for a flapping
-            // announcement would do more harm than the moment without it.
-            if !configured.contains(&prefix) || !self.bridge_ready {
-                self.originated.remove(&prefix);
-                self.rib.withdraw(prefix, Source::Local, PathId::NONE);
-            }
+        // A pod CIDR stays announced while its aggregate is being repaired, for a flapping announcement
+        // would do more harm than the moment without it.
+        let gone = self.originated.iter().copied().filter(|p| !configured.contains(p) || !passes(*p));
+        for prefix in gone.collect::<Vec<_>>() {
+            self.originated.remove(&prefix);
+            self.rib.withdraw(prefix, Source::Local, PathId::NONE);
         }
         for prefix in ready {
             if self.originated.insert(prefix) {

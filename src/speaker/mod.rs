@@ -16,6 +16,7 @@
 //! | `link_peers` | peers that are known by their link alone |
 //! | `lifecycle` | a session up, down, failed or replaced |
 //! | `liveness` | what BFD says about the way to a peer |
+//! | `reachability` | what links and addresses that fail make of sessions |
 //! | `updates` | an UPDATE applied to the table |
 //! | `prefix_limit` | how many prefixes a peer may have |
 //! | `refresh` | a family announced again, ours and the peer's |
@@ -46,6 +47,7 @@ mod peer;
 pub mod peer_table;
 mod plans;
 mod prefix_limit;
+mod reachability;
 mod refresh;
 mod restart;
 mod sessions;
@@ -58,6 +60,7 @@ mod updates;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 pub use action::{Action, ConnectionId, Notice, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
@@ -95,6 +98,10 @@ pub struct Speaker {
     aftermath: Vec<aftermath::Aftermath>,
     /// The bridge for local pods stands.
     bridge_ready: bool,
+    /// Families that the kernel does not forward.
+    unforwarded: BTreeSet<Family>,
+    /// Addresses of this machine.
+    addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
@@ -150,6 +157,8 @@ impl Speaker {
             fib: Fib::default(),
             aftermath: vec![],
             bridge_ready: false,
+            unforwarded: BTreeSet::new(),
+            addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
             not_originated: 0,
             aggregates_changed: false,
@@ -212,10 +221,12 @@ impl Speaker {
         let moved = |peer: &Peer| !self.next_hops.underlay().reaches_alike(&underlay, peer.intent.address);
         let external = self.established_peers().filter(|(_, external)| *external).map(|(id, _)| id);
         let moved: Vec<PeerId> = external.filter(|id| self.peers.get(id).is_some_and(moved)).collect();
+        let turns = self.turns(&underlay);
         self.replace_underlay(underlay);
         for id in moved {
             self.walk_again(id);
         }
+        self.take_turns(turns);
     }
 
     /// Takes the kernel's answer to a batch of changes: those it refused, in order.
@@ -231,6 +242,15 @@ impl Speaker {
         self.now = now;
         self.bridge_ready = ready;
         self.originate_what_is_deliverable();
+    }
+
+    /// These are the families that the kernel does not forward: nothing of them can be delivered to pods.
+    pub fn handle_unforwarded(&mut self, now: Instant, families: BTreeSet<Family>) {
+        self.now = now;
+        if self.unforwarded != families {
+            self.unforwarded = families;
+            self.originate_what_is_deliverable();
+        }
     }
 
     /// Lets timers expire whose time has come.

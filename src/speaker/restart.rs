@@ -2,7 +2,8 @@
 //!
 //! That we have restarted shows in the kernel: routes of ours are there before we have made any. The
 //! same routes say, by family, whether packets were forwarded all along; a machine that was rebooted
-//! has none. A speaker that installs no routes forwards nothing that its restart could stop, so it
+//! has none. Nothing that we could note down ourselves, the boot's id for one, is as good a witness: routes also
+//! go with a network namespace, a link or a hand that clears them, and then forwarding was not kept. A speaker that installs no routes forwards nothing that its restart could stop, so it
 //! always counts as restarted with everything preserved.
 //!
 //! Choosing paths waits until the peers have told what they have: a choice among half of the paths

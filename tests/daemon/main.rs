@@ -5,10 +5,13 @@
 
 mod drain;
 mod dynamic;
+mod links;
 mod liveness;
 mod played;
 mod restarts;
 mod rig;
+mod rules;
+mod settings;
 
 use rig::{Addressing, Cluster};
 

@@ -116,6 +116,46 @@ impl Cluster {
         netlink.add_address(link.index, network.parse().unwrap()).await.unwrap();
     }
 
+    /// A conversation with a node's kernel.
+    pub fn netlink(&self, node: usize) -> &Netlink {
+        &self.nodes[node].netlink
+    }
+
+    /// What `routelet status` shows.
+    pub fn status(&self, node: usize) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        command.arg("status").arg("--api-socket").arg(self.socket(node));
+        let output = self.nodes[node].namespace.enter(|| command.output()).unwrap().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a kubelet is told: the status line and the reasons.
+    pub fn readiness(&self, node: usize) -> String {
+        self.nodes[node].namespace.enter(|| get("/readyz")).unwrap().unwrap_or_default()
+    }
+
+    /// Reads a setting below `/proc/sys/net`.
+    pub fn setting(&self, node: usize, name: &str) -> String {
+        let path = format!("/proc/sys/net/{name}");
+        let value = self.nodes[node].namespace.enter(|| fs::read_to_string(&path)).unwrap();
+        value.unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
+    }
+
+    /// Writes one.
+    pub fn set(&self, node: usize, name: &str, value: &str) {
+        let path = format!("/proc/sys/net/{name}");
+        let written = self.nodes[node].namespace.enter(|| fs::write(&path, value)).unwrap();
+        written.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    /// `ip` in a node's namespace: another program's hand.
+    pub fn run_ip(&self, node: usize, arguments: &str) {
+        let mut ip = Command::new("ip");
+        let output = self.nodes[node].namespace.enter(|| ip.args(arguments.split(' ')).output().unwrap());
+        let output = output.unwrap();
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub fn namespace(&self, node: usize) -> &NetNs {
         &self.nodes[node].namespace
     }
@@ -186,13 +226,26 @@ impl Cluster {
         self.nodes[node].daemon = Some(daemon);
     }
 
+    /// Starts a daemon that cannot write to `/proc/sys`, like one in a container without privileges.
+    pub fn start_confined(&mut self, node: usize) {
+        const READ_ONLY: &str = "mount -o bind,ro /proc/sys /proc/sys && exec \"$@\"";
+        let log = File::options().create(true).append(true).open(self.log_file(node)).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", READ_ONLY, "sh", env!("CARGO_BIN_EXE_routelet")]);
+        let daemon = self.spawn_by(command, node, Stdio::from(log));
+        self.nodes[node].daemon = Some(daemon);
+    }
+
     /// Runs a second daemon on the first one's socket until it gives up.
     pub fn run_again(&self, node: usize) -> Output {
         self.spawn(node, Stdio::piped()).wait_with_output().unwrap()
     }
 
     fn spawn(&self, node: usize, stderr: Stdio) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
+        self.spawn_by(Command::new(env!("CARGO_BIN_EXE_routelet")), node, stderr)
+    }
+
+    fn spawn_by(&self, mut command: Command, node: usize, stderr: Stdio) -> Child {
         command
             .args(["run", "--node-name", &format!("node{}", node + 1), "--manifests"])
             .arg(self.directory.join("manifests"))
@@ -407,7 +460,7 @@ impl RouteChanges {
         let mut count = 0;
         // What has happened is in the socket already.
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), self.watch.next()).await {
-            count += usize::from(!matches!(event, Event::UnderlayChanged { .. }));
+            count += usize::from(!matches!(event, Event::UnderlayChanged(_)));
         }
         count
     }
@@ -434,6 +487,7 @@ fn tcp_counters(wanted: &[&str]) -> u64 {
     found.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
 }
 
+/// The answer to an HTTP request, head and all, in this thread's namespace.
 fn get(path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", 9179))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: routelet\r\nConnection: close\r\n\r\n")?;

@@ -5,10 +5,13 @@
 
 mod groups;
 mod links;
+mod mirror;
 mod mixed_families;
 mod pace;
 mod rig;
 mod routes;
+mod rules;
+mod settings;
 mod sockets;
 mod watch;
 mod writer;

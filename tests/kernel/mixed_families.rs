@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use routelet::fib::{NextHop, Target};
 
+use crate::groups;
 use crate::rig::Pair;
-use crate::routes::{apply, install, ip};
+use crate::routes::{install, ip, write};
 
 /// A UDP packet from `from` on the left to `to` on the right and back.
 fn there_and_back(pair: &Pair, from: &str, to: Ipv4Addr) {
@@ -51,11 +52,18 @@ fn via(hops: &[(&str, u32)]) -> Target {
 async fn ipv4_packets_cross_a_link_that_has_ipv6_alone() {
     let pair = ipv6_link().await;
     let (left, right) = (pair.left_link.index, pair.right_link.index);
-    apply(&pair.left, &[install("10.9.0.0/24", via(&[("fe80::2", left)]))]).await;
-    apply(&pair.right, &[install("10.8.0.1/32", via(&[("fe80::1", right)]))]).await;
+    write(&pair.left_namespace, &[install("10.9.0.0/24", via(&[("fe80::2", left)]))]);
+    write(&pair.right_namespace, &[install("10.8.0.1/32", via(&[("fe80::1", right)]))]);
     there_and_back(&pair, "10.8.0.1", "10.9.0.1".parse().unwrap());
     let shown = ip(&pair.left_namespace, "route show 10.9.0.0/24");
     assert!(shown.contains("via inet6 fe80::2 dev left proto 114 metric 20"), "{shown}");
+
+    let through_a_group =
+        [groups::set(1, vec![groups::hop(left, "fe80::2")]), groups::install(1, "10.9.0.0/24")];
+    write(&pair.left_namespace, &through_a_group);
+    let shown = ip(&pair.left_namespace, "route show 10.9.0.0/24");
+    assert!(shown.contains("nhid"), "{shown}");
+    there_and_back(&pair, "10.8.0.1", "10.9.0.1".parse().unwrap());
 }
 
 #[tokio::test]
@@ -64,8 +72,10 @@ async fn ipv4_packets_are_shared_among_routers_of_both_families() {
     let (left, right) = (pair.left_link.index, pair.right_link.index);
     pair.left.add_address(left, "192.0.2.1/24".parse().unwrap()).await.unwrap();
     pair.right.add_address(right, "192.0.2.2/24".parse().unwrap()).await.unwrap();
-    apply(&pair.left, &[install("10.9.0.0/24", via(&[("192.0.2.2", left), ("fe80::2", left)]))]).await;
-    apply(&pair.right, &[install("10.8.0.1/32", via(&[("192.0.2.1", right), ("fe80::1", right)]))]).await;
+    let both = via(&[("192.0.2.2", left), ("fe80::2", left)]);
+    write(&pair.left_namespace, &[install("10.9.0.0/24", both)]);
+    let both = via(&[("192.0.2.1", right), ("fe80::1", right)]);
+    write(&pair.right_namespace, &[install("10.8.0.1/32", both)]);
     let (mut over_ipv4, mut over_ipv6) = (0, 0);
     for host in 1..=64 {
         let to = Ipv4Addr::new(10, 9, 0, host);

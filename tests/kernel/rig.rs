@@ -50,6 +50,8 @@ impl Pair {
     pub async fn new() -> Pair {
         let (left_namespace, left) = namespace().await;
         let (right_namespace, right) = namespace().await;
+        // The kernel tells of a carrier up to a second late where both ends of a pair have one number.
+        left.add_bridge("unused", None).await.unwrap();
         let left_link = left
             .add_veth(&VethPair {
                 name: "left",

@@ -18,6 +18,7 @@ mod oracle;
 mod plan;
 mod policy;
 mod random;
+mod reachability;
 mod scripted;
 mod unnumbered;
 mod views;

@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, NextHopRule,
-    PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GracefulRestart, Listen,
+    NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -171,6 +171,7 @@ impl Plan {
             timers: Timers::default(),
             password: None,
             distance: Distance::Default,
+            fast_failover: FastFailover::default(),
             bfd: None,
             passive: false,
             import,

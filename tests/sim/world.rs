@@ -203,7 +203,6 @@ impl World {
         // Each of its lives has discriminators of its own.
         let life = self.now.since(Instant::ORIGIN).as_nanos() as u64;
         member.bfd = Bfd::new(self.seed ^ letters << 32 ^ life);
-        speaker.handle_adopted(self.now, member.groups.found(&member.kernel));
         speaker.handle_underlay(self.now, member.setup.underlay.iter().copied());
         speaker.handle_bridge(self.now, member.bridge);
         speaker.handle_intent(self.now, member.setup.intent.clone());

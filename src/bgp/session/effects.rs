@@ -184,6 +184,8 @@ pub(super) enum Payload {
     Output(Output),
     /// The connection is gone by itself.
     Gone,
+    /// There is no way to the peer any more.
+    CutOff,
 }
 
 impl Payload {
@@ -191,6 +193,7 @@ impl Payload {
     fn fall(&self) -> Fall {
         match self {
             Payload::Gone => Fall::Silent,
+            Payload::CutOff => Fall::Final,
             Payload::Notification(notification) => Fall::by(notification.reason()),
             // A message that has no place here is answered with a NOTIFICATION (RFC 6608).
             Payload::None | Payload::Negotiated(_) | Payload::Output(_) => Fall::Notification,

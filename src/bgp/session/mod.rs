@@ -186,6 +186,24 @@ impl Session {
         self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
+    /// The way to the peer is gone: gives the connection up without a word, for none would arrive. Nothing
+    /// outlives it, as packets have nowhere to go.
+    pub fn handle_cut_off(&mut self, now: Instant, why: &str) {
+        self.last_error = Some(why.to_owned());
+        self.step(now, Event::TcpConnectionFails, Payload::CutOff);
+    }
+
+    /// The way to the peer is back: tries at once what would be tried after a pause.
+    pub fn handle_way_back(&mut self, now: Instant) {
+        match self.state {
+            State::Idle if self.timers.runs(Timer::IdleHold) && !self.rests() => self.handle_start(now),
+            State::Connect | State::Active if self.timers.runs(Timer::ConnectRetry) => {
+                self.step(now, Event::ConnectRetryTimerExpires, Payload::None);
+            }
+            _ => {}
+        }
+    }
+
     /// As a Hard Reset, where that is needed for the peer to let our routes go.
     fn hardened(&self, notification: Notification) -> Notification {
         let ours = self.config.graceful_restart.is_some();

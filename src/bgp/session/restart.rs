@@ -36,7 +36,7 @@ pub enum Fall {
     /// One side sent a NOTIFICATION, or would have: routes stay where both sides have said the N bit
     /// (RFC 8538 §4).
     Notification,
-    /// For good: one side sent a Hard Reset.
+    /// For good: one side sent a Hard Reset, or there is no way to the peer.
     Final,
 }
 

@@ -55,6 +55,10 @@ impl Timers {
         self.deadlines[timer as usize] = None;
     }
 
+    pub(super) fn runs(&self, timer: Timer) -> bool {
+        self.deadlines[timer as usize].is_some()
+    }
+
     /// The timer that expires first, and when.
     pub(super) fn next(&self) -> Option<(Instant, Timer)> {
         Timer::ALL.into_iter().filter_map(|t| Some((self.deadlines[t as usize]?, t))).min()

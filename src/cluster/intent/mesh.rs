@@ -12,8 +12,8 @@ use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, AsPathRules, BfdIntent, Distance, ExtendedNextHop, NextHopRule, PeerIntent, PeerOrigin,
-    Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, BfdIntent, Distance, ExtendedNextHop, FastFailover, NextHopRule, PeerIntent,
+    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
@@ -74,6 +74,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         password: None,
         // Nodes of one cluster may be routers apart also where they are in different ASes.
         distance: if internal { Distance::Default } else { Distance::Multihop(255) },
+        fast_failover: FastFailover::default(),
         bfd: bfd(local.settings, theirs),
         passive: theirs.listen.addresses.is_empty(),
         import: Policy::default(),

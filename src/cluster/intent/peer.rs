@@ -17,8 +17,8 @@ use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, BfdIntent, Damping, Distance, ExtendedNextHop, Password, PeerIntent, PeerOrigin,
-    RangeIntent, RemoteAs, SendPaths, Timers,
+    AddPathIntent, BfdIntent, Damping, Distance, ExtendedNextHop, FastFailover, Password, PeerIntent,
+    PeerOrigin, RangeIntent, RemoteAs, SendPaths, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -120,6 +120,7 @@ impl Subject<'_> {
                 (None, Some(hops)) => Distance::Multihop(hops.get()),
                 (None, None) => Distance::Default,
             },
+            fast_failover: spec.fast_failover.map(FastFailover::from).unwrap_or_default(),
             bfd: spec.bfd.as_ref().map(|bfd| self.bfd(bfd, objects, findings)),
             passive: spec.passive.unwrap_or(false),
             import: import.map(policy::import).unwrap_or_default(),

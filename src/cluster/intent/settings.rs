@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::RuleIntent;
 use crate::bfd;
 use crate::cluster::Finding;
 use crate::cluster::objects::bfd::MeshBfdSpec;
 use crate::cluster::objects::bgp_configuration::{BgpConfigurationSpec, Mesh};
 use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::graceful_restart::GracefulRestartSpec;
+use crate::cluster::objects::kernel::{ReversePathFilter, RuleSpec};
 use crate::cluster::objects::{Node, ObjectSet, selector};
 use crate::prefix::Prefix;
 use crate::speaker::intent::{BfdIntent, FibIntent, GracefulRestart, Listen};
@@ -33,6 +35,8 @@ pub(super) struct Settings {
     pub(super) bridge: String,
     pub(super) mtu: Option<u32>,
     pub(super) service_cidrs: Vec<Prefix>,
+    pub(super) rules: Vec<RuleIntent>,
+    pub(super) loose_reverse_path: bool,
     /// What is asked for and cannot be done.
     pub(super) warnings: Vec<Finding>,
 }
@@ -68,6 +72,9 @@ impl Settings {
                 .value("spec.fib.installBackup", |s| s.fib.as_ref()?.install_backup)
                 .unwrap_or(false),
         };
+        let rules = rules(&mut layers, &fib);
+        let reverse_path =
+            layers.value("spec.kernel.reversePathFilter", |s| s.kernel.as_ref()?.reverse_path_filter);
         let everywhere = || vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = layers.value("spec.listen.addresses", |s| s.listen.as_ref()?.addresses.clone());
         let listen = Listen {
@@ -93,6 +100,8 @@ impl Settings {
             bridge: bridge.map_or_else(|| "cni0".into(), |bridge| bridge.as_str().to_owned()),
             mtu: layers.value("spec.cni.mtu", |s| s.cni.as_ref()?.mtu).and_then(|mtu| mtu.0),
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
+            rules,
+            loose_reverse_path: reverse_path == Some(ReversePathFilter::Loose),
             warnings: unsupported(&mut layers),
         }
     }
@@ -137,6 +146,27 @@ impl Restart {
     pub(super) fn intent(self) -> Option<GracefulRestart> {
         self.enabled.then_some(self.times)
     }
+}
+
+/// The rules that lead to our table. The tables that every kernel has need none: packets that match a rule
+/// there would only be sent where they go anyway.
+fn rules(layers: &mut Layers<'_>, fib: &FibIntent) -> Vec<RuleIntent> {
+    const WITH_RULES_OF_THE_KERNEL: std::ops::RangeInclusive<u32> = 253..=255;
+    let found = layers.find("spec.fib.rules", |s| s.fib.as_ref()?.rules.clone());
+    let Some((object, rules)) = found.filter(|(_, rules)| !rules.is_empty()) else { return vec![] };
+    if WITH_RULES_OF_THE_KERNEL.contains(&fib.table) {
+        let text = "need a table of our own: the kernel's rules lead to main, local and default already; \
+                    give its number as spec.fib.table";
+        layers.errors.push(Finding::about(configuration(object), "spec.fib.rules", text));
+    }
+    let intent = |rule: &RuleSpec| RuleIntent {
+        priority: rule.priority,
+        from: rule.from.map(|cidr| cidr.0),
+        to: rule.to.map(|cidr| cidr.0),
+        interface: rule.iif.as_ref().map(|name| name.as_str().to_owned()),
+        mark: rule.fwmark.map(|mark| (mark.mark, mark.mask)),
+    };
+    if fib.install { rules.iter().map(intent).collect() } else { vec![] }
 }
 
 /// The interval of BFD packets where none is given, either way.

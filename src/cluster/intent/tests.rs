@@ -12,8 +12,8 @@ use crate::cluster::manifests::parse;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, BfdIntent, ExtendedNextHop, Intent, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
-    Timers,
+    AsPathRules, BfdIntent, ExtendedNextHop, FastFailover, Intent, NextHopRule, PeerIntent, PeerOrigin,
+    Policy, PrefixRule, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -24,10 +24,11 @@ fn objects(text: &str) -> ObjectSet {
 }
 
 /// The settings of a node that is told nothing.
-const DEFAULTS: [&str; 3] = [
+const DEFAULTS: [&str; 4] = [
     "listen 179 on 0.0.0.0 ::",
-    "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16 }",
+    "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16, next_hop_groups: true, install_backup: false }",
     "bridge cni0, mtu None",
+    "loose reverse path: false",
 ];
 
 /// An Intent in as few words as tell it from any other in the table.
@@ -45,9 +46,13 @@ fn show(compiled: &Compiled) -> String {
         format!("listen {} on {}", intent.listen.port, list(&intent.listen.addresses)),
         format!("{:?}", intent.fib),
         format!("bridge {}, mtu {:?}", network.bridge, network.mtu),
+        format!("loose reverse path: {}", network.loose_reverse_path),
     ];
     for (setting, _) in settings.iter().zip(DEFAULTS).filter(|(setting, default)| setting != default) {
         writeln!(text, "{setting}").unwrap();
+    }
+    for rule in &network.rules {
+        writeln!(text, "{rule:?}").unwrap();
     }
     assert_eq!(network.pod_cidrs, intent.pod_cidrs);
     for (name, peer) in &intent.peers {
@@ -87,6 +92,9 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     )
     .unwrap();
     writeln!(text, "  {}, {distance:?}", list(&peer.families)).unwrap();
+    if peer.fast_failover != FastFailover::Connected {
+        writeln!(text, "  fast failover: {:?}", peer.fast_failover).unwrap();
+    }
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();

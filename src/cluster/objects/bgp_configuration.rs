@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bfd::MeshBfdSpec;
 use super::graceful_restart::GracefulRestartSpec;
+use super::kernel::{KernelSpec, RuleSpec};
 use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
 use super::{Problems, selector};
 
@@ -54,6 +55,9 @@ pub struct BgpConfigurationSpec {
     /// How pods are attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cni: Option<CniSpec>,
+    /// Settings of the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelSpec>,
     /// Service CIDRs of the cluster, which no peer may announce to a node.
     #[serde(rename = "serviceCIDRs", skip_serializing_if = "Option::is_none")]
     pub service_cidrs: Option<Vec<Cidr>>,
@@ -104,6 +108,10 @@ pub struct FibSpec {
     /// Routing table: `main`, `local`, `default` or a number. Default `main`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
+    /// Rules by which packets are routed by the table, where that is none of `main`, `local` and
+    /// `default`. Default none: somebody else's rules lead there, or a VRF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<RuleSpec>>,
     /// Metric of the routes. Default 20. Zero is refused: the kernel reads it as 1024 for IPv6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<NonZeroU32>,
@@ -168,6 +176,10 @@ impl BgpConfigurationSpec {
         check_identifier("spec.routerId", self.router_id, problems);
         if let Some(restart) = &self.graceful_restart {
             restart.check(problems);
+        }
+        let rules = self.fib.as_ref().and_then(|fib| fib.rules.as_deref()).unwrap_or_default();
+        for (index, rule) in rules.iter().enumerate() {
+            rule.check(&format!("spec.fib.rules[{index}]"), problems);
         }
         if let Some(bfd) = &self.bfd {
             bfd.check(problems);

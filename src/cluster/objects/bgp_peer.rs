@@ -12,6 +12,7 @@ use super::duration::Span;
 use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PathCount, PeerAsn};
 use crate::bgp::Role;
+use crate::speaker::intent::FastFailover;
 
 mod check;
 mod policy;
@@ -70,6 +71,9 @@ pub struct BgpPeerSpec {
     /// TTL of an external session that crosses routers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multihop: Option<NonZeroU8>,
+    /// Whether the session falls with its link, at once, or waits for its hold time. Default `connected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_failover: Option<FastFailoverName>,
     /// Bidirectional forwarding detection (RFC 5880).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
@@ -114,6 +118,28 @@ pub struct BgpPeerSpec {
     /// Leave it to the peer to connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<bool>,
+}
+
+/// Which sessions fall as soon as there is no way to the peer any more.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum FastFailoverName {
+    /// One to a peer on a connected subnet: when its link is down or gone.
+    Connected,
+    /// One across routers, too: when no route leads to the peer.
+    Always,
+    /// None.
+    Never,
+}
+
+impl From<FastFailoverName> for FastFailover {
+    fn from(name: FastFailoverName) -> FastFailover {
+        match name {
+            FastFailoverName::Connected => FastFailover::Connected,
+            FastFailoverName::Always => FastFailover::Always,
+            FastFailoverName::Never => FastFailover::Never,
+        }
+    }
 }
 
 /// What a speaker is to its peer (RFC 9234 §3).

@@ -15,6 +15,7 @@ pub mod bgp_configuration;
 pub mod bgp_peer;
 pub mod duration;
 pub mod graceful_restart;
+pub mod kernel;
 pub mod node;
 pub mod secret;
 pub mod selector;

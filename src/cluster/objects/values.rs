@@ -253,6 +253,50 @@ impl From<Table> for NumberOrWord {
 
 schema!(Table, {"x-kubernetes-int-or-string": true});
 
+/// A firewall mark, and which of its bits count: a number, or a text such as `0x100/0xf00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub struct Mark {
+    /// The mark.
+    pub mark: u32,
+    /// The bits that count: at least one, and all that are set in the mark.
+    pub mask: u32,
+}
+
+impl TryFrom<NumberOrWord> for Mark {
+    type Error = ValueError;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, ValueError> {
+        let word = match value {
+            NumberOrWord::Number(number) => number.to_string(),
+            NumberOrWord::Word(word) => word,
+        };
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        let (mark, mask) = word.split_once('/').unwrap_or((&word, "0xffffffff"));
+        let (Some(mark), Some(mask)) = (number(mark), number(mask)) else {
+            return Err(ValueError(format!("{word:?} is not a mark: a number, or \"0x100/0xf00\"")));
+        };
+        if mask == 0 || mark & !mask != 0 {
+            return Err(ValueError(format!("no packet is told apart by the mark {word:?}")));
+        }
+        Ok(Mark { mark, mask })
+    }
+}
+
+impl From<Mark> for NumberOrWord {
+    fn from(Mark { mark, mask }: Mark) -> Self {
+        match mask {
+            u32::MAX => NumberOrWord::Number(mark.into()),
+            mask => NumberOrWord::Word(format!("{mark:#x}/{mask:#x}")),
+        }
+    }
+}
+
+schema!(Mark, {"x-kubernetes-int-or-string": true});
+
 /// An MTU in octets, or `auto`: that of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "NumberOrWord", into = "NumberOrWord")]

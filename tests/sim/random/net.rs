@@ -11,8 +11,8 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FibIntent, GracefulRestart, Listen, LocalAs,
-    MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GracefulRestart, Listen,
+    LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 use crate::plan::METRIC;
@@ -217,6 +217,7 @@ impl Net {
             },
             password: None,
             distance: Distance::Default,
+            fast_failover: FastFailover::default(),
             passive: end.passive,
             import: all_but(&end.refused, import),
             export: all_but(&end.withheld, export),
