@@ -29,7 +29,12 @@ impl Router for Routelet {
     fn configure(&self, network: &Network, node: &Node, edits: Edits) {
         let (shape, directory) = (&network.shape, node.host.directory.join("manifests"));
         fs::create_dir_all(&directory).unwrap();
-        let put = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
+        // Nobody is to read half a file: this machine is so busy that it may take a while to write one.
+        let put = |file: &str, text: &str| {
+            let new = node.host.directory.join(file);
+            fs::write(&new, text).unwrap();
+            fs::rename(new, directory.join(file)).unwrap();
+        };
         put("configuration.yaml", &configuration(shape));
         put("nodes.yaml", &nodes(shape));
         put("tors.yaml", &tors(shape, node.number, edits));
