@@ -83,7 +83,7 @@
 //! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`] |
 //! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN: [`speaker`] |
 //! | 3765, 7611 | NOPEER; ACCEPT_OWN | names alone: policy matches and sets them |
-//! | 9494 | long-lived graceful restart | yes, without partial deployment (§4.6): [`speaker`] |
+//! | 9494 | long-lived graceful restart | yes, with partial deployment (§4.6) where asked for: [`speaker`] |
 //! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |
 //! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed, and never made here: [`rib::as_path_rules`] |
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |
@@ -94,6 +94,7 @@
 //! | 5882, 9384 | what BFD means to a session; Cease with BFD Down | yes |
 //! | 4724, 8538 | graceful restart, also after NOTIFICATIONs; Hard Reset | yes, on either side |
 //! | 9687 | send hold timer | yes |
+//! | 5482 | TCP user timeout | the local option: the send hold time unless configured: [`kernel::socket`] |
 
 // The core: pure. No tokio, no socket, no clock, no file.
 pub mod bfd;

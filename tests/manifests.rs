@@ -20,8 +20,9 @@ spec:
   asn: 64512
   mesh: full
   reflectors: {nodeSelector: {matchLabels: {routelet.dev/reflector: "true"}}, clusterId: 192.168.1.11}
+  socketMark: 2921
   listen: {port: 179, addresses: ["0.0.0.0", "::"]}
-  gracefulRestart: {enabled: true, restartTime: 120s}
+  gracefulRestart: {enabled: true, restartTime: 120s, longLivedStaleTime: 1h, partialDeployment: true}
   bfd: {enabled: true, minTx: 300ms, minRx: 300ms, multiplier: 3, multihop: 2}
   fib: {install: true, table: main, metric: 20, maxPaths: 16, protocol: 114}
   cni: {bridge: cni0, mtu: auto, masquerade: true}
@@ -35,9 +36,10 @@ spec:
   address: 192.168.1.1
   asn: 65000
   port: 179
-  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s, idleHold: 250ms, maxIdleHold: 60s, stableAfter: 60s}
+  timers: {hold: 90s, keepalive: 30s, connectRetry: 5s, tcpUserTimeout: 30s, idleHold: 250ms, maxIdleHold: 60s, stableAfter: 60s}
   passwordSecretRef: {name: tor-a, key: password}
   sourceAddress: 192.168.1.11
+  socketMark: 2921
   multihop: 2
   bfd: {minTx: 300ms, minRx: 300ms, multiplier: 3}
   families: [ipv4Unicast, ipv6Unicast]

@@ -16,7 +16,7 @@ use self::settings::Settings;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Intent, Listen};
+use crate::speaker::intent::Intent;
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
             .chain(addresses.map(|address| Prefix::host(*address)))
             .chain(own.service_cidrs.iter().copied())
             .collect(),
-        listen: Listen { port: own.listen.port, addresses: own.listen.addresses.clone() },
+        listen: own.listen.clone(),
         fib: own.fib.clone(),
         cluster_id: own.cluster_id,
         peers,

@@ -1,13 +1,18 @@
 //! The driver: the one task that owns the speaker. Inputs in, actions out, a timer between.
 //!
 //! Inputs that wait together are handed in together before any action is polled, so that a burst is
-//! decided once. Frames go in before timers expire: a peer whose words are waiting in the queue is
-//! not silent.
+//! decided once. Frames go in before timers expire, and a peer whose words wait in the queue, or before
+//! it, is not silent.
+//!
+//! Nothing waits for all of a long work. Inputs are taken, and tables settled, for a [`SLICE`] of time
+//! each, in turn; between, timers expire, and the other tasks of the thread run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, info, warn};
@@ -32,6 +37,10 @@ type PathChange = (bfd::Path, bfd::Change);
 
 /// Inputs handled before actions are polled.
 const BURST: usize = 256;
+/// How long inputs are handled, or tables settled, before it is the others' turn.
+const SLICE: Duration = Duration::from_millis(10);
+/// A step that takes longer is worth a line for whoever looks for it.
+const LONG: Duration = Duration::from_millis(100);
 
 /// The speaker with the tasks that serve it.
 #[derive(Debug)]
@@ -57,7 +66,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver for a new speaker; `seed` decides the jitter of its timers.
+    /// A driver for a new speaker, whose sessions are served by that thread; `seed` decides the jitter of
+    /// its timers.
     pub fn new(
         seed: u64,
         clock: Clock,
@@ -65,6 +75,7 @@ impl Driver {
         urgent: Receiver<Input>,
         writer: (Arc<RouteWriter>, UnboundedReceiver<(BatchId, Vec<Refusal>)>),
         readiness: watch::Sender<Readiness>,
+        thread: Handle,
     ) -> Driver {
         let unseen = "the kernel's settings have not been looked at yet";
         let unforwarded = Family::ALL.map(|family| (family, unseen.to_owned())).into();
@@ -76,9 +87,9 @@ impl Driver {
             clock,
             bfd: None,
             path_changes: unbounded_channel(),
-            connections: Connections::new(inputs.0.clone(), clock),
+            connections: Connections::new(inputs.0.clone(), clock, thread.clone()),
             link_peers: LinkPeers::new(inputs.0.clone()),
-            listeners: Listeners::new(inputs.0),
+            listeners: Listeners::new(inputs.0, thread),
             inputs: inputs.1,
             urgent,
             writer: writer.0,
@@ -92,6 +103,8 @@ impl Driver {
     pub async fn run(mut self, mut stop: oneshot::Receiver<Departure>) {
         let departure;
         let mut burst = Vec::with_capacity(BURST);
+        let mut waiting = VecDeque::with_capacity(BURST);
+        let mut busy = false;
         loop {
             let wake = self.speaker.poll_timeout().map(|(at, _)| self.clock.machine(at));
             tokio::select! {
@@ -102,31 +115,32 @@ impl Driver {
                 }
                 // Few, and urgent: packets are being lost.
                 Some((path, change)) = self.path_changes.1.recv() => {
-                    self.handle_waiting(&mut burst);
+                    self.handle_waiting(&mut waiting);
                     self.speaker.handle_path_change(self.clock.now(), &path, &change);
                 }
                 Some(input) = self.urgent.recv() => self.handle(input),
                 Some((batch, refusals)) = self.answers.recv() => self.hear_kernel(batch, refusals),
-                count = self.inputs.recv_many(&mut burst, BURST) => {
+                count = self.inputs.recv_many(&mut burst, BURST), if waiting.is_empty() => {
                     if count == 0 {
                         departure = Departure::Restart;
                         break;
                     }
+                    waiting.extend(burst.drain(..));
                 }
-                () = sleep_until(wake) => {}
+                () = std::future::ready(()), if busy => {}
+                () = sleep_until(wake), if !busy => {}
             }
-            for input in burst.drain(..) {
-                self.handle(input);
-            }
-            let now = self.clock.now();
-            if self.speaker.poll_timeout().is_some_and(|(at, _)| at <= now) {
-                self.speaker.handle_timeout(now);
-            }
-            self.perform();
+            self.take(&mut waiting);
+            self.expire();
+            busy = self.work() || !waiting.is_empty();
             self.judge_readiness();
+            if busy {
+                // Inputs may be ready for ever. The others of this thread have their turn even so.
+                tokio::task::yield_now().await;
+            }
         }
         self.speaker.handle_shutdown(self.clock.now(), departure);
-        self.perform();
+        while self.work() {}
         self.connections.finish().await;
         if let Some(thread) = &mut self.bfd {
             // After the sessions: FRR and BIRD would take it for a failure of the path and of them.
@@ -134,11 +148,76 @@ impl Driver {
         }
     }
 
+    /// Hears the kernel out, then hands inputs in for a slice of time.
+    fn take(&mut self, waiting: &mut VecDeque<Input>) {
+        while let Ok((batch, refusals)) = self.answers.try_recv() {
+            self.hear_kernel(batch, refusals);
+        }
+        // Answers may come for as long as there is work, and must not keep peers waiting till its end.
+        while waiting.len() < BURST
+            && let Ok(input) = self.inputs.try_recv()
+        {
+            waiting.push_back(input);
+        }
+        let began = self.clock.now();
+        let mut last = began;
+        while last - began < SLICE
+            && let Some(input) = waiting.pop_front()
+        {
+            let kind = input.kind();
+            self.handle(input);
+            last = self.note_if_long(kind, last);
+        }
+    }
+
+    /// Lets timers expire. A peer whose words have arrived is not silent, though they have not been
+    /// handed in.
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        if self.speaker.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            let due: Vec<ConnectionId> = self.speaker.due_connections(now).collect();
+            for connection in due {
+                if let Some(at) = self.connections.heard(connection, now) {
+                    self.speaker.handle_heard(connection, at);
+                }
+            }
+            self.speaker.handle_timeout(now);
+            self.note_if_long("timers", now);
+        }
+    }
+
+    /// Does what is to be done, for a slice of time; `false` if that was all.
+    fn work(&mut self) -> bool {
+        let began = self.clock.now();
+        let mut last = began;
+        loop {
+            while let Some(action) = self.speaker.poll_ready() {
+                self.perform(action);
+            }
+            if last - began >= SLICE {
+                return true;
+            }
+            if !self.speaker.work_some() {
+                return false;
+            }
+            last = self.note_if_long("a portion", last);
+        }
+    }
+
+    /// Leaves a line about a step that others had to wait for. Returns the time.
+    fn note_if_long(&self, step: &str, since: Instant) -> Instant {
+        let now = self.clock.now();
+        if now - since > LONG {
+            debug!(step, milliseconds = (now - since).as_millis(), "a long step");
+        }
+        now
+    }
+
     /// Handles what has waited longer than a change of BFD's: a peer that was killed has closed its
     /// connection before it is found silent, and must not seem to have done so after (RFC 5882 §4.3).
-    fn handle_waiting(&mut self, burst: &mut Vec<Input>) {
-        burst.extend(std::iter::from_fn(|| self.inputs.try_recv().ok()).take(BURST));
-        for input in burst.drain(..) {
+    fn handle_waiting(&mut self, waiting: &mut VecDeque<Input>) {
+        waiting.extend(std::iter::from_fn(|| self.inputs.try_recv().ok()).take(BURST));
+        for input in waiting.drain(..) {
             self.handle(input);
         }
     }
@@ -238,36 +317,24 @@ impl Driver {
         });
     }
 
-    fn perform(&mut self) {
-        while let Some(action) = self.speaker.poll_action() {
-            self.hear_urgent();
-            match action {
-                Action::Dial { connection, remote, interface, transport } => {
-                    let remote = scoped(remote, interface.as_deref());
-                    self.connections.dial(connection, remote, &transport);
-                }
-                Action::Send { connection, octets } => self.connections.send(connection, octets),
-                Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
-                Action::Close { connection } => self.connections.close(connection),
-                Action::ChangeRoutes(batch) => self.writer.write(batch),
-                Action::WatchPaths(paths) => self.watch_paths(paths),
-                Action::Notice(notice) => log(&notice),
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Dial { connection, remote, interface, transport } => {
+                let remote = scoped(remote, interface.as_deref());
+                self.connections.dial(connection, remote, &transport);
             }
+            Action::Send { connection, octets } => self.connections.send(connection, octets),
+            Action::AcceptExtended { connection } => self.connections.accept_extended(connection),
+            Action::Keep { connection, terms } => self.connections.keep(connection, terms),
+            Action::Close { connection } => self.connections.close(connection),
+            Action::ChangeRoutes(batch) => self.writer.write(batch),
+            Action::WatchPaths(paths) => self.watch_paths(paths),
+            Action::Notice(notice) => log(&notice),
         }
     }
 }
 
 impl Driver {
-    /// Hears of failures that have happened while table work is done.
-    fn hear_urgent(&mut self) {
-        while let Ok((path, change)) = self.path_changes.1.try_recv() {
-            self.speaker.handle_path_change(self.clock.now(), &path, &change);
-        }
-        while let Ok(input) = self.urgent.try_recv() {
-            self.handle(input);
-        }
-    }
-
     fn watch_paths(&mut self, paths: BTreeMap<bfd::Path, bfd::Config>) {
         if self.bfd.is_none() && !paths.is_empty() {
             match BfdThread::start(self.seed, self.clock, self.path_changes.0.clone()) {

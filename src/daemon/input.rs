@@ -101,6 +101,29 @@ pub enum Input {
     Order(Order),
 }
 
+impl Input {
+    /// Its kind, in a word for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Input::Configured { .. } => "configuration",
+            Input::LinkPeer { .. } => "link peer",
+            Input::Bridge(_) => "bridge",
+            Input::Accepted { .. } => "accepted",
+            Input::Connected { .. } => "connected",
+            Input::Frames { .. } => "frames",
+            Input::Sent { .. } => "sent",
+            Input::Closed { .. } => "closed",
+            Input::Unforwarded(_) => "forwarding",
+            Input::Underlay { .. } => "underlay",
+            Input::RouteSeen { .. } => "a kernel route",
+            Input::Groups(_) => "kernel groups",
+            Input::KernelDump(_) => "kernel dump",
+            Input::Query(_) => "query",
+            Input::Order(_) => "order",
+        }
+    }
+}
+
 /// A question that the driver answers when its turn comes.
 pub type Query = Box<dyn FnOnce(&Speaker, Instant) + Send>;
 /// What somebody wants done, when its turn comes.

@@ -1,10 +1,12 @@
-//! Listening sockets: as many as the configuration names, with the MD5 keys of all peers and ranges.
+//! Listening sockets: as many as the configuration names, with the MD5 keys of all peers and ranges, and
+//! the mark of what is answered before it is known to whom.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,7 +25,16 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Listeners {
     inputs: Sender<Input>,
-    tasks: BTreeMap<SocketAddr, (watch::Sender<Keys>, JoinHandle<()>)>,
+    /// The thread of the sessions: a connection stays on the one that it was accepted on.
+    thread: Handle,
+    tasks: BTreeMap<SocketAddr, (watch::Sender<Wanted>, JoinHandle<()>)>,
+}
+
+/// What a socket is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Wanted {
+    keys: Keys,
+    mark: u32,
 }
 
 /// MD5 keys by address, or range of addresses.
@@ -31,21 +42,23 @@ type Keys = BTreeMap<Prefix, Password>;
 
 impl Listeners {
     /// No socket yet. Connections arrive at `inputs`.
-    pub fn new(inputs: Sender<Input>) -> Listeners {
-        Listeners { inputs, tasks: BTreeMap::new() }
+    pub fn new(inputs: Sender<Input>, thread: Handle) -> Listeners {
+        Listeners { inputs, thread, tasks: BTreeMap::new() }
     }
 
     /// Opens and closes sockets until they are those of `intent`. Keys change on the open socket: it
     /// keeps who is connecting meanwhile, and an established connection has the key it was made with.
     pub fn configure(&mut self, intent: &Intent) {
-        let wanted: BTreeMap<SocketAddr, Keys> = intent
+        let mark = intent.listen.mark;
+        let wanted: BTreeMap<SocketAddr, Wanted> = intent
             .listen
             .addresses
             .iter()
             .map(|address| {
                 let of_family =
                     keys(intent).filter(|(peer, _)| peer.address().is_ipv4() == address.is_ipv4());
-                (SocketAddr::new(*address, intent.listen.port), of_family.collect())
+                let wanted = Wanted { keys: of_family.collect(), mark };
+                (SocketAddr::new(*address, intent.listen.port), wanted)
             })
             .collect();
         self.tasks.retain(|address, (_, task)| {
@@ -55,15 +68,15 @@ impl Listeners {
             }
             keep
         });
-        for (address, keys) in wanted {
+        for (address, wanted) in wanted {
             let inputs = self.inputs.clone();
             let (told, _) = self.tasks.entry(address).or_insert_with(|| {
-                let (told, keys) = watch::channel(keys.clone());
-                (told, tokio::spawn(async move { accept_on(address, keys, inputs).await }))
+                let (told, seen) = watch::channel(wanted.clone());
+                (told, self.thread.spawn(async move { accept_on(address, seen, inputs).await }))
             });
             told.send_if_modified(|before| {
-                let news = *before != keys;
-                *before = keys;
+                let news = *before != wanted;
+                *before = wanted;
                 news
             });
         }
@@ -85,13 +98,13 @@ impl Drop for Listeners {
 }
 
 /// Accepts on one address for ever. While the address cannot be had, sessions are outgoing only.
-async fn accept_on(address: SocketAddr, mut keys: watch::Receiver<Keys>, inputs: Sender<Input>) {
+async fn accept_on(address: SocketAddr, mut wanted: watch::Receiver<Wanted>, inputs: Sender<Input>) {
     let mut told = None;
     loop {
-        let error = match listen(address, &mut keys) {
+        let error = match listen(address, &mut wanted) {
             Ok((listener, held)) => {
                 info!(%address, "listening");
-                accept_all(&listener, held, &mut keys, &inputs).await
+                accept_all(&listener, held, &mut wanted, &inputs).await
             }
             Err(error) => error.to_string(),
         };
@@ -106,12 +119,20 @@ async fn accept_on(address: SocketAddr, mut keys: watch::Receiver<Keys>, inputs:
 
 fn listen(
     address: SocketAddr,
-    keys: &mut watch::Receiver<Keys>,
-) -> Result<(TcpListener, Keys), kernel::Error> {
+    wanted: &mut watch::Receiver<Wanted>,
+) -> Result<(TcpListener, Wanted), kernel::Error> {
     let listener = socket::listen(address)?;
-    let keys = keys.borrow_and_update().clone();
-    set_keys(&listener, &Keys::new(), &keys)?;
-    Ok((listener, keys))
+    let wanted = wanted.borrow_and_update().clone();
+    change(&listener, &Wanted::default(), &wanted)?;
+    Ok((listener, wanted))
+}
+
+/// Goes from what a socket has to what it is to have, touching only what differs.
+fn change(listener: &TcpListener, old: &Wanted, new: &Wanted) -> Result<(), kernel::Error> {
+    if old.mark != new.mark {
+        socket::set_listener_mark(listener, new.mark)?;
+    }
+    set_keys(listener, &old.keys, &new.keys)
 }
 
 /// Goes from one set of keys to another, touching only those that differ.
@@ -134,19 +155,19 @@ fn set_key(listener: &TcpListener, prefix: Prefix, key: Option<&[u8]>) -> Result
     }
 }
 
-/// Hands accepted connections to the driver until the socket fails or refuses a key, and says how.
+/// Hands accepted connections to the driver until the socket fails or refuses a setting, and says how.
 async fn accept_all(
     listener: &TcpListener,
-    mut held: Keys,
-    keys: &mut watch::Receiver<Keys>,
+    mut held: Wanted,
+    told: &mut watch::Receiver<Wanted>,
     inputs: &Sender<Input>,
 ) -> String {
     loop {
         let accepted = tokio::select! {
             biased;
-            Ok(()) = keys.changed() => {
-                let wanted = keys.borrow_and_update().clone();
-                if let Err(error) = set_keys(listener, &held, &wanted) {
+            Ok(()) = told.changed() => {
+                let wanted = told.borrow_and_update().clone();
+                if let Err(error) = change(listener, &held, &wanted) {
                     return error.to_string();
                 }
                 held = wanted;

@@ -1,10 +1,10 @@
 //! Wiring: the driver loop, transport, metrics, start and stop.
 //!
-//! One thread runs nearly everything: the `driver` owns the speaker and never waits for anybody; around it
-//! are tasks for each connection, for the listening sockets, for writing kernel routes, for the
-//! manifests, for the API and for HTTP. What they have for the driver comes through one bounded queue of
-//! `Input`s. Failures do not wait in it: BFD and the watch of the kernel have threads of their own, and the
-//! driver hears them first.
+//! The `driver` owns the speaker and never waits for anybody; around it, on the same thread, are tasks for the
+//! manifests, for the API and for HTTP. A second thread has a task for each connection and listening
+//! socket: no work on a table keeps those waiting. What they have for the driver comes through one
+//! bounded queue of `Input`s. Failures do not wait in it: BFD and the watch of the kernel have threads
+//! of their own, and the driver hears them first. So has the writer of kernel routes.
 
 mod bfd;
 mod clock;
@@ -23,6 +23,7 @@ pub mod options;
 mod routes;
 mod rules;
 mod settings;
+mod session_thread;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -45,6 +46,7 @@ use configuration::Configuration;
 use driver::Driver;
 use http::{Readiness, Sight};
 use metrics::Manifests;
+use session_thread::SessionThread;
 use source::Look;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -109,9 +111,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
-    let inputs_heard = (inputs, queue);
+    let sessions = SessionThread::start().context("starting the thread of the sessions")?;
+    let (queue, writer) = ((inputs, queue), (writer, answers_heard));
     let driver =
-        Driver::new(seed(), Clock::start(), inputs_heard, urgent, (writer, answers_heard), readiness);
+        Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {

@@ -1,13 +1,19 @@
 //! How the API and the metrics reach the speaker: by a question, or an order, that the driver takes in turn.
+//! All routes are asked for in portions, between which the driver does its work.
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::input::Input;
-use crate::api::{KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable};
+use crate::api::{
+    Destinations, KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable,
+};
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 use crate::speaker::{DrainTerms, DrainView, Speaker};
 use crate::time::Instant;
+
+/// Destinations that the driver looks at in one go: some 20 ms of its time.
+const PORTION: usize = 8192;
 
 /// A handle on the driver for those who only look.
 #[derive(Debug, Clone)]
@@ -90,7 +96,23 @@ impl Source for Look {
     }
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<RouteView>, Unavailable> {
-        self.ask(move |speaker, _| speaker.routes(|prefix| filter.wants(prefix))).await
+        if filter.destinations != Destinations::All {
+            return self.ask(move |speaker, _| speaker.routes(|prefix| filter.wants(prefix))).await;
+        }
+        let (mut routes, mut next) = (vec![], Some(Cursor::default()));
+        while let Some(from) = next {
+            let question = move |speaker: &Speaker, _: Instant| {
+                speaker.routes_portion(|prefix| filter.wants(prefix), from, PORTION)
+            };
+            let portion = self.ask(question).await?;
+            routes.extend(portion.routes);
+            next = portion.next;
+        }
+        let sorted = tokio::task::spawn_blocking(move || {
+            routes.sort_unstable_by_key(|route| route.prefix);
+            routes
+        });
+        sorted.await.map_err(|error| Unavailable(format!("sorting the routes: {error}")))
     }
 
     async fn peer_table(&self, asked: &TableFilter, from: Cursor) -> Result<Option<Portion>, Unavailable> {

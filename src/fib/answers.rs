@@ -18,7 +18,7 @@ impl Fib {
             match flight {
                 Flight::Route(place) => self.answer_route(now, place, refusal),
                 Flight::Group(group) => self.answer_group(now, group, refusal),
-                Flight::NoGroup => {}
+                Flight::NoGroup(group) => self.answer_no_group(now, group, refusal.is_some()),
             }
         }
     }
@@ -85,12 +85,7 @@ impl Fib {
             };
             row.content = confirmed;
             row.refusal = Some(refusal.reason);
-            row.attempts += 1;
-            let at = now + pause(row.attempts);
-            if let Some(before) = row.retry_at.replace(at) {
-                self.retries.remove(&(before, Retry::Group(group)));
-            }
-            self.retries.insert((at, Retry::Group(group)));
+            self.pause_group(now, group);
             return;
         }
         row.attempts = 0;
@@ -115,6 +110,29 @@ impl Fib {
             self.urgent = urgent;
         }
         self.list(group);
+    }
+
+    /// A group that the kernel would not remove is still there, and so are routes that refer to it, which
+    /// count as gone with it and may have been forgotten. It keeps its number until they are gone, too.
+    fn answer_no_group(&mut self, now: Instant, group: u32, refused: bool) {
+        let Some(row) = self.groups.at_mut(group) else { return };
+        row.in_flight -= 1;
+        if refused {
+            self.pause_group(now, group);
+        } else if row.is_unused() {
+            self.groups.remove(group);
+        }
+    }
+
+    /// Lets a group wait before it is tried again.
+    fn pause_group(&mut self, now: Instant, group: u32) {
+        let Some(row) = self.groups.at_mut(group) else { return };
+        row.attempts += 1;
+        let at = now + pause(row.attempts);
+        if let Some(before) = row.retry_at.replace(at) {
+            self.retries.remove(&(before, Retry::Group(group)));
+        }
+        self.retries.insert((at, Retry::Group(group)));
     }
 
     /// Lets an entry wait before it is tried again.

@@ -6,7 +6,7 @@
 
 use super::entries::{Entry, Held, Place};
 use super::groups::{Groups, Row};
-use super::route::{Change, Group, GroupId, Route, Target};
+use super::route::{Change, Group, Route, Target};
 
 /// What a change in flight was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub(super) enum Flight {
     Route(Place),
     /// The group in this row.
     Group(u32),
-    /// A group that has been forgotten.
-    NoGroup,
+    /// The end of the group in this row.
+    NoGroup(u32),
 }
 
 /// Changes of each kind, with what they are about.
@@ -38,8 +38,10 @@ impl Draft {
         self.groups.push((Change::SetGroup(Group { id: row.id, members, standby }), Flight::Group(place)));
     }
 
-    pub(super) fn remove_group(&mut self, id: GroupId) {
-        self.no_groups.push((Change::RemoveGroup(id), Flight::NoGroup));
+    /// Ends a group, which counts as gone from now on.
+    pub(super) fn remove_group(&mut self, place: u32, row: &mut Row) {
+        (row.gone, row.in_flight) = (true, row.in_flight + 1);
+        self.no_groups.push((Change::RemoveGroup(row.id), Flight::NoGroup(place)));
     }
 
     /// Has the kernel hold `want` where it holds what the entry says.

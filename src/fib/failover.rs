@@ -32,8 +32,7 @@ impl Fib {
                     self.urgent = urgent;
                 }
                 Outcome::Nothing if row.in_flight == 0 => {
-                    row.gone = true;
-                    self.urgent.remove_group(row.id);
+                    self.urgent.remove_group(group, row);
                     self.list(group);
                 }
                 Outcome::Nothing | Outcome::Unknown => {}

@@ -459,8 +459,7 @@ impl Fib {
                 continue;
             }
             if row.is_unused() && (row.homes == 0 || row.gone) {
-                draft.remove_group(row.id);
-                self.groups.remove(group);
+                draft.remove_group(group, row);
             } else if let Some(content) = agreed.filter(|content| !row.gone && *content != row.content) {
                 row.content = content;
                 self.set_group(group, draft);

@@ -405,6 +405,29 @@ fn a_refused_group_leaves_its_routes_as_they_are_until_it_is_tried_again() {
 }
 
 #[test]
+fn a_group_that_the_kernel_does_not_remove_goes_later_and_takes_forgotten_routes_along() {
+    let mut fib = with_groups();
+    fib.desire(prefix(), METRIC, Some(&ways(&["10.0.0.1"], None)));
+    let asked = obey(&mut fib);
+    let Change::SetGroup(group) = &asked[0] else { panic!("{asked:?}") };
+    fib.fail(Failure::Interface(1));
+    let urgent = fib.poll_urgent().unwrap();
+    assert_eq!(urgent.changes, [Change::RemoveGroup(group.id)]);
+    fib.desire(prefix(), METRIC, None);
+    assert_eq!(fib.poll_batch(10, true), None);
+    fib.handle_answer(NOW, urgent.id, vec![refusal(0, "out of memory")]);
+    assert!(!fib.is_in_step() && fib.entries().is_empty());
+    // Its number is not given to another one meanwhile.
+    fib.revive(1);
+    fib.desire(prefix(), METRIC, Some(&ways(&["10.0.0.1"], None)));
+    let asked = obey(&mut fib);
+    assert!(matches!(&asked[0], Change::SetGroup(other) if other.id != group.id), "{asked:?}");
+    fib.handle_timeout(fib.poll_timeout().unwrap());
+    assert_eq!(obey(&mut fib), [Change::RemoveGroup(group.id)]);
+    assert!(fib.is_in_step() && fib.is_installed(prefix(), METRIC, &target("10.0.0.1")));
+}
+
+#[test]
 fn a_backup_may_stand_in_the_kernel() {
     let mut fib = with_groups();
     fib.configure(true, true);

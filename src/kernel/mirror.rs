@@ -341,3 +341,68 @@ fn is_routed(state: &RouteState) -> bool {
 fn leads_to_any(exit: &Exit, others: &[Exit]) -> bool {
     others.iter().any(|other| other.via == exit.via && other.interface == exit.interface)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: u32 = 3;
+
+    fn link(up: bool, carrier: bool) -> Notice {
+        let running = up && carrier;
+        Notice::Link(LinkState { index: LINK, name: "eth0".to_owned(), up, carrier, running, master: None })
+    }
+
+    fn route(prefix: &str, exits: &[(&str, u32)]) -> Notice {
+        let exit = |(via, link): &(&str, u32)| Exit {
+            via: (!via.is_empty()).then(|| via.parse().unwrap()),
+            interface: Some(*link),
+            weight: 1,
+        };
+        let key = RouteKey { table: 254, prefix: prefix.parse().unwrap(), metric: 0 };
+        let exits = exits.iter().map(exit).collect();
+        let state = RouteState { protocol: 3, kind: UNICAST, exits, object: None, source: None };
+        Notice::Route { key, state, replaces: false, appends: false }
+    }
+
+    fn prefixes(mirror: &Mirror) -> Vec<String> {
+        mirror.underlay().iter().map(|route| route.prefix.to_string()).collect()
+    }
+
+    #[test]
+    fn carrier_that_is_lost_hides_routes_and_a_link_that_is_set_down_loses_them() {
+        let mut mirror = Mirror::default();
+        mirror.hear(&link(true, true));
+        mirror.hear(&route("10.0.0.0/8", &[("192.0.2.1", LINK)]));
+        assert_eq!(prefixes(&mirror), ["10.0.0.0/8"]);
+        let lost = mirror.hear(&link(true, false));
+        assert!(lost.links && lost.objects_at_risk && !lost.routes_at_risk, "{lost:?}");
+        assert!(prefixes(&mirror).is_empty());
+        mirror.hear(&link(true, true));
+        assert_eq!(prefixes(&mirror), ["10.0.0.0/8"], "it stood all along");
+        assert!(mirror.hear(&link(false, false)).routes_at_risk);
+        mirror.hear(&link(true, true));
+        assert!(prefixes(&mirror).is_empty(), "nobody has said that it is back");
+    }
+
+    #[test]
+    fn what_is_heard_again_changes_nothing() {
+        let mut mirror = Mirror::default();
+        for notice in [link(true, true), route("10.0.0.0/8", &[("192.0.2.1", LINK)])] {
+            assert!(mirror.hear(&notice).underlay);
+            assert_eq!(mirror.hear(&notice), Effect::default());
+        }
+    }
+
+    #[test]
+    fn connected_routes_of_several_links_for_one_prefix_stay_apart() {
+        let mut mirror = Mirror::default();
+        mirror.hear(&link(true, true));
+        for index in [LINK, LINK + 1] {
+            mirror.hear(&route("fe80::/64", &[("", index)]));
+        }
+        assert_eq!(prefixes(&mirror).len(), 1, "the other link is not there");
+        mirror.hear(&Notice::LinkGone(LINK));
+        assert_eq!(mirror.routes.values().flatten().count(), 1);
+    }
+}

@@ -1,63 +1,25 @@
-//! What a route looks like in netlink: messages from changes, and routes from messages.
+//! Routes of everybody and in all their forms, from netlink messages: for next-hop resolution.
 //!
 //! Pure: sends nothing. The layout is `linux/rtnetlink.h`'s; an IPv4 route through an IPv6 router
-//! (RFC 8950) carries `RTA_VIA` where others carry `RTA_GATEWAY`.
+//! (RFC 8950) carries `RTA_VIA` where others carry `RTA_GATEWAY`. What is asked about routes of ours, and what
+//! comes back, are `route_request`'s and `route_reply`'s.
 
 use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteProtocol,
-    RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHopFlags, RouteProtocol, RouteVia,
 };
 
 use super::routes::Ownership;
-use crate::fib::{NextHop, Route, Target};
+use crate::fib::NextHop;
 use crate::prefix::{Family, Prefix};
 
-/// A message that installs a route of ours. Whether it creates or replaces is the request's flags'
-/// business.
-pub(super) fn install(ownership: Ownership, route: &Route) -> RouteMessage {
-    let mut message = ours(ownership, route.prefix, route.metric);
-    message.header.scope = RouteScope::Universe;
-    match &route.target {
-        Target::Unreachable => message.header.kind = RouteType::Unreachable,
-        Target::Via(hops) => {
-            message.header.kind = RouteType::Unicast;
-            if let [hop] = hops.as_slice() {
-                message.attributes.push(gateway(route.prefix.family(), hop.via));
-                message.attributes.extend(hop.interface.map(RouteAttribute::Oif));
-            } else {
-                let hops = hops.iter().map(|hop| one_of_many(route.prefix.family(), hop)).collect();
-                message.attributes.push(RouteAttribute::MultiPath(hops));
-            }
-        }
-    }
-    message
-}
-
-/// A message that removes ours for this prefix and metric, whatever its target: the kernel takes
-/// all next hops of a multipath route when none is named.
-pub(super) fn remove(ownership: Ownership, prefix: Prefix, metric: u32) -> RouteMessage {
-    let mut message = ours(ownership, prefix, metric);
-    message.header.scope = RouteScope::NoWhere;
-    message
-}
-
-/// A message that asks for the routes of one table; of one protocol alone where given.
-pub(super) fn dump(family: Family, table: u32, protocol: Option<u8>) -> RouteMessage {
+/// A message that asks for the routes of one table.
+pub(super) fn dump(family: Family, table: u32) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = address_family(family);
-    message.header.protocol = protocol.unwrap_or_default().into();
     set_table(&mut message, table);
-    message
-}
-
-fn ours(ownership: Ownership, prefix: Prefix, metric: u32) -> RouteMessage {
-    let mut message = dump(prefix.family(), ownership.table, Some(ownership.protocol));
-    message.header.destination_prefix_length = prefix.length();
-    message.attributes.push(RouteAttribute::Destination(prefix.address().into()));
-    message.attributes.push(RouteAttribute::Priority(metric));
     message
 }
 
@@ -77,23 +39,6 @@ fn set_table(message: &mut RouteMessage, table: u32) {
             message.attributes.push(RouteAttribute::Table(table));
         }
     }
-}
-
-fn gateway(family: Family, via: IpAddr) -> RouteAttribute {
-    if Family::of(via) == family {
-        RouteAttribute::Gateway(via.into())
-    } else {
-        RouteAttribute::Via(via.into())
-    }
-}
-
-fn one_of_many(family: Family, hop: &NextHop) -> RouteNextHop {
-    let mut message = RouteNextHop::default();
-    message.interface_index = hop.interface.unwrap_or_default();
-    // The kernel counts from nought: its field was once for something else.
-    message.hops = hop.weight.saturating_sub(1);
-    message.attributes.push(gateway(family, hop.via));
-    message
 }
 
 /// A route's table.
@@ -132,24 +77,6 @@ pub(super) fn key(message: &RouteMessage) -> Option<(Prefix, u32)> {
         }
     }
     Some((Prefix::new(address, message.header.destination_prefix_length)?, metric))
-}
-
-/// The route in a message; `None` when it is of a form that we never install, such as a blackhole
-/// or a route to a link without a router.
-pub(super) fn route(message: &RouteMessage) -> Option<Route> {
-    let (prefix, metric) = key(message)?;
-    let target = match message.header.kind {
-        RouteType::Unreachable => Target::Unreachable,
-        RouteType::Unicast => {
-            let hops: Option<Vec<NextHop>> = exits(message)
-                .into_iter()
-                .map(|exit| Some(NextHop { via: exit.via?, interface: exit.interface, weight: exit.weight }))
-                .collect();
-            Target::Via(sorted(hops.filter(|hops| !hops.is_empty())?))
-        }
-        _ => return None,
-    };
-    Some(Route { prefix, target, metric, group: None })
 }
 
 /// One way out as the kernel describes it.
@@ -204,7 +131,7 @@ fn via(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     })
 }
 
-/// Next hops in the order and form that [`Target::Via`] wants.
+/// Next hops in the order and form that [`crate::fib::Target::Via`] wants.
 pub(super) fn sorted(mut hops: Vec<NextHop>) -> Vec<NextHop> {
     hops.sort_unstable();
     hops.dedup();
@@ -216,137 +143,5 @@ pub(super) fn owner(protocol: RouteProtocol) -> String {
     match protocol {
         RouteProtocol::Other(number) => format!("protocol {number}"),
         named => format!("{named} (protocol {})", u8::from(named)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OURS: Ownership = Ownership { table: 254, protocol: 114 };
-
-    fn hop(via: &str, interface: u32) -> NextHop {
-        NextHop { via: via.parse().unwrap(), interface: Some(interface), weight: 1 }
-    }
-
-    fn weighted(one: u8, other: u8) -> Target {
-        let of = |via, weight| NextHop { weight, ..hop(via, 2) };
-        Target::Via(vec![of("192.168.1.12", one), of("192.168.1.13", other)])
-    }
-
-    fn route_to(prefix: &str, target: Target) -> Route {
-        Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None }
-    }
-
-    /// What goes to the kernel is read back as what it was, by way of the bytes.
-    #[test]
-    fn every_form_survives_the_wire() {
-        use netlink_packet_core::{Emitable, Parseable};
-        let forms = [
-            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2)])),
-            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("192.168.1.13", 3)])),
-            route_to("10.244.2.0/24", weighted(1, 4)),
-            route_to("10.244.2.0/24", weighted(255, 100)),
-            route_to("10.244.2.0/24", Target::Via(vec![hop("fe80::1", 2)])),
-            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("fe80::1", 3)])),
-            route_to("0.0.0.0/0", Target::Unreachable),
-            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2)])),
-            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2), hop("fe80::1", 3)])),
-            route_to("::/0", Target::Unreachable),
-        ];
-        for table in [254, 255, 256, 100_000] {
-            let ownership = Ownership { table, protocol: 114 };
-            for form in &forms {
-                let message = install(ownership, form);
-                let mut bytes = vec![0; message.buffer_len()];
-                message.emit(&mut bytes);
-                let parsed = RouteMessage::parse(&bytes).unwrap();
-                assert_eq!(route(&parsed).as_ref(), Some(form));
-                assert!(is_ours(ownership, &parsed) && !is_ours(OURS, &parsed) || table == OURS.table);
-            }
-        }
-    }
-
-    #[test]
-    fn the_family_of_the_router_decides_the_attribute() {
-        let attribute = |prefix: &str, via: &str| {
-            let message = install(OURS, &route_to(prefix, Target::Via(vec![hop(via, 2)])));
-            message.attributes.into_iter().nth(2).unwrap()
-        };
-        assert!(matches!(attribute("10.0.0.0/8", "192.0.2.1"), RouteAttribute::Gateway(_)));
-        assert!(matches!(attribute("10.0.0.0/8", "2001:db8::1"), RouteAttribute::Via(_)));
-        assert!(matches!(attribute("fd00::/8", "2001:db8::1"), RouteAttribute::Gateway(_)));
-    }
-
-    #[test]
-    fn a_removal_matches_any_target_of_ours() {
-        let message = remove(OURS, "10.0.0.0/8".parse().unwrap(), 20);
-        assert_eq!(message.header.kind, RouteType::Unspec);
-        assert_eq!(message.header.scope, RouteScope::NoWhere);
-        assert_eq!(u8::from(message.header.protocol), 114);
-        assert_eq!(key(&message), Some(("10.0.0.0/8".parse().unwrap(), 20)));
-    }
-
-    #[test]
-    fn next_hops_come_back_sorted_whatever_the_kernel_s_order() {
-        let wild = route_to("fd00::/8", Target::Via(vec![hop("fe80::2", 3), hop("fe80::1", 3)]));
-        let tame = Target::Via(vec![hop("fe80::1", 3), hop("fe80::2", 3)]);
-        assert_eq!(route(&install(OURS, &wild)).unwrap().target, tame);
-    }
-
-    #[test]
-    fn forms_that_we_never_install_are_no_routes_of_ours() {
-        let mut message = install(OURS, &route_to("10.0.0.0/8", Target::Unreachable));
-        message.header.kind = RouteType::BlackHole;
-        assert_eq!(route(&message), None);
-        message.header.kind = RouteType::Unicast;
-        message.attributes.push(RouteAttribute::Oif(2));
-        assert_eq!(route(&message), None, "a link without a router");
-        assert_eq!(exits(&message), [Exit { via: None, interface: Some(2), dead: false, weight: 1 }]);
-    }
-
-    #[test]
-    fn owners_have_names() {
-        assert_eq!(owner(RouteProtocol::Bird), "bird (protocol 12)");
-        assert_eq!(owner(RouteProtocol::Other(115)), "protocol 115");
-    }
-
-    /// Routes of other people pass through here as well, whatever they may look like.
-    #[test]
-    fn whatever_parses_is_read_without_harm() {
-        use netlink_packet_core::{Emitable, Parseable};
-        use proptest::prelude::*;
-        let forms = [
-            route_to("10.244.2.0/24", Target::Via(vec![hop("192.168.1.12", 2), hop("fe80::1", 3)])),
-            route_to("fd00:244:2::/48", Target::Via(vec![hop("fd00::12", 2)])),
-            route_to("::/0", Target::Unreachable),
-        ];
-        let sound = forms.map(|form| {
-            let message = install(OURS, &form);
-            let mut bytes = vec![0; message.buffer_len()];
-            message.emit(&mut bytes);
-            bytes
-        });
-        let change = (any::<prop::sample::Index>(), any::<u8>());
-        let changes = prop::collection::vec(change, 0..6);
-        let strategy = (prop::sample::select(sound.to_vec()), changes, any::<prop::sample::Index>());
-        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) };
-        proptest!(config, |((mut bytes, changes, end) in strategy)| {
-            for (at, octet) in changes {
-                let at = at.index(bytes.len());
-                bytes[at] = octet;
-            }
-            if bytes[0] % 4 == 0 {
-                bytes.truncate(end.index(bytes.len()));
-            }
-            if let Ok(message) = RouteMessage::parse(&bytes) {
-                let read = route(&message);
-                prop_assert!(read.is_none_or(|route| Some((route.prefix, route.metric)) == key(&message)));
-                prop_assert!(is_ours(OURS, &message) == (table(&message) == 254
-                    && u8::from(message.header.protocol) == 114));
-                exits(&message);
-                prop_assert!(!owner(message.header.protocol).is_empty());
-            }
-        });
     }
 }

@@ -197,6 +197,21 @@ mod tests {
         }
     }
 
+    /// The route as that codec describes it.
+    fn route(message: &RouteMessage) -> Option<Route> {
+        let (prefix, metric) = other::key(message)?;
+        let target = match message.header.kind {
+            RouteType::Unreachable => Target::Unreachable,
+            _ => {
+                let hop = |exit: other::Exit| {
+                    Some(NextHop { via: exit.via?, interface: exit.interface, weight: exit.weight })
+                };
+                Target::Via(other::exits(message).into_iter().map(hop).collect::<Option<_>>()?)
+            }
+        };
+        Some(Route { prefix, target, metric, group: None })
+    }
+
     fn installed(ownership: Ownership, route: &Route) -> Requests {
         let mut requests = Requests::default();
         install(&mut requests, NLM_F_CREATE | NLM_F_EXCL, ownership, route);
@@ -212,7 +227,7 @@ mod tests {
                 let requests = installed(ownership, &form);
                 let (flags, message) = read(&requests);
                 assert_eq!(flags, 1 | NLM_F_CREATE | NLM_F_EXCL);
-                assert_eq!(other::route(&message).as_ref(), Some(&form));
+                assert_eq!(route(&message).as_ref(), Some(&form));
                 assert!(other::is_ours(ownership, &message));
                 assert_eq!(message.header.scope, RouteScope::Universe);
 

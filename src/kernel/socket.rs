@@ -1,11 +1,13 @@
 //! TCP sockets as BGP needs them: MD5 keys (RFC 2385), TTL (RFC 5082), source addresses, backlog,
-//! and the traffic class of network control (RFC 4594 §3.2).
+//! marks for policy routing, the user timeout (RFC 5482), and the traffic class of network control
+//! (RFC 4594 §3.2).
 //!
 //! Everything that the first segment must carry is set before there is one.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -25,7 +27,7 @@ pub(super) const NETWORK_CONTROL: u32 = 48 << 2;
 const LISTENER_TTL: u8 = 255;
 
 /// What a session's socket must have before the first SYN.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// Local address; the kernel chooses where absent.
     pub source: Option<IpAddr>,
@@ -37,6 +39,11 @@ pub struct Options {
     pub ttl: Option<u8>,
     /// Least TTL or hop limit of incoming packets (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
     pub min_ttl: Option<u8>,
+    /// Mark of outgoing packets, for rules of policy routing and filters to match (`SO_MARK`). Zero: none.
+    pub mark: u32,
+    /// How long the peer may leave what is sent unacknowledged, or take none of it, before the
+    /// connection is given up (`TCP_USER_TIMEOUT`); the kernel's retransmission limit where absent.
+    pub user_timeout: Option<Duration>,
 }
 
 /// Opens a connection. Scope ids of link-local IPv6 addresses go into `remote`.
@@ -86,13 +93,39 @@ pub fn set_md5_key_of_range(listener: &TcpListener, range: Prefix, key: Option<&
         .map_err(Error::system(|| format!("set the TCP MD5 key of {range}")))
 }
 
-/// Sets the TTLs on an accepted connection.
+/// Sets the mark of what a listening socket answers with before a connection is accepted.
 ///
 /// # Errors
-/// A socket option was refused.
-pub fn set_ttl(stream: &TcpStream, options: &Options) -> Result<(), Error> {
-    set_ttls(&SockRef::from(stream), options)
-        .map_err(Error::system(|| "set the TTL of an accepted connection".to_owned()))
+/// It needs `CAP_NET_ADMIN`, or `CAP_NET_RAW` since Linux 5.17.
+pub fn set_listener_mark(listener: &TcpListener, mark: u32) -> Result<(), Error> {
+    SockRef::from(listener)
+        .set_mark(mark)
+        .map_err(Error::system(|| format!("set the mark of a listening socket to {mark}")))
+}
+
+/// Sets on an accepted connection what it has not from its listener: TTLs, mark and user timeout.
+///
+/// # Errors
+/// An option was refused.
+pub fn set_accepted(stream: &TcpStream, options: &Options) -> Result<(), Error> {
+    let step = |step: &'static str| Error::system(move || format!("on an accepted connection: {step}"));
+    let socket = SockRef::from(stream);
+    set_ttls(&socket, options).map_err(step("set the TTL"))?;
+    // Setting one needs a privilege, even where it changes nothing.
+    if socket.mark().map_err(step("read the mark"))? != options.mark {
+        socket.set_mark(options.mark).map_err(step("set the mark"))?;
+    }
+    socket.set_tcp_user_timeout(options.user_timeout).map_err(step("set the user timeout"))
+}
+
+/// Sets the user timeout of a connection that is up: see [`Options::user_timeout`].
+///
+/// # Errors
+/// The option was refused.
+pub fn set_user_timeout(stream: &TcpStream, timeout: Option<Duration>) -> Result<(), Error> {
+    SockRef::from(stream)
+        .set_tcp_user_timeout(timeout)
+        .map_err(Error::system(|| "set the user timeout of a connection".to_owned()))
 }
 
 /// A socket that is ready to connect, with everything set that the SYN must carry.
@@ -100,6 +133,10 @@ fn prepare(remote: SocketAddr, options: &Options) -> Result<TcpSocket, Error> {
     let step = |step: &'static str| Error::system(move || format!("connect to {remote}: {step}"));
     let socket = open(remote).map_err(step("open a socket"))?;
     set_ttls(&socket, options).map_err(step("set the TTL"))?;
+    if options.mark != 0 {
+        socket.set_mark(options.mark).map_err(step("set the mark"))?;
+    }
+    socket.set_tcp_user_timeout(options.user_timeout).map_err(step("set the user timeout"))?;
     if let Some(key) = &options.md5_key {
         sys::set_md5_key(&socket, remote.ip(), None, key).map_err(step("set the TCP MD5 key"))?;
     }

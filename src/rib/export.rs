@@ -7,7 +7,7 @@ use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
 use super::policy::{Changes, Policy, insert};
-use super::well_known::{GRACEFUL_SHUTDOWN, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED};
+use super::well_known::{GRACEFUL_SHUTDOWN, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, bears};
 use crate::bgp::{Community, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
@@ -71,6 +71,8 @@ pub struct Export<'a> {
     pub extended_next_hop: bool,
     /// It keeps paths beyond a restart, and knows those that are by their mark (RFC 9494).
     pub long_lived: bool,
+    /// Internal peers that do not know the mark are told of such paths, too (RFC 9494 §4.6).
+    pub partial_deployment: bool,
     /// Which next hop to name.
     pub next_hop: NextHopRule,
     /// What to do to AS_PATHs towards an external peer.
@@ -130,6 +132,14 @@ impl<'a> Export<'a> {
             insert(&mut attributes.communities, GRACEFUL_SHUTDOWN);
             attributes.local_pref = Some(0);
         }
+        if self.partial_deployment && bears(received, LLGR_STALE) {
+            // In place of the mark, for whoever does not know it; and to those who do, so that all choose
+            // alike. Another AS would not see the former.
+            attributes.local_pref = Some(0);
+            if !self.long_lived {
+                insert(&mut attributes.communities, NO_EXPORT);
+            }
+        }
         self.only_to_customer.mark_told(&mut attributes);
         if self.external {
             attributes.local_pref = None;
@@ -141,8 +151,9 @@ impl<'a> Export<'a> {
     pub fn is_like(&self, other: &Export<'_>) -> bool {
         let facts = |e: &Export<'_>| {
             let peer_asn = e.as_path.override_peer.then_some(e.peer_asn);
-            let addresses = (e.own_next_hop, e.extended_next_hop, e.next_hop, e.long_lived);
-            (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, addresses)
+            let next_hops = (e.own_next_hop, e.extended_next_hop, e.next_hop);
+            let last_resorts = (e.long_lived, e.partial_deployment);
+            (e.external, e.client, e.local_asn, peer_asn, e.cluster_id, e.as_path, next_hops, last_resorts)
         };
         facts(self) == facts(other)
             && (self.only_to_customer, self.communities) == (other.only_to_customer, other.communities)
@@ -157,7 +168,7 @@ impl<'a> Export<'a> {
             NO_ADVERTISE => true,
             NO_EXPORT | NO_EXPORT_SUBCONFED => self.external,
             // RFC 9494 §4.3: who does not know the mark would take the path for a good one.
-            LLGR_STALE => !self.long_lived,
+            LLGR_STALE => !self.long_lived && (self.external || !self.partial_deployment),
             _ => false,
         })
     }
@@ -270,6 +281,7 @@ mod tests {
             own_next_hop: [Some("192.168.1.11".parse().unwrap()), None],
             extended_next_hop: false,
             long_lived: false,
+            partial_deployment: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,
@@ -332,6 +344,28 @@ mod tests {
         assert!(export(&tagged, from(Kind::Local), |_| ()).is_some());
         tagged.communities = vec![NO_ADVERTISE];
         assert_eq!(export(&tagged, from(Kind::Local), |_| ()), None);
+    }
+
+    #[test]
+    fn last_resorts_go_to_those_who_know_their_mark_and_where_asked_for_to_other_internal_peers() {
+        let marked = PathAttributes { communities: vec![LLGR_STALE], ..received() };
+        let told = |external, long_lived, partial_deployment| {
+            let configure = |e: &mut Export<'_>| {
+                (e.external, e.long_lived, e.partial_deployment) = (external, long_lived, partial_deployment);
+            };
+            let told = export(&marked, from(Kind::External), configure)?;
+            Some((told.local_pref, told.communities.contains(&NO_EXPORT)))
+        };
+        for partial in [false, true] {
+            assert_eq!(told(true, false, partial), None);
+            assert_eq!(told(true, true, partial), Some((None, false)));
+        }
+        assert_eq!(told(false, false, false), None);
+        assert_eq!(told(false, true, false), Some((Some(150), false)));
+        assert_eq!(told(false, false, true), Some((Some(0), true)));
+        assert_eq!(told(false, true, true), Some((Some(0), false)), "all of the AS choose alike");
+        let fresh = export(&received(), from(Kind::External), |e| e.partial_deployment = true).unwrap();
+        assert_eq!(fresh.local_pref, Some(150));
     }
 
     #[test]
@@ -427,6 +461,7 @@ mod tests {
             own_next_hop: [None, None],
             extended_next_hop: false,
             long_lived: false,
+            partial_deployment: false,
             next_hop: NextHopRule::Standard,
             as_path: AsPathRules::default(),
             only_to_customer: OnlyToCustomer::NONE,

@@ -42,6 +42,13 @@ pub enum Action {
         /// On this connection.
         connection: ConnectionId,
     },
+    /// Keep the connection by what the session has agreed on, from here on.
+    Keep {
+        /// This connection.
+        connection: ConnectionId,
+        /// By what.
+        terms: Terms,
+    },
     /// Close after everything sent before has gone out, or give up the attempt. No answer.
     Close {
         /// The connection or attempt.
@@ -53,6 +60,16 @@ pub enum Action {
     WatchPaths(BTreeMap<bfd::Path, bfd::Config>),
     /// Tell the operator.
     Notice(Notice),
+}
+
+/// What an Established session asks of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The longest that we may be silent before the peer has reason to wonder: the keepalive interval.
+    /// Zero: for ever.
+    pub keepalive: Duration,
+    /// As [`Transport::user_timeout`].
+    pub user_timeout: Option<Duration>,
 }
 
 /// What a session's socket must have from its first segment on.
@@ -68,6 +85,11 @@ pub struct Transport {
     pub ttl: Option<u8>,
     /// Least TTL of incoming packets (RFC 5082).
     pub min_ttl: Option<u8>,
+    /// Mark of outgoing packets, for policy routing; zero for none.
+    pub mark: u32,
+    /// How long TCP may try to get something through before the connection is given up (RFC 5482); the
+    /// system's limit where absent.
+    pub user_timeout: Option<Duration>,
 }
 
 /// An event worth a line in the log.

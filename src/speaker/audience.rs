@@ -211,6 +211,7 @@ impl<'a> Facts<'a> {
             own_next_hop: Family::ALL.map(|family| self.own_next_hop(family, peer, negotiated)),
             extended_next_hop: negotiated.codec.extended_next_hop,
             long_lived: Family::ALL.iter().any(|family| negotiated.long_lived(*family).is_some()),
+            partial_deployment: peer.intent.graceful_restart.is_some_and(|g| g.partial_deployment),
             next_hop: peer.intent.next_hop,
             as_path: peer.intent.as_path,
             only_to_customer: peer.intent.only_to_customer(self.intent.asn, negotiated.asn),

@@ -219,6 +219,7 @@ fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
             p.add_path.send,
             p.as_path,
             p.route_reflector_client,
+            p.graceful_restart.map(|g| g.partial_deployment),
         )
     };
     old.1.export != new.1.export

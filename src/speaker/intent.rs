@@ -73,6 +73,8 @@ pub struct Listen {
     pub port: u16,
     /// Local addresses; empty for outgoing sessions only.
     pub addresses: BTreeSet<IpAddr>,
+    /// Mark of what is answered before it is known to whom; zero for none.
+    pub mark: u32,
 }
 
 /// How best paths become kernel routes.
@@ -112,6 +114,9 @@ pub struct PeerIntent {
     pub source: Option<IpAddr>,
     /// Interface whose address is the local one of sessions that we open.
     pub source_interface: Option<String>,
+    /// Mark of what is sent, for policy routing; zero for none. Connections keep the one they were made
+    /// with.
+    pub socket_mark: u32,
     /// Families to offer.
     pub families: BTreeSet<Family>,
     /// Session timers.
@@ -191,6 +196,9 @@ pub struct GracefulRestart {
     /// How long they are kept beyond that, as a last resort, and how long the peer may keep ours
     /// (RFC 9494): whole seconds, at most 16,777,215. Zero: neither.
     pub long_lived_time: Duration,
+    /// The peer, if internal, is told of paths kept so long also where it does not know their mark: as the
+    /// least preferred, and not to leave the AS (RFC 9494 §4.6).
+    pub partial_deployment: bool,
 }
 
 impl Default for GracefulRestart {
@@ -200,6 +208,7 @@ impl Default for GracefulRestart {
             restart_time: Duration::from_secs(120),
             stale_time: Duration::from_secs(180),
             long_lived_time: Duration::ZERO,
+            partial_deployment: false,
         }
     }
 }
@@ -278,6 +287,9 @@ pub struct Timers {
     pub keepalive: Duration,
     /// Pause between connection attempts.
     pub connect_retry: Duration,
+    /// How long TCP may try to get something through to an Established peer; the send hold time
+    /// (RFC 9687) where absent.
+    pub user_timeout: Option<Duration>,
     /// Pauses after failures.
     pub damping: Damping,
 }
@@ -288,6 +300,7 @@ impl Default for Timers {
             hold: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             connect_retry: Duration::from_secs(5),
+            user_timeout: None,
             damping: Damping::default(),
         }
     }

@@ -25,6 +25,10 @@ impl Speaker {
         let restarting = self.restart.is_deferring();
         peer.set_restart_bits(RestartBits { restarting, forwarding: [true; Family::ALL.len()] });
         self.busy.insert(id);
+        if let Some(connection) = &peer.first.connection {
+            let terms = peer.terms(negotiated);
+            self.actions.push_back(Action::Keep { connection: connection.id, terms });
+        }
         let peer = self.peer_name(id);
         self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
         self.advance_restart();

@@ -62,7 +62,7 @@ pub mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-pub use action::{Action, ConnectionId, Notice, Transport};
+pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
@@ -272,13 +272,25 @@ impl Speaker {
     /// left.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
-            if let Some(action) = self.actions.pop_front() {
+            if let Some(action) = self.poll_ready() {
                 return Some(action);
             }
-            if !self.settle_some() && !self.advance_drain() {
+            if !self.work_some() {
                 return None;
             }
         }
+    }
+
+    /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
+    /// so by itself.
+    pub fn work_some(&mut self) -> bool {
+        self.settle_some() || self.advance_drain()
+    }
+
+    /// Takes the next thing to be done that is known already. For an owner who has other things to see
+    /// to, between portions of [`Speaker::work_some`].
+    pub fn poll_ready(&mut self) -> Option<Action> {
+        self.actions.pop_front()
     }
 
     /// When [`Speaker::handle_timeout`] is next due, and why.

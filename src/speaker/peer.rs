@@ -15,14 +15,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::action::{ConnectionId, Transport};
+use super::action::{ConnectionId, Terms, Transport};
 use super::graceful::Kept;
 use super::intent::{Distance, ExtendedNextHop, Intent, PeerIntent};
 use super::prefix_limit::Limits;
 use super::trouble::{Faults, Notifications};
 use super::view::NotificationView;
 use crate::bgp::capability::AddPath;
-use crate::bgp::session::{Config, Counters, Negotiated, RestartBits, RestartOffer, State, Timer};
+use crate::bgp::session::{
+    Config, Counters, Negotiated, OPEN_HOLD, RestartBits, RestartOffer, State, Timer, send_hold,
+};
 use crate::bgp::{Open, PathNlri, Session};
 use crate::prefix::Family;
 use crate::rib::loc_rib::Place;
@@ -263,6 +265,14 @@ impl Peer {
         self.intent.graceful_restart.is_some() && theirs.is_some()
     }
 
+    /// What its Established session asks of its connection.
+    pub(super) fn terms(&self, negotiated: &Negotiated) -> Terms {
+        // No sooner than the send hold timer, unless asked for: a peer that talks and takes nothing for a
+        // while is slow, and the kernel counts that, too.
+        let user_timeout = self.intent.timers.user_timeout.or(send_hold(negotiated.hold));
+        Terms { keepalive: negotiated.keepalive, user_timeout }
+    }
+
     /// What this peer's sockets must have.
     pub(super) fn transport(&self, local: &Intent) -> Transport {
         transport(&self.intent, local)
@@ -325,6 +335,8 @@ pub(super) fn transport(peer: &PeerIntent, local: &Intent) -> Transport {
         password: peer.password.clone(),
         ttl,
         min_ttl,
+        mark: peer.socket_mark,
+        user_timeout: Some(OPEN_HOLD),
     }
 }
 

@@ -1,5 +1,5 @@
 //! One peer's tables: its Adj-RIB-In before and after import policy, what that rejected and why, and
-//! its Adj-RIB-Out.
+//! its Adj-RIB-Out; and the whole table.
 //!
 //! A table may be large, so it is shown in portions: whoever asks comes back with the [`Cursor`] of the
 //! one before. Between portions the table may change; what comes or goes meanwhile may be missed.
@@ -44,7 +44,7 @@ impl Default for Cursor {
     }
 }
 
-/// Part of a table. The paths of a destination are those of the peer.
+/// Part of a table. In one peer's tables, the paths of a destination are those of the peer.
 #[derive(Debug, Clone, Default)]
 pub struct Portion {
     /// Destinations, in no order.
@@ -63,20 +63,36 @@ impl Speaker {
         from: Cursor,
     ) -> Option<Portion> {
         let id = *self.names.get(peer)?;
-        let places = self.rib.walk(from.family, from.after, PORTION);
-        let next = match places.last() {
-            Some(last) if places.len() == PORTION => Some(Cursor { after: Some(*last), ..from }),
-            _ => match from.family {
-                Family::Ipv4Unicast => Some(Cursor { family: Family::Ipv6Unicast, after: None }),
-                Family::Ipv6Unicast => None,
-            },
-        };
+        let (places, next) = self.places(from, PORTION);
         let found = places.iter().map(|place| self.rib.at(*place)).filter(|(prefix, _)| wanted(*prefix));
         let view = |(prefix, destination): (Prefix, &Destination)| {
             let paths = self.entries(peer, id, table, prefix, destination);
             (!paths.is_empty()).then_some(RouteView { prefix, decided_by: None, paths })
         };
         Some(Portion { routes: found.filter_map(view).collect(), next })
+    }
+
+    /// A portion of all destinations with their paths, the best first, as far as they are `wanted`: those
+    /// among the next `most`.
+    pub fn routes_portion(&self, wanted: impl Fn(Prefix) -> bool, from: Cursor, most: usize) -> Portion {
+        let (places, next) = self.places(from, most);
+        let found = places.iter().map(|place| self.rib.at(*place)).filter(|(prefix, _)| wanted(*prefix));
+        let named = self.names_paths(from.family);
+        let view = |(prefix, destination)| self.route_view(prefix, destination, named);
+        Portion { routes: found.filter_map(view).collect(), next }
+    }
+
+    /// Where the next `most` destinations lie, and where to go on behind them.
+    fn places(&self, from: Cursor, most: usize) -> (Vec<Place>, Option<Cursor>) {
+        let places = self.rib.walk(from.family, from.after, most);
+        let next = match places.last() {
+            Some(last) if places.len() == most => Some(Cursor { after: Some(*last), ..from }),
+            _ => match from.family {
+                Family::Ipv4Unicast => Some(Cursor { family: Family::Ipv6Unicast, after: None }),
+                Family::Ipv6Unicast => None,
+            },
+        };
+        (places, next)
     }
 
     /// What one of a peer's tables has for a destination.

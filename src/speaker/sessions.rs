@@ -81,6 +81,26 @@ impl Speaker {
         self.connections.remove(&connection);
     }
 
+    /// Connections of peers that have a timer due. Who still has words of theirs says so by
+    /// [`Speaker::handle_heard`] before [`Speaker::handle_timeout`].
+    pub fn due_connections(&self, now: Instant) -> impl Iterator<Item = ConnectionId> {
+        let due = self.wakes.iter().take_while(move |(at, ..)| *at <= now);
+        let peers = due.filter_map(|(_, id, _)| self.peers.get(id));
+        let slots = peers.flat_map(|peer| std::iter::once(&peer.first).chain(&peer.second));
+        slots.filter_map(|slot| Some(slot.connection.as_ref()?.id))
+    }
+
+    /// The peer said something at that time which is still to be handed in: its silence is ours.
+    pub fn handle_heard(&mut self, connection: ConnectionId, at: Instant) {
+        let Some(id) = self.connections.get(&connection).copied() else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(which) = peer.which(connection) else { return };
+        if let Some(slot) = peer.slot(which) {
+            slot.session.handle_heard(at);
+        }
+        self.note_wake(id);
+    }
+
     /// The kernel has taken this many octets of what was to be sent.
     pub fn handle_sent(&mut self, now: Instant, connection: ConnectionId, octets: usize) {
         self.with_session(now, connection, |slot| {

@@ -25,7 +25,7 @@ const PORTION: usize = 512;
 const UNSENT_MOST: usize = 256 * 1024;
 
 impl Speaker {
-    /// Does one portion of what is left to do; `false` if there was nothing.
+    /// Decides, and tells of, one portion of what is dirty; `false` if there was nothing.
     pub(super) fn settle_some(&mut self) -> bool {
         self.actions.extend(self.fib.poll_urgent().map(Action::ChangeRoutes));
         if !self.actions.is_empty() {

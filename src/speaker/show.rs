@@ -21,7 +21,14 @@ impl Speaker {
     /// The whole speaker in a few numbers; `None` before there is a configuration.
     pub fn summary(&self) -> Option<Summary> {
         let intent = self.intent.as_ref()?;
-        let count = |wanted: fn(&Standing<'_>) -> bool| self.fib.standings().filter(wanted).count() as u64;
+        // One walk: the table may be large, and everybody waits.
+        let (mut fib_installed, mut fib_pending) = (0, 0);
+        for standing in self.fib.standings() {
+            match standing {
+                Standing::Installed | Standing::Stale => fib_installed += 1,
+                _ => fib_pending += 1,
+            }
+        }
         Some(Summary {
             node_name: intent.node_name.clone(),
             asn: intent.asn,
@@ -29,8 +36,8 @@ impl Speaker {
             peers: self.peers.len() as u64,
             established: self.established_peers().count() as u64,
             routes: Family::ALL.map(|f| (f, self.rib.len(f))).to_vec(),
-            fib_installed: count(|s| matches!(s, Standing::Installed | Standing::Stale)),
-            fib_pending: count(|s| !matches!(s, Standing::Installed | Standing::Stale)),
+            fib_installed,
+            fib_pending,
             fib_failures: self.fib.failures(),
             ranges: self.range_views(intent),
             drain: self.drain_view(),
@@ -49,11 +56,16 @@ impl Speaker {
     /// Every destination that `wanted` picks, with its paths, the best first.
     pub fn routes(&self, wanted: impl Fn(Prefix) -> bool) -> Vec<RouteView> {
         let picked = Family::ALL.into_iter().flat_map(|family| {
-            let named = self.peers.values().any(|peer| add_path_of(peer, family).send);
+            let named = self.names_paths(family);
             let destinations = self.rib.ordered(family, &wanted).into_iter();
             destinations.filter_map(move |(prefix, destination)| self.route_view(prefix, destination, named))
         });
         picked.collect()
+    }
+
+    /// Whether there are peers who are told the names of paths.
+    pub(super) fn names_paths(&self, family: Family) -> bool {
+        self.peers.values().any(|peer| add_path_of(peer, family).send)
     }
 
     /// Every route of ours and how it stands with the kernel.
@@ -162,7 +174,12 @@ impl Speaker {
     }
 
     /// One destination; with the names that paths are told by where there are peers who hear them.
-    fn route_view(&self, prefix: Prefix, destination: &Destination, named: bool) -> Option<RouteView> {
+    pub(super) fn route_view(
+        &self,
+        prefix: Prefix,
+        destination: &Destination,
+        named: bool,
+    ) -> Option<RouteView> {
         let facts = Facts {
             intent: self.intent.as_ref()?,
             peers: &self.peers,

@@ -5,6 +5,7 @@
 
 mod drain;
 mod dynamic;
+mod keepalive;
 mod links;
 mod liveness;
 mod played;

@@ -33,8 +33,7 @@ impl Played {
     /// The same, for as long as it takes.
     pub async fn attempt(namespace: &NetNs, from: IpAddr, to: IpAddr, key: Option<&str>) -> TcpStream {
         let md5_key = key.map(|key| key.as_bytes().to_vec());
-        let options =
-            Options { source: Some(from), source_interface: None, md5_key, ttl: Some(255), min_ttl: None };
+        let options = Options { source: Some(from), md5_key, ttl: Some(255), ..Options::default() };
         loop {
             let mut connecting = Box::pin(socket::connect(SocketAddr::new(to, 179), &options));
             // The socket belongs to the namespace that it is made in, wherever it is used afterwards.
@@ -67,9 +66,8 @@ impl Played {
     }
 
     pub fn set_ttl(&self, ttl: u8) {
-        let options =
-            Options { source: None, source_interface: None, md5_key: None, ttl: Some(ttl), min_ttl: None };
-        socket::set_ttl(&self.stream, &options).unwrap();
+        let options = Options { ttl: Some(ttl), ..Options::default() };
+        socket::set_accepted(&self.stream, &options).unwrap();
     }
 
     pub async fn say(&mut self, octets: &[u8]) {

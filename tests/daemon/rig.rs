@@ -413,13 +413,24 @@ impl Cluster {
         fs::read_to_string(self.log_file(node)).unwrap_or_default()
     }
 
-    pub async fn eventually(&self, node: usize, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    pub async fn eventually(&self, node: usize, what: &str, condition: impl AsyncFnMut() -> bool) {
+        self.within(DEADLINE, node, what, condition).await;
+    }
+
+    /// Waits for a condition for as long as a certain work may take on a busy machine.
+    pub async fn within(
+        &self,
+        deadline: Duration,
+        node: usize,
+        what: &str,
+        mut condition: impl AsyncFnMut() -> bool,
+    ) {
         let wait = async {
             while !condition().await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+        if tokio::time::timeout(deadline, wait).await.is_err() {
             let learned = self.learned(node).await;
             let other = self.log(1 - node);
             panic!(

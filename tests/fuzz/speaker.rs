@@ -370,6 +370,7 @@ impl Shell {
                     assert!(!wire.dialled, "sent before the connection stood");
                     wire.unsent += octets.len();
                 }
+                Action::Keep { connection, .. } => assert!(self.wires.contains_key(&connection)),
                 Action::AcceptExtended { connection } => {
                     self.wires.get_mut(&connection).unwrap().most = header::MAX_EXTENDED_LENGTH;
                 }

@@ -52,7 +52,7 @@ async fn rig() -> (Pair, Watch) {
     ip(&pair.left_namespace, "link set second up");
     ip(&pair.left_namespace, "addr add 198.51.100.1/24 dev second");
     ip(&pair.left_namespace, "addr add 2001:db8:2::1/64 dev second nodad");
-    let watch = watch(&pair.left_namespace, &pair.left).await;
+    let watch = watch(&pair.left_namespace, pair.writer_port()).await;
     (pair, watch)
 }
 

@@ -1,6 +1,7 @@
 //! IPv4 routes through IPv6 routers (RFC 8950), over which packets really go.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use routelet::fib::{NextHop, Target};
@@ -8,6 +9,16 @@ use routelet::fib::{NextHop, Target};
 use crate::groups;
 use crate::rig::Pair;
 use crate::routes::{install, ip, write};
+
+/// Waits for a packet, whatever children of other tests end meanwhile.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    loop {
+        match socket.recv_from(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
 
 /// A UDP packet from `from` on the left to `to` on the right and back.
 fn there_and_back(pair: &Pair, from: &str, to: Ipv4Addr) {
@@ -19,10 +30,10 @@ fn there_and_back(pair: &Pair, from: &str, to: Ipv4Addr) {
     }
     let mut buffer = [0; 16];
     near.send_to(b"there", far.local_addr().unwrap()).unwrap();
-    let (length, sender) = far.recv_from(&mut buffer).unwrap_or_else(|e| panic!("nothing at {to}: {e}"));
+    let (length, sender) = receive(&far, &mut buffer).unwrap_or_else(|e| panic!("nothing at {to}: {e}"));
     assert_eq!((&buffer[..length], sender), (&b"there"[..], near.local_addr().unwrap()));
     far.send_to(b"back", sender).unwrap();
-    let (length, sender) = near.recv_from(&mut buffer).unwrap_or_else(|e| panic!("{to} back: {e}"));
+    let (length, sender) = receive(&near, &mut buffer).unwrap_or_else(|e| panic!("{to} back: {e}"));
     assert_eq!((&buffer[..length], sender), (&b"back"[..], far.local_addr().unwrap()));
 }
 

@@ -1,9 +1,12 @@
 //! What the tests stand on: namespaces with a link between them.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use routelet::kernel::links::{Link, VethPair};
-use routelet::kernel::{NetNs, Netlink};
+use routelet::kernel::{Installer, NetNs, Netlink};
+
+use crate::routes::{OURS, installer};
 
 /// Fails at once, and says why, where the tests cannot run.
 pub fn require_root() {
@@ -38,6 +41,8 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// Two namespaces joined by a veth pair `left` and `right`, both up, without addresses.
 pub struct Pair {
+    /// Writes routes of ours on the left.
+    pub writer: RefCell<Installer>,
     pub left: Netlink,
     pub left_link: Link,
     pub left_namespace: NetNs,
@@ -65,7 +70,13 @@ impl Pair {
         let right_link = right.link("right").await.unwrap().unwrap();
         left.set_up(left_link.index, true).await.unwrap();
         right.set_up(right_link.index, true).await.unwrap();
-        Pair { left, left_link, left_namespace, right, right_link, right_namespace }
+        let writer = RefCell::new(installer(&left_namespace, OURS));
+        Pair { writer, left, left_link, left_namespace, right, right_link, right_namespace }
+    }
+
+    /// What the writer's doings bear in the kernel's news.
+    pub fn writer_port(&self) -> u32 {
+        self.writer.borrow().port()
     }
 
     /// The same with `192.0.2.1` and `2001:db8::1` on the left, `.2` and `::2` on the right.

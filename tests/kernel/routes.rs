@@ -4,7 +4,7 @@ use std::process::Command;
 
 use routelet::fib::{Change, NextHop, Route, Target};
 use routelet::kernel::routes::Ownership;
-use routelet::kernel::{Installer, NetNs, Netlink, found};
+use routelet::kernel::{Installer, NetNs, found};
 use routelet::prefix::Prefix;
 
 use crate::rig::{Pair, eventually, namespace};
@@ -46,10 +46,9 @@ pub fn found_in(namespace: &NetNs, ownership: Ownership) -> Vec<Route> {
     namespace.enter(|| found::found(ownership)).unwrap().unwrap().routes
 }
 
-pub async fn apply(netlink: &Netlink, changes: &[Change]) {
-    for (change, result) in changes.iter().zip(netlink.apply_routes(OURS, changes).await) {
-        result.unwrap_or_else(|error| panic!("{change:?}: {error}"));
-    }
+/// Has these changes made on the left of a pair, by its writer.
+pub fn apply(pair: &Pair, changes: &[Change]) {
+    assert_eq!(pair.writer.borrow_mut().apply(changes), []);
 }
 
 /// `ip route` in the namespace: another program's view and another program's hand.

@@ -12,8 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::rig::{Pair, eventually, namespace};
 
-const PLAIN: Options =
-    Options { source: None, source_interface: None, md5_key: None, ttl: None, min_ttl: None };
+const PLAIN: Options = Options {
+    source: None,
+    source_interface: None,
+    md5_key: None,
+    ttl: None,
+    min_ttl: None,
+    mark: 0,
+    user_timeout: None,
+};
 
 /// Connects from inside a namespace. The socket is made when the future is first polled; from then
 /// on it does not matter where it is polled.
@@ -50,19 +57,29 @@ async fn sessions_come_up_with_the_marks_of_network_control() {
     for (listen_on, remote) in [("0.0.0.0:179", "192.0.2.2:179"), ("[::]:179", "[2001:db8::2]:179")] {
         let listener = listen(&pair.right_namespace, listen_on);
         let remote: SocketAddr = remote.parse().unwrap();
-        let options = Options { ttl: Some(1), ..PLAIN };
+        let user_timeout = Some(Duration::from_secs(480));
+        let options = Options { ttl: Some(1), mark: 0xb69, user_timeout, ..PLAIN };
+        socket::set_listener_mark(&listener, 7).unwrap();
         let connected = connect(&pair.left_namespace, remote, &options).await.unwrap();
         let (accepted, from) = listener.accept().await.unwrap();
+        assert_eq!(
+            SockRef::from(&accepted).mark().unwrap(),
+            7,
+            "that of the listener until it is known whose"
+        );
         assert_eq!(from.ip(), connected.local_addr().unwrap().ip());
-        socket::set_ttl(&accepted, &options).unwrap();
+        socket::set_accepted(&accepted, &options).unwrap();
         for stream in [&connected, &accepted] {
             let socket = SockRef::from(stream);
             assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!((socket.mark().unwrap(), socket.tcp_user_timeout().unwrap()), (0xb69, user_timeout));
             if remote.is_ipv4() {
                 assert_eq!((socket.tos_v4().unwrap(), socket.ttl_v4().unwrap()), (0xc0, 1));
             } else {
                 assert_eq!((socket.tclass_v6().unwrap(), socket.unicast_hops_v6().unwrap()), (0xc0, 1));
             }
+            socket::set_user_timeout(stream, None).unwrap();
+            assert_eq!(socket.tcp_user_timeout().unwrap(), None);
         }
     }
 }
@@ -148,13 +165,13 @@ async fn packets_below_the_least_ttl_are_dropped() {
         // The listener answers with 255, or its SYN-ACK would be dropped here.
         let connected = connect(&pair.left_namespace, remote, &secure).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        socket::set_ttl(&accepted, &secure).unwrap();
+        socket::set_accepted(&accepted, &secure).unwrap();
         accepted.try_write(b"near").unwrap();
         tokio::time::timeout(Duration::from_secs(5), connected.readable()).await.unwrap().unwrap();
         let mut buffer = [0; 16];
         assert_eq!(connected.try_read(&mut buffer).unwrap(), 4);
 
-        socket::set_ttl(&accepted, &Options { ttl: Some(254), ..PLAIN }).unwrap();
+        socket::set_accepted(&accepted, &Options { ttl: Some(254), ..PLAIN }).unwrap();
         let dropped = || counter(&pair.left_namespace, "TCPMinTTLDrop");
         let before = dropped();
         accepted.try_write(b"far").unwrap();

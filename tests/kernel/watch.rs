@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 use routelet::fib::{NextHop, Route, Target};
 use routelet::kernel::routes::Ownership;
 use routelet::kernel::watch::{Change, Event};
-use routelet::kernel::{NetNs, Netlink, Watch};
+use routelet::kernel::{NetNs, Watch};
 
 use crate::rig::{Pair, eventually};
-use crate::routes::{OURS, apply, install, ip, remove};
+use crate::routes::{OURS, apply, found_in, install, installer, ip, remove};
 
 pub async fn next(watch: &mut Watch) -> Event {
     tokio::time::timeout(Duration::from_secs(10), watch.next()).await.expect("news")
@@ -37,9 +37,9 @@ const LINKS: Change = Change { links: true, ..NOTHING };
 const ROUTES: Event = Event::UnderlayChanged(NOTHING);
 
 /// A watch in a namespace, after whatever setting the links up still stirs. It ignores `writer`.
-pub async fn watch(namespace: &NetNs, writer: &Netlink) -> Watch {
+pub async fn watch(namespace: &NetNs, writer: u32) -> Watch {
     let watch = namespace.enter(|| Watch::open(OURS)).unwrap().unwrap();
-    let mut watch = watch.ignoring(writer.port()).unwrap();
+    let mut watch = watch.ignoring(writer).unwrap();
     assert_eq!(watch.underlay(), [], "nothing is known yet");
     let first = next(&mut watch).await;
     assert!(matches!(first, Event::UnderlayChanged(_)), "{first:?}");
@@ -54,7 +54,7 @@ pub async fn watch(namespace: &NetNs, writer: &Netlink) -> Watch {
 }
 
 async fn watch_left(pair: &Pair) -> Watch {
-    watch(&pair.left_namespace, &pair.left).await
+    watch(&pair.left_namespace, pair.writer_port()).await
 }
 
 /// All that has changed in the underlay until nothing more is heard for a while.
@@ -84,9 +84,9 @@ async fn a_route_deleted_or_diverted_behind_our_back_is_told_as_it_stands_now() 
     let mut watch = watch_left(&pair).await;
     let v4 = via(&pair, "192.0.2.2");
     let v6 = via(&pair, "2001:db8::2");
-    apply(&pair.left, &[install("10.1.0.0/16", v4.clone()), install("fd00:1::/48", v6)]).await;
-    apply(&pair.left, &[install("10.1.0.0/16", via(&pair, "192.0.2.3"))]).await;
-    apply(&pair.left, &[install("10.2.0.0/16", v4.clone()), remove("10.2.0.0/16")]).await;
+    apply(&pair, &[install("10.1.0.0/16", v4.clone()), install("fd00:1::/48", v6)]);
+    apply(&pair, &[install("10.1.0.0/16", via(&pair, "192.0.2.3"))]);
+    apply(&pair, &[install("10.2.0.0/16", v4.clone()), remove("10.2.0.0/16")]);
     assert_eq!(drain(&mut watch), [], "our own doings are no news");
 
     ip(&pair.left_namespace, "route del 10.1.0.0/16");
@@ -101,7 +101,7 @@ async fn a_route_deleted_or_diverted_behind_our_back_is_told_as_it_stands_now() 
     assert_eq!(next(&mut watch).await, gone("10.3.0.0/16"), "of a form that we never install");
     assert_eq!(drain(&mut watch), []);
 
-    apply(&pair.left, &[install("10.4.0.0/16", v4)]).await;
+    apply(&pair, &[install("10.4.0.0/16", v4)]);
     ip(&pair.left_namespace, "route replace 10.4.0.0/16 via 192.0.2.9 metric 20 proto static");
     assert_eq!(next(&mut watch).await, gone("10.4.0.0/16"), "somebody else's has taken its place");
     assert_eq!(next(&mut watch).await, ROUTES);
@@ -135,26 +135,26 @@ async fn the_underlay_s_changes_are_heard_once() {
 async fn links_and_addresses_that_go_put_our_routes_at_risk() {
     let pair = Pair::addressed().await;
     let mut watch = watch_left(&pair).await;
-    apply(&pair.left, &[install("10.1.0.0/16", via(&pair, "192.0.2.2"))]).await;
+    apply(&pair, &[install("10.1.0.0/16", via(&pair, "192.0.2.2"))]);
     pair.right.set_up(pair.right_link.index, false).await.unwrap();
     let carrier = next(&mut watch).await;
     let expected = Change { links: true, routes_at_risk: false, groups_at_risk: true };
     assert_eq!(carrier, Event::UnderlayChanged(expected), "carrier is lost");
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap().len(), 1);
+    assert_eq!(found_in(&pair.left_namespace, OURS).len(), 1);
 
     // The IPv4 route goes without a notice of its own: this event is all there is to know it by.
     pair.left.set_up(pair.left_link.index, false).await.unwrap();
     assert!(all_changes(&mut watch).await.routes_at_risk);
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), []);
+    assert_eq!(found_in(&pair.left_namespace, OURS), []);
 
     pair.left.set_up(pair.left_link.index, true).await.unwrap();
     pair.right.set_up(pair.right_link.index, true).await.unwrap();
     assert!(!all_changes(&mut watch).await.routes_at_risk);
-    apply(&pair.left, &[install("10.1.0.0/16", via(&pair, "192.0.2.2"))]).await;
+    apply(&pair, &[install("10.1.0.0/16", via(&pair, "192.0.2.2"))]);
     let only = "192.0.2.1/24".parse().unwrap();
     pair.left.remove_address(pair.left_link.index, only).await.unwrap();
     assert!(all_changes(&mut watch).await.routes_at_risk, "the link's last address");
-    assert_eq!(pair.left.our_routes(OURS).await.unwrap(), []);
+    assert_eq!(found_in(&pair.left_namespace, OURS), []);
 
     pair.left.delete_link(pair.left_link.index).await.unwrap();
     assert!(all_changes(&mut watch).await.routes_at_risk);
@@ -178,7 +178,7 @@ async fn what_we_do_ourselves_never_reaches_the_watch() {
     let many: Vec<_> = (0..60_000)
         .map(|n| install(&format!("10.{}.{}.0/24", n / 256, n % 256), Target::Unreachable))
         .collect();
-    apply(&pair.left, &many).await;
+    apply(&pair, &many);
     assert_eq!(drain(&mut watch), []);
     ip(&pair.left_namespace, "route del unreachable 10.0.7.0/24");
     let heard = tokio::spawn(async move { next(&mut watch).await });
@@ -192,7 +192,7 @@ async fn many_routes_of_ours_that_change_are_not_told_one_by_one() {
     let many: Vec<_> = (0..1000)
         .map(|n| install(&format!("10.{}.{}.0/24", n / 256, n % 256), Target::Unreachable))
         .collect();
-    apply(&pair.left, &many).await;
+    apply(&pair, &many);
     ip(&pair.left_namespace, "route flush proto 114");
     assert_eq!(next(&mut watch).await, Event::Overrun);
     assert!(drain(&mut watch).len() < 1000);
@@ -203,14 +203,11 @@ async fn many_routes_of_ours_that_change_are_not_told_one_by_one() {
 async fn lost_news_are_owned_up_to() {
     let pair = Pair::addressed().await;
     let mut watch = watch_left(&pair).await;
-    let stranger = Netlink::open_in(&pair.left_namespace).unwrap();
     let theirs = Ownership { table: OURS.table, protocol: 99 };
     let many: Vec<_> = (0..50_000)
         .map(|n| install(&format!("10.{}.{}.0/24", n / 256, n % 256), via(&pair, "192.0.2.2")))
         .collect();
-    for result in stranger.apply_routes(theirs, &many).await {
-        result.unwrap();
-    }
+    assert_eq!(installer(&pair.left_namespace, theirs).apply(&many), []);
     assert_eq!(next(&mut watch).await, Event::Overrun);
     while watch.underlay().len() < 50_000 {
         next(&mut watch).await;

@@ -187,6 +187,33 @@ fn a_restarted_reflector_tells_its_clients_all_before_it_says_so() {
 }
 
 #[test]
+fn a_client_that_knows_no_last_resorts_is_told_of_them_where_asked_for() {
+    for asked in [false, true] {
+        let mut plan = Plan::with_reflector(Families::Ipv4);
+        plan.graceful_restart = Plan::graceful(Families::Ipv4).graceful_restart;
+        let mut world = World::new(&plan, 1);
+        for (name, peer) in [("node1", "node2"), ("node2", "node1")] {
+            let mut intent = plan.intent(name);
+            let restart = intent.peers.get_mut(peer).unwrap().graceful_restart.as_mut().unwrap();
+            restart.long_lived_time = Duration::from_secs(3600);
+            if let Some(client) = intent.peers.get_mut("node3") {
+                client.graceful_restart.as_mut().unwrap().partial_deployment = asked;
+            }
+            world.set_intent(name, intent);
+        }
+        world.start_all();
+        world.run_for(SETTLED);
+        world.stop("node2");
+        world.run_for(Duration::from_secs(130));
+        let route = plan.member("node2").prefixes[0];
+        let routes = world.routes("node3");
+        let paths = routes.iter().filter(|known| known.prefix == route).flat_map(|known| &known.paths);
+        let preferences: Vec<Option<u32>> = paths.map(|path| path.attributes.local_pref).collect();
+        assert_eq!(preferences, if asked { vec![Some(0)] } else { vec![] }, "asked for: {asked}");
+    }
+}
+
+#[test]
 fn families_are_kept_each_by_itself() {
     let plan = Plan::graceful(Families::Dual);
     let mut world = World::new(&plan, 1);

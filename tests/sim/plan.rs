@@ -130,7 +130,7 @@ impl Plan {
             addresses: own.addresses.clone(),
             pod_cidrs: own.prefixes.clone(),
             protected: own.prefixes.iter().copied().collect(),
-            listen: Listen { port: 179, addresses: BTreeSet::new() },
+            listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
             fib: FibIntent {
                 install: true,
                 table: 254,
@@ -167,6 +167,7 @@ impl Plan {
             asn: RemoteAs::Exactly(if other.is_tor() { TOR_AS } else { NODE_AS }),
             source: None,
             source_interface: None,
+            socket_mark: 0,
             families: own.addresses.iter().map(|a| Family::of(*a)).collect(),
             timers: Timers::default(),
             password: None,

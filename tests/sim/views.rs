@@ -42,6 +42,25 @@ fn rejecting(prefix: &str) -> Rule {
 }
 
 #[test]
+fn all_routes_are_the_sum_of_their_portions() {
+    let mut rig = Rig::new(&[], |_| ());
+    rig.announce(&["172.16.0.0/24", "172.16.1.0/24", "203.0.113.0/24"], |_| ());
+    let all = rig.speaker.routes(|_| true);
+    assert_eq!(all.len(), 4, "and a pod CIDR");
+    for most in 1..6 {
+        let (mut routes, mut from) = (vec![], Some(Cursor::default()));
+        while let Some(cursor) = from {
+            let portion = rig.speaker.routes_portion(|_| true, cursor, most);
+            assert!(portion.routes.len() <= most);
+            routes.extend(portion.routes);
+            from = portion.next;
+        }
+        routes.sort_by_key(|route| route.prefix);
+        assert_eq!(routes, all);
+    }
+}
+
+#[test]
 fn tables_of_a_peer_before_and_after_policy() {
     let setting = || Rule { set: Set { local_pref: Some(200), ..Set::default() }, ..Rule::default() };
     let mut rig = Rig::new(&[], |intent| {

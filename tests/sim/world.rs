@@ -382,7 +382,7 @@ impl World {
                     let now = self.now;
                     self.with_bfd(name, &mut speaker, |bfd| bfd.handle_configuration(now, &paths));
                 }
-                Action::AcceptExtended { .. } | Action::Notice(_) => {}
+                Action::AcceptExtended { .. } | Action::Keep { .. } | Action::Notice(_) => {}
             }
         }
         assert_eq!(speaker.poll_action(), None, "nothing is left undone");

@@ -11,9 +11,14 @@ use crate::bgp::{Codec, MessageError, Notification};
 use crate::time::Instant;
 
 /// Hold time until the OPENs are exchanged (RFC 4271 §8.2.2, OpenSent).
-const OPEN_HOLD: Duration = Duration::from_secs(240);
+pub const OPEN_HOLD: Duration = Duration::from_secs(240);
 /// The least that a peer may take none of what we send (RFC 9687 §3.1).
 const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
+
+/// The send hold time that goes with a hold time (RFC 9687 §3.1); none where that is zero.
+pub fn send_hold(hold: Duration) -> Option<Duration> {
+    (!hold.is_zero()).then(|| (hold * 2).max(SEND_HOLD_LEAST))
+}
 
 impl Session {
     pub(super) fn fail(&mut self, now: Instant, event: Event, error: MessageError) {
@@ -122,6 +127,11 @@ impl Session {
         self.send_notification(now, &notification);
     }
 
+    /// The hold time, once it is agreed on; zero for none.
+    pub(super) fn hold(&self) -> Duration {
+        self.negotiated.as_ref().map_or(Duration::ZERO, |n| n.hold)
+    }
+
     pub(super) fn send_notification(&mut self, now: Instant, notification: &Notification) {
         self.send(self.codec.encode_notification(notification));
         self.notification_sent = Some(Exchanged { at: now, notification: notification.clone() });
@@ -146,20 +156,18 @@ impl Session {
     /// RFC 4271 §8.2.2 restarts the HoldTimer on each KEEPALIVE and UPDATE. `now` is when the message
     /// was framed, not when it is applied: during a full-table load the tables may lag by seconds,
     /// and a peer that is talking must not be called dead.
-    fn restart_hold_timer(&mut self, now: Instant) {
-        match self.negotiated.as_ref().map(|n| n.hold) {
-            Some(hold) if !hold.is_zero() => self.timers.start(Timer::Hold, now + hold),
-            _ => self.timers.stop(Timer::Hold),
+    pub(super) fn restart_hold_timer(&mut self, now: Instant) {
+        match self.hold() {
+            Duration::ZERO => self.timers.stop(Timer::Hold),
+            hold => self.timers.start(Timer::Hold, now + hold),
         }
     }
 
     /// RFC 9687 §3.1: a peer that takes nothing for so long is no peer, though it may go on talking.
     pub(super) fn restart_send_hold_timer(&mut self, now: Instant) {
-        match self.negotiated.as_ref().map(|n| n.hold) {
-            Some(hold) if !hold.is_zero() => {
-                self.timers.start(Timer::SendHold, now + (hold * 2).max(SEND_HOLD_LEAST));
-            }
-            _ => self.timers.stop(Timer::SendHold),
+        match self.negotiated.as_ref().and_then(|n| send_hold(n.hold)) {
+            Some(hold) => self.timers.start(Timer::SendHold, now + hold),
+            None => self.timers.stop(Timer::SendHold),
         }
     }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use config::{Config, Damping, Negotiated, RemoteAs};
 use effects::Payload;
+pub use effects::{OPEN_HOLD, send_hold};
 pub use fsm::{Event, State};
 pub use restart::{Fall, RestartBits, RestartOffer};
 pub use timers::Timer;
@@ -236,6 +237,15 @@ impl Session {
     pub fn handle_sent(&mut self, now: Instant) {
         if self.state == State::Established {
             self.restart_send_hold_timer(now);
+        }
+    }
+
+    /// The peer has said something that is still on its way here: it is not silent, however late we are.
+    pub fn handle_heard(&mut self, at: Instant) {
+        let connected = matches!(self.state, State::OpenConfirm | State::Established);
+        if connected && self.timers.deadline(Timer::Hold).is_some_and(|deadline| deadline < at + self.hold())
+        {
+            self.restart_hold_timer(at);
         }
     }
 

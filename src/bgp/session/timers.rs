@@ -59,6 +59,10 @@ impl Timers {
         self.deadlines[timer as usize].is_some()
     }
 
+    pub(super) fn deadline(&self, timer: Timer) -> Option<Instant> {
+        self.deadlines[timer as usize]
+    }
+
     /// The timer that expires first, and when.
     pub(super) fn next(&self) -> Option<(Instant, Timer)> {
         Timer::ALL.into_iter().filter_map(|t| Some((self.deadlines[t as usize]?, t))).min()

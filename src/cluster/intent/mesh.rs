@@ -69,6 +69,7 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         // The other side knows us by this address, and would refuse us under another.
         source: Some(source),
         source_interface: None,
+        socket_mark: local.settings.listen.mark,
         families: BTreeSet::new(),
         timers: Timers::default(),
         password: None,

@@ -112,6 +112,7 @@ impl Subject<'_> {
             asn,
             source: spec.source_address,
             source_interface: spec.source_interface.as_ref().map(|name| name.as_str().to_owned()),
+            socket_mark: spec.socket_mark.unwrap_or(self.local.settings.listen.mark),
             families: self.families(address),
             timers: timers(spec.timers.as_ref()),
             password: spec.password_secret_ref.as_ref().and_then(|key| self.password(key, objects, findings)),
@@ -302,6 +303,7 @@ fn timers(spec: Option<&TimersSpec>) -> Timers {
         hold,
         keepalive: spec.keepalive.map_or(hold / 3, |keepalive| keepalive.0),
         connect_retry: spec.connect_retry.map_or(default.connect_retry, |retry| retry.0),
+        user_timeout: spec.tcp_user_timeout.map(|timeout| timeout.0),
         damping: Damping {
             first: spec.idle_hold.map_or(default.damping.first, |first| first.0),
             most: spec.max_idle_hold.map_or(default.damping.most, |most| most.0),

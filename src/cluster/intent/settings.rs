@@ -82,6 +82,7 @@ impl Settings {
                 .value("spec.listen.port", |s| s.listen.as_ref()?.port)
                 .map_or(179, |port| port.get()),
             addresses: BTreeSet::from_iter(addresses.unwrap_or_else(everywhere)),
+            mark: layers.value("spec.socketMark", |s| s.socket_mark).unwrap_or(0),
         };
         let service_cidrs =
             layers.value("spec.serviceCIDRs", |s| s.service_cidrs.clone()).unwrap_or_default();
@@ -117,6 +118,8 @@ pub(super) struct Restart {
 impl Restart {
     fn of(layers: &mut Layers<'_>) -> Restart {
         let default = GracefulRestart::default();
+        let field = "spec.gracefulRestart.partialDeployment";
+        let partial = layers.value(field, |s| s.graceful_restart.as_ref()?.partial_deployment);
         let mut time = |field: &str, of: fn(&GracefulRestartSpec) -> Option<Span>, default| {
             let field = format!("spec.gracefulRestart.{field}");
             layers.value(&field, |s| of(s.graceful_restart.as_ref()?)).map_or(default, |span| span.0)
@@ -125,6 +128,7 @@ impl Restart {
             restart_time: time("restartTime", |s| s.restart_time, default.restart_time),
             stale_time: time("stalePathTime", |s| s.stale_path_time, default.stale_time),
             long_lived_time: time("longLivedStaleTime", |s| s.long_lived_stale_time, default.long_lived_time),
+            partial_deployment: partial.unwrap_or(false),
         };
         let enabled = layers.value("spec.gracefulRestart.enabled", |s| s.graceful_restart.as_ref()?.enabled);
         Restart { enabled: enabled.unwrap_or(true), times }
@@ -138,6 +142,7 @@ impl Restart {
             restart_time: time(spec.restart_time, self.times.restart_time),
             stale_time: time(spec.stale_path_time, self.times.stale_time),
             long_lived_time: time(spec.long_lived_stale_time, self.times.long_lived_time),
+            partial_deployment: spec.partial_deployment.unwrap_or(self.times.partial_deployment),
         };
         Restart { enabled: spec.enabled.unwrap_or(self.enabled), times }
     }

@@ -48,6 +48,9 @@ fn show(compiled: &Compiled) -> String {
         format!("bridge {}, mtu {:?}", network.bridge, network.mtu),
         format!("loose reverse path: {}", network.loose_reverse_path),
     ];
+    if intent.listen.mark != 0 {
+        writeln!(text, "mark {:#x}", intent.listen.mark).unwrap();
+    }
     for (setting, _) in settings.iter().zip(DEFAULTS).filter(|(setting, default)| setting != default) {
         writeln!(text, "{setting}").unwrap();
     }
@@ -98,6 +101,12 @@ fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
     if *timers != Timers::default() {
         writeln!(text, "  timers {:?} {:?} {:?}", timers.hold, timers.keepalive, timers.connect_retry)
             .unwrap();
+    }
+    if let Some(timeout) = timers.user_timeout {
+        writeln!(text, "  TCP user timeout {timeout:?}").unwrap();
+    }
+    if peer.socket_mark != 0 {
+        writeln!(text, "  mark {:#x}", peer.socket_mark).unwrap();
     }
     if timers.damping != Timers::default().damping {
         writeln!(text, "  {:?}", timers.damping).unwrap();

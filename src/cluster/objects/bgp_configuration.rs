@@ -43,6 +43,10 @@ pub struct BgpConfigurationSpec {
     /// Where incoming sessions are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<ListenSpec>,
+    /// Mark of the packets of all sessions (`SO_MARK`), for `ip rule add fwmark` and filters to match.
+    /// Default 0: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_mark: Option<u32>,
     /// Graceful restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<GracefulRestartSpec>,

@@ -65,6 +65,10 @@ pub struct BgpPeerSpec {
     /// outlives a link. The first of the peer's family that is not link-local, unless the peer's is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_interface: Option<InterfaceName>,
+    /// Mark of the session's packets (`SO_MARK`), for `ip rule add fwmark` and filters to match; 0 for none.
+    /// Default: that of the `BgpConfiguration`. A connection that is up keeps the mark it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_mark: Option<u32>,
     /// Generalized TTL security (RFC 5082).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_security: Option<TtlSecurity>,
@@ -196,6 +200,11 @@ pub struct TimersSpec {
     /// Pause between connection attempts, from which up to a quarter is taken at random. Default `5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_retry: Option<Span>,
+    /// How long TCP tries to get something through to an Established peer before the connection is given
+    /// up (RFC 5482, `TCP_USER_TIMEOUT`); a peer that reads nothing for so long counts alike. From `1s`.
+    /// Default: twice the hold time, at least 8 minutes, as RFC 9687 has it; none without a hold time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_user_timeout: Option<Span>,
     /// Pause after a session has failed, doubled by each failure in a row, with up to a quarter taken
     /// from it at random (RFC 4271 §8.1.1, IdleHoldTime). Default `250ms`.
     #[serde(skip_serializing_if = "Option::is_none")]

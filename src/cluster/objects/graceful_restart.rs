@@ -33,6 +33,11 @@ pub struct GracefulRestartSpec {
     /// peers may keep ours: whole seconds, at most 16777215 s. Default `0s`: not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long_lived_stale_time: Option<Span>,
+    /// Whether internal peers that do not know RFC 9494 are told of such routes, too: as the least preferred,
+    /// which holds for all internal peers then, and with `no-export`. Give it to all speakers of the AS. Default
+    /// false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial_deployment: Option<bool>,
 }
 
 impl GracefulRestartSpec {

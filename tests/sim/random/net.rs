@@ -176,7 +176,7 @@ impl Net {
             addresses: own.addresses.clone(),
             pod_cidrs: own.prefixes.iter().copied().collect(),
             protected: own.prefixes.clone(),
-            listen: Listen { port: 179, addresses: BTreeSet::new() },
+            listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
             fib: FibIntent {
                 install: true,
                 table: 254,
@@ -207,6 +207,7 @@ impl Net {
             asn: RemoteAs::Exactly(self.shown_as(other)),
             source: None,
             source_interface: None,
+            socket_mark: 0,
             extended_next_hop: ExtendedNextHop::default(),
             families: addresses.iter().map(|address| Family::of(*address)).collect(),
             timers: Timers {

@@ -58,7 +58,10 @@ impl Watcher for Reporter {
                     seen.violations.push(format!("{name} sends {} octets of no message", rest.len()));
                 }
             }
-            Action::Close { .. } | Action::AcceptExtended { .. } | Action::WatchPaths(_) => {}
+            Action::Close { .. }
+            | Action::AcceptExtended { .. }
+            | Action::Keep { .. }
+            | Action::WatchPaths(_) => {}
         }
     }
 }

@@ -159,6 +159,12 @@ impl TimersSpec {
         {
             problems.add("spec.timers.connectRetry", "must be from 100ms to 65535s");
         }
+        if self.tcp_user_timeout.is_some_and(|Span(timeout)| {
+            // Milliseconds in an int (tcp(7)).
+            !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&timeout)
+        }) {
+            problems.add("spec.timers.tcpUserTimeout", "must be from 1s to 24h");
+        }
         self.check_damping(problems);
     }
 }
