@@ -22,8 +22,8 @@ mod node;
 pub mod options;
 mod routes;
 mod rules;
-mod settings;
 mod session_thread;
+mod settings;
 mod source;
 
 use std::collections::hash_map::RandomState;
@@ -113,8 +113,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (queue, writer) = ((inputs, queue), (writer, answers_heard));
-    let driver =
-        Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
+    let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let departure = tokio::select! {
