@@ -1,6 +1,6 @@
 //! The watch: what others do to the kernel's routes, links and addresses while we run.
 //!
-//! Keeps a [`Mirror`] of what next hops are resolved by, from one dump and from every notice since, so that
+//! Keeps a mirror of what next hops are resolved by, from one dump and from every notice since, so that
 //! a link that fails is acted on without asking the kernel anything. What the kernel is silent about is in
 //! the mirror's description; so that an error of ours about it does not last, the kernel is looked at
 //! again whenever it has been quiet for a while after news.
