@@ -1,5 +1,6 @@
 //! Failover: one change for all routes that share next hops.
 
+use super::entries::Held;
 use super::groups::Content;
 use super::plan::{Failure, Outcome};
 use super::table::Fib;
@@ -7,7 +8,8 @@ use super::table::Fib;
 impl Fib {
     /// Something has failed that next hops depend on. Every group that loses a member by it is changed to
     /// what its routes' plans say of that, at once and before all else ([`Fib::poll_urgent`]); one that has
-    /// nothing left is removed, and the kernel removes its routes with it. Where a group's routes disagree,
+    /// nothing left is removed, and the kernel removes its routes with it, as it does by itself when the
+    /// interface of a group's last member fails. Where a group's routes disagree,
     /// nothing happens: they are decided one by one, as all of them will be in any case.
     pub fn fail(&mut self, failure: Failure) {
         if let Failure::Interface(_) = failure
@@ -17,6 +19,14 @@ impl Fib {
         }
         for group in self.groups.places() {
             let Some(row) = self.groups.at_mut(group).filter(|row| !row.gone) else { continue };
+            if let Failure::Interface(index) = failure
+                && row.content.goes_with(index)
+            {
+                // The kernel has dropped it, and its routes with it: those are to be made anew, for a group
+                // that came back under this number would have none.
+                self.lose_group(group);
+                continue;
+            }
             let Some(outcome) = row.after(failure, &self.plans, &self.rules) else { continue };
             match outcome {
                 Outcome::Left(members) => {
@@ -38,6 +48,15 @@ impl Fib {
                 Outcome::Nothing | Outcome::Unknown => {}
             }
         }
+    }
+
+    /// A group does not exist any more, and no route refers to it.
+    fn lose_group(&mut self, group: u32) {
+        if let Some(row) = self.groups.at_mut(group) {
+            row.gone = true;
+        }
+        self.list(group);
+        self.enqueue_all(|entry| entry.held == Held::Group(group));
     }
 
     /// An interface that had failed works again.

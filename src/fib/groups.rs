@@ -27,6 +27,11 @@ pub(super) struct Content {
 }
 
 impl Content {
+    /// Whether the kernel drops a group like this when an interface goes down.
+    pub(super) fn goes_with(&self, interface: u32) -> bool {
+        self.members.iter().chain(&self.standby).all(|hop| hop.interface == Some(interface))
+    }
+
     /// What a group for a plan should hold.
     pub(super) fn of(ways: &Ways, rules: &Rules) -> Content {
         if ways.loses_any(&rules.dead)

@@ -12,8 +12,8 @@ use super::table::Fib;
 use crate::prefix::Prefix;
 use crate::time::Instant;
 
-/// Changes by somebody else that are put right at once, before we take it for a fight.
-const MEDDLED_MOST: u32 = 3;
+/// Changes of one route by somebody else that are put right at once, before we take it for a fight.
+const MEDDLED_MOST: u32 = 20;
 /// A change by somebody else this long after the last one has nothing to do with it.
 const MEDDLED_APART: Duration = Duration::from_secs(30);
 
@@ -34,7 +34,7 @@ impl Fib {
     /// Takes over what the kernel holds of ours. At start nothing is desired yet: these routes keep
     /// forwarding until they are desired or [`Fib::sweep`] is called. Later on this is a resync: what
     /// the kernel lost or somebody changed is put right, what nobody desires is removed.
-    pub fn handle_dump(&mut self, now: Instant, found: Found, keep_unknown: bool) {
+    pub fn handle_dump(&mut self, found: Found, keep_unknown: bool) {
         self.set_has_groups(found.groups.is_some());
         self.handle_groups(found.groups.as_deref().unwrap_or_default());
         let mut routes: BTreeMap<Key, Route> =
@@ -42,7 +42,8 @@ impl Fib {
         for place in self.entries.places(|_| true) {
             let Some(key) = self.entries.at(place).map(|entry| entry.key) else { continue };
             let held = self.held_by(routes.remove(&key));
-            self.see(now, place, held);
+            // A dump may be older than what was put right since: it tells of no fight.
+            self.see(None, place, held);
         }
         for (key, route) in routes {
             let held = self.held_by(Some(route));
@@ -59,7 +60,7 @@ impl Fib {
     pub fn handle_change_seen(&mut self, now: Instant, prefix: Prefix, metric: u32, held: Option<Route>) {
         let held = self.held_by(held);
         match self.entries.find((prefix, metric)) {
-            Some(place) => self.see(now, place, held),
+            Some(place) => self.see(Some(now), place, held),
             None if held == Held::Nothing => {}
             None => {
                 let place = self.entries.find_or_insert((prefix, metric));
@@ -144,7 +145,7 @@ impl Fib {
     }
 
     /// Something was seen of an entry that we did not do.
-    fn see(&mut self, now: Instant, place: Place, held: Held) {
+    fn see(&mut self, meddled: Option<Instant>, place: Place, held: Held) {
         let Some(entry) = self.entries.at(place) else { return };
         if let Some(asked) = &entry.asked {
             let doubt = (*asked != held).then_some(held);
@@ -160,22 +161,23 @@ impl Fib {
             matches!(entry.held, Held::Group(group) if self.groups.live(group).is_none());
         self.set_held(place, held);
         if !went_with_its_group {
-            self.note_meddling(now, place);
+            self.repairs += 1;
+            if let Some(now) = meddled {
+                self.note_meddling(now, place);
+            }
         }
         self.enqueue(place);
     }
 
     /// What is put right again and again is put right more and more slowly.
     fn note_meddling(&mut self, now: Instant, place: Place) {
-        self.repairs += 1;
         let trouble = self.trouble(place);
         let last = trouble.meddled_at.replace(now);
         if last.is_none_or(|last| now >= last + MEDDLED_APART) {
-            trouble.attempts = 0;
+            (trouble.meddled, trouble.attempts) = (0, 0);
         }
-        if trouble.attempts < MEDDLED_MOST {
-            trouble.attempts += 1;
-        } else if trouble.retry_at.is_none() {
+        trouble.meddled += 1;
+        if trouble.meddled > MEDDLED_MOST && trouble.retry_at.is_none() {
             self.pause(now, place);
         }
     }

@@ -84,13 +84,15 @@ pub(super) struct Trouble {
     pub(super) refusal: Option<String>,
     /// It was refused because somebody else's route stands there.
     pub(super) conflict: bool,
-    /// Refusals in a row, or changes by others in short order.
+    /// Pauses in a row.
     pub(super) attempts: u32,
     /// When the next try is due; nothing is tried before.
     pub(super) retry_at: Option<Instant>,
     /// What was seen of the kernel while a change was in flight, if that was not what was asked for.
     /// Which of the two came first is not known.
     pub(super) doubt: Option<Held>,
+    /// How often somebody else has changed it, in short order.
+    pub(super) meddled: u32,
     /// When somebody else last changed it.
     pub(super) meddled_at: Option<Instant>,
 }

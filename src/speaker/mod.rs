@@ -178,7 +178,7 @@ impl Speaker {
         self.now = now;
         // Before there is a configuration, nothing is known to be wrong.
         if self.intent.is_some() {
-            self.fib.handle_dump(now, held, self.restart.keeps_found_routes());
+            self.fib.handle_dump(held, self.restart.keeps_found_routes());
         }
     }
 

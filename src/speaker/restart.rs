@@ -94,7 +94,7 @@ impl Speaker {
     pub fn handle_adopted(&mut self, now: Instant, held: Found) {
         self.now = now;
         let found = Family::ALL.map(|family| held.routes.iter().any(|route| route.prefix.family() == family));
-        self.fib.handle_dump(now, held, true);
+        self.fib.handle_dump(held, true);
         self.restart.found = Some((now, found));
         self.restart.sweep_at = Some(now + STALE_TIME);
     }
