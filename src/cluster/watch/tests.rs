@@ -249,6 +249,26 @@ async fn a_writer_that_never_ends_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
+async fn what_changes_while_it_is_read_is_read_again() {
+    let scratch = Scratch::new();
+    let directory = scratch.directory("manifests", "node1");
+    let mut watch = watch(&directory);
+    assert_eq!(nodes(&mut watch).await, ["node1"]);
+    // The last to be read is a pipe, which holds a reading up once nodes.yaml is behind it.
+    let pipe = directory.join("pipe.yaml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let next = scratch.directory("next", "node2").join("nodes.yaml");
+    let writer = std::thread::spawn(move || {
+        let mut file = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        fs::rename(next, directory.join("nodes.yaml")).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        file.write_all(manifest("node3").as_bytes()).unwrap();
+    });
+    assert_eq!(nodes(&mut watch).await, ["node2"]);
+    writer.join().unwrap();
+}
+
+#[tokio::test]
 async fn dropping_the_wait_loses_nothing() {
     let scratch = Scratch::new();
     let directory = scratch.directory("manifests", "node1");
