@@ -83,9 +83,14 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<
 }
 
 fn is_manifest(path: &Path) -> bool {
+    is_named_manifest(path) && !path.is_dir()
+}
+
+/// Whether a file of this name is read.
+pub(super) fn is_named_manifest(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let extension = path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
-    !hidden && extension && !path.is_dir()
+    !hidden && extension
 }
 
 /// Gathers objects and everything wrong with them.

@@ -10,7 +10,7 @@ pub const ROWS: &[Row] = &[
     recovers("a node's routes deleted twice", Shape::PLAIN, routes_deleted_twice).always(),
     recovers("a node's routes deleted every 500 ms, five times", Shape::PLAIN, routes_deleted_often).told(),
     recovers("a node's next hop objects deleted twice", Shape::PLAIN, next_hops_deleted)
-        .told()
+        .always()
         .where_it_applies(|network| !network.node(1).host.run("ip nexthop show").is_empty()),
     lossless("manifests change", Shape::PLAIN, manifests_change),
 ];

@@ -1,15 +1,16 @@
 //! Real directories, changed the way editors, Kubernetes and configuration tools change them.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::Watch;
+use super::{STALL, Watch};
 use crate::cluster::{Error, ManifestDirectory, Reading};
 
 /// Longer than any machine takes to notice a change; nothing waits this long unless it is broken.
@@ -179,6 +180,92 @@ async fn symlinks_out_of_the_directory_are_followed() {
     assert_eq!(nodes(&mut watch).await, ["node2"]);
     fs::write(scratch.join("v2/nodes.yaml"), manifest("node3")).unwrap();
     assert_eq!(nodes(&mut watch).await, ["node3"]);
+}
+
+#[tokio::test]
+async fn a_slow_writer_is_waited_for() {
+    let scratch = Scratch::new();
+    let directory = scratch.directory("manifests", "node1");
+    let mut watch = watch(&directory);
+    assert_eq!(nodes(&mut watch).await, ["node1"]);
+    let [first, second] = ["node2", "node3"].map(manifest);
+    // The file that is there, then a new one in its place, and one that a symlink leads to.
+    let elsewhere = scratch.directory("elsewhere", "node8").join("nodes.yaml");
+    let file = directory.join("nodes.yaml");
+    for (round, path) in [&file, &file, &elsewhere].into_iter().enumerate() {
+        if round == 1 {
+            fs::remove_file(path).unwrap();
+        }
+        if round == 2 {
+            fs::remove_file(&file).unwrap();
+            symlink(&elsewhere, &file).unwrap();
+            assert_eq!(nodes(&mut watch).await, ["node8"]);
+        }
+        let texts = [first.clone(), format!("---\n{second}# {round}\n")];
+        let writer = std::thread::spawn(write_slowly(path, texts));
+        assert_eq!(nodes(&mut watch).await, ["node2", "node3"], "round {round}");
+        writer.join().unwrap();
+        fs::write(path, manifest("node1")).unwrap();
+        assert_eq!(nodes(&mut watch).await, ["node1"]);
+    }
+}
+
+/// Truncates or creates a file, and writes each text after having stalled.
+#[allow(clippy::disallowed_methods, reason = "stalling is what it is about")]
+fn write_slowly(path: &Path, texts: [String; 2]) -> impl FnOnce() + Send + use<> {
+    // Opened before anybody looks again: what was removed is not seen missing.
+    let mut file = fs::File::create(path).unwrap();
+    move || {
+        for text in texts {
+            std::thread::sleep(Duration::from_millis(300));
+            file.write_all(text.as_bytes()).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_never_ends_is_not_waited_for_without_end() {
+    let scratch = Scratch::new();
+    let directory = scratch.directory("manifests", "node1");
+    let mut watch = watch(&directory);
+    assert_eq!(nodes(&mut watch).await, ["node1"]);
+    let began = Instant::now();
+    let mut file = fs::File::create(directory.join("nodes.yaml")).unwrap();
+    file.write_all(manifest("node2").as_bytes()).unwrap();
+    assert_eq!(nodes(&mut watch).await, ["node2"]);
+    assert!(began.elapsed() >= STALL, "it is not waited for at all");
+    // It stands in nobody's way afterwards.
+    let began = Instant::now();
+    fs::write(directory.join("more.yaml"), manifest("node3")).unwrap();
+    assert_eq!(nodes(&mut watch).await, ["node2", "node3"]);
+    assert!(began.elapsed() < STALL, "{:?}", began.elapsed());
+    // Links are complete from the start: nobody closes them.
+    let began = Instant::now();
+    fs::write(directory.join("new"), manifest("node4")).unwrap();
+    fs::hard_link(directory.join("new"), directory.join("linked.yaml")).unwrap();
+    assert_eq!(nodes(&mut watch).await, ["node2", "node3", "node4"]);
+    assert!(began.elapsed() < STALL, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_changes_while_it_is_read_is_read_again() {
+    let scratch = Scratch::new();
+    let directory = scratch.directory("manifests", "node1");
+    let mut watch = watch(&directory);
+    assert_eq!(nodes(&mut watch).await, ["node1"]);
+    // The last to be read is a pipe, which holds a reading up once nodes.yaml is behind it.
+    let pipe = directory.join("pipe.yaml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let next = scratch.directory("next", "node2").join("nodes.yaml");
+    let writer = std::thread::spawn(move || {
+        let mut file = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        fs::rename(next, directory.join("nodes.yaml")).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        file.write_all(manifest("node3").as_bytes()).unwrap();
+    });
+    assert_eq!(nodes(&mut watch).await, ["node2"]);
+    writer.join().unwrap();
 }
 
 #[tokio::test]
