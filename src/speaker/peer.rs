@@ -77,7 +77,7 @@ pub(super) struct Peer {
     pub(super) last_error: Option<String>,
     /// What BFD last said about the way to it.
     pub(super) path: Option<crate::bfd::Change>,
-    /// BFD has come up since its session last fell.
+    /// BFD has come up with its session established.
     pub(super) path_is_new: bool,
     /// When its sessions are next due, as the speaker has noted it.
     pub(super) wake: Option<(Instant, Timer)>,
