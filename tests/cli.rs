@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use routelet::api::{Listener, RouteFilter, Source, TableFilter, Unavailable};
 use routelet::bgp::PathAttributes;
+use routelet::fib::{Difference, Target};
 use routelet::kernel::NetNs;
 use routelet::prefix::Prefix;
 use routelet::speaker::peer_table::{Cursor, Portion};
@@ -85,6 +86,11 @@ impl Source for ManyRoutes {
         Ok(vec![])
     }
 
+    async fn audit(&self) -> Result<Vec<Difference>, Unavailable> {
+        let prefix = "10.9.0.0/16".parse().unwrap();
+        Ok(vec![Difference { prefix, metric: 20, desired: None, held: Some(Target::Unreachable) }])
+    }
+
     async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {
         Ok(None)
     }
@@ -144,6 +150,21 @@ async fn a_reader_that_leaves_early_ends_it_quietly() {
         assert!(!line.is_empty());
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{form}");
     }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_difference_from_the_kernel_is_an_exit_code() {
+    let directory = Directory::new("audit");
+    let socket = directory.0.join("api.sock");
+    let listener = Listener::bind(&socket).unwrap();
+    let server = tokio::spawn(listener.serve(Arc::new(ManyRoutes), std::future::pending()));
+    let mut command = routelet(&["fib", "--audit", "--api-socket", socket.to_str().unwrap()]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text, "10.9.0.0/16 metric 20: should be nothing, the kernel has unreachable\n");
+    assert_eq!(stderr(&output), "routelet: the kernel differs from what is desired in 1 place\n");
     server.abort();
 }
 

@@ -9,9 +9,9 @@ use tower::service_fn;
 
 use super::proto::routelet_client::RouteletClient;
 use super::proto::{
-    Drain, DrainStarted, FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest,
-    ListRoutesRequest, Peer, PeerTable, Route, StartDrainRequest, Summary, UndrainRequest, Undrained,
-    WatchDrainRequest,
+    AuditFibRequest, Drain, DrainStarted, FibDifference, FibRoute, GetSummaryRequest, ListFibRequest,
+    ListPeerTableRequest, ListPeersRequest, ListRoutesRequest, Peer, PeerTable, Route, StartDrainRequest,
+    Summary, UndrainRequest, Undrained, WatchDrainRequest,
 };
 use super::{Error, RouteFilter};
 use crate::prefix::Prefix;
@@ -104,6 +104,14 @@ impl Client {
     /// The daemon refused or broke off.
     pub async fn fib(&mut self) -> Result<Answers<FibRoute>, Error> {
         Ok(Answers(self.inner.list_fib(ListFibRequest {}).await?.into_inner()))
+    }
+
+    /// Where the kernel's routes differ from what is desired.
+    ///
+    /// # Errors
+    /// The daemon refused or broke off.
+    pub async fn audit(&mut self) -> Result<Answers<FibDifference>, Error> {
+        Ok(Answers(self.inner.audit_fib(AuditFibRequest {}).await?.into_inner()))
     }
 
     /// Begins a drain.

@@ -9,7 +9,7 @@ use super::proto;
 use super::source::{Destinations, RouteFilter, TableFilter};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::{Community, ExtendedCommunity, LargeCommunity, Origin, PathId};
-use crate::fib::{NextHop, Target};
+use crate::fib::{Difference, NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::peer_table::AdjRib;
@@ -35,6 +35,8 @@ impl From<Summary> for proto::Summary {
             fib_installed: view.fib_installed,
             fib_pending: view.fib_pending,
             fib_failures: view.fib_failures,
+            fib_conflicts: view.fib_conflicts,
+            fib_repairs: view.fib_repairs,
             ranges: view.ranges.into_iter().map(Into::into).collect(),
             drain: view.drain.map(Into::into),
             // Not the speaker's: added by whoever knows.
@@ -243,11 +245,8 @@ impl From<UnknownAttribute> for proto::UnknownAttribute {
 
 impl From<FibRouteView> for proto::FibRoute {
     fn from(view: FibRouteView) -> Self {
-        let (target, next_hops) = match view.target {
-            Some(Target::Via(next_hops)) => (proto::FibTarget::Via, next_hops),
-            Some(Target::Unreachable) => (proto::FibTarget::Unreachable, vec![]),
-            None => (proto::FibTarget::None, vec![]),
-        };
+        let none = proto::FibWay { target: proto::FibTarget::None.into(), next_hops: vec![] };
+        let proto::FibWay { target, next_hops } = view.target.map_or(none, Into::into);
         let (state, error) = match view.state {
             FibState::Installed => (proto::FibState::Installed, None),
             FibState::Pending => (proto::FibState::Pending, None),
@@ -255,12 +254,33 @@ impl From<FibRouteView> for proto::FibRoute {
         };
         proto::FibRoute {
             prefix: view.prefix.to_string(),
-            target: target.into(),
-            next_hops: next_hops.into_iter().map(Into::into).collect(),
+            target,
+            next_hops,
             metric: view.metric,
             state: state.into(),
             error,
         }
+    }
+}
+
+impl From<Difference> for proto::FibDifference {
+    fn from(difference: Difference) -> Self {
+        proto::FibDifference {
+            prefix: difference.prefix.to_string(),
+            metric: difference.metric,
+            desired: difference.desired.map(Into::into),
+            held: difference.held.map(Into::into),
+        }
+    }
+}
+
+impl From<Target> for proto::FibWay {
+    fn from(target: Target) -> Self {
+        let (target, next_hops) = match target {
+            Target::Via(next_hops) => (proto::FibTarget::Via, next_hops),
+            Target::Unreachable => (proto::FibTarget::Unreachable, vec![]),
+        };
+        proto::FibWay { target: target.into(), next_hops: next_hops.into_iter().map(Into::into).collect() }
     }
 }
 

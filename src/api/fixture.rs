@@ -11,7 +11,7 @@ use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
 use crate::bgp::update::Treatment;
 use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
-use crate::fib::{NextHop, Target};
+use crate::fib::{Difference, NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
 use crate::speaker::peer_table::{Cursor, Portion};
@@ -83,6 +83,10 @@ impl Source for Fixture {
         self.answer(fib()).await
     }
 
+    async fn audit(&self) -> Result<Vec<Difference>, Unavailable> {
+        self.answer(if let Fixture::Draining(_) = self { vec![] } else { differences() }).await
+    }
+
     async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {
         let Fixture::Draining(stage) = self else { return self.answer(None).await };
         let next = |stage: usize| (stage > 0).then_some(stage + 1);
@@ -131,6 +135,8 @@ pub(crate) fn summary() -> Summary {
         fib_installed: 3,
         fib_pending: 1,
         fib_failures: 7,
+        fib_conflicts: 1,
+        fib_repairs: 4,
         ranges: vec![RangeView {
             name: "rack".to_owned(),
             range: "10.0.0.0/8".parse().unwrap(),
@@ -165,6 +171,7 @@ pub(crate) fn kernel() -> KernelView {
             rule("999: from all to 10.244.1.0/24 lookup main suppress_prefixlength 23", None),
             rule("1000: from all lookup 100", Some("No buffer space available (os error 105)")),
         ],
+        differences: Some(3),
     }
 }
 
@@ -400,14 +407,31 @@ fn every_attribute() -> PathAttributes {
     }
 }
 
-pub(crate) fn fib() -> Vec<FibRouteView> {
-    let via = |hops: &[(&str, Option<u32>)]| {
-        Some(Target::Via(
-            hops.iter()
-                .map(|&(via, interface)| NextHop { via: address(via), interface, weight: 1 })
-                .collect(),
-        ))
+fn via(hops: &[(&str, Option<u32>)]) -> Option<Target> {
+    let hop = |&(via, interface): &(&str, _)| NextHop { via: address(via), interface, weight: 1 };
+    Some(Target::Via(hops.iter().map(hop).collect()))
+}
+
+/// A route that is gone, one that goes elsewhere, and one that nobody has asked for.
+pub(crate) fn differences() -> Vec<Difference> {
+    let difference = |prefix: &str, desired, held| Difference {
+        prefix: prefix.parse().unwrap(),
+        metric: 20,
+        desired,
+        held,
     };
+    vec![
+        difference("10.9.0.0/16", None, Some(Target::Unreachable)),
+        difference("10.244.2.0/24", via(&[("192.168.1.12", None)]), None),
+        difference(
+            "172.16.0.0/24",
+            via(&[("192.168.1.1", Some(3)), ("fe80::1", Some(3))]),
+            via(&[("192.168.1.9", Some(3))]),
+        ),
+    ]
+}
+
+pub(crate) fn fib() -> Vec<FibRouteView> {
     let route = |prefix: &str, target, state| FibRouteView {
         prefix: prefix.parse().unwrap(),
         target,

@@ -1,16 +1,19 @@
-//! What is shown of the kernel beside the routes: settings and policy rules, as the daemon last found
-//! them.
+//! What is shown of the kernel as the daemon last found it: settings, policy rules, and in how many routes
+//! it differed from what is desired.
 
 use super::proto;
 use crate::prefix::Family;
 
-/// Settings and rules of the kernel.
+/// Settings and rules of the kernel, and what became of its routes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KernelView {
     /// Settings that matter to this node.
     pub settings: Vec<SettingView>,
     /// Policy rules of ours, in the kernel's order.
     pub rules: Vec<RuleView>,
+    /// Routes for which the last audit found the kernel to hold something else than is desired; `None`
+    /// before the first.
+    pub differences: Option<u64>,
 }
 
 /// One setting, or one that every interface has.

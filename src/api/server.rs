@@ -13,8 +13,9 @@ use tonic::{Request, Response, Status};
 use super::drain::watched;
 use super::proto::routelet_server::{Routelet, RouteletServer};
 use super::proto::{
-    Drain, DrainStarted, FibRoute, GetSummaryRequest, ListFibRequest, ListPeerTableRequest, ListPeersRequest,
-    ListRoutesRequest, Peer, Route, StartDrainRequest, Summary, UndrainRequest, Undrained, WatchDrainRequest,
+    AuditFibRequest, Drain, DrainStarted, FibDifference, FibRoute, GetSummaryRequest, ListFibRequest,
+    ListPeerTableRequest, ListPeersRequest, ListRoutesRequest, Peer, Route, StartDrainRequest, Summary,
+    UndrainRequest, Undrained, WatchDrainRequest,
 };
 use super::source::within;
 use super::{Error, Listener, RouteFilter, Source, TableFilter, Unavailable};
@@ -24,6 +25,9 @@ use crate::speaker::view::RouteView;
 
 /// How long the speaker may take over one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long the kernel's routes may take to be read and compared, twice. Some 5 s for a million on an idle
+/// machine.
+const AUDIT_LIMIT: Duration = Duration::from_secs(60);
 /// How long a reader may go on reading once the daemon is asked to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -123,6 +127,12 @@ impl<S: Source> Routelet for Service<S> {
 
     async fn list_fib(&self, _: Request<ListFibRequest>) -> Result<Response<Self::ListFibStream>, Status> {
         Ok(answers(within(ANSWER_LIMIT, self.source.fib()).await?))
+    }
+
+    type AuditFibStream = Answers<FibDifference>;
+
+    async fn audit_fib(&self, _: Request<AuditFibRequest>) -> Result<Response<Self::AuditFibStream>, Status> {
+        Ok(answers(within(AUDIT_LIMIT, self.source.audit()).await?))
     }
 
     async fn start_drain(

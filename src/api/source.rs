@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::kernel::KernelView;
+use crate::fib::Difference;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::peer_table::{AdjRib, Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
@@ -42,6 +43,10 @@ pub trait Source: Send + Sync + 'static {
 
     /// Every route of ours, by prefix.
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;
+
+    /// Where the kernel's routes, read back, differ from what is desired. May take as long as reading them
+    /// twice does: seconds for a million.
+    fn audit(&self) -> impl Future<Output = Result<Vec<Difference>, Unavailable>> + Send;
 
     /// How far a drain has come; `None` where there is none.
     fn drain(&self) -> impl Future<Output = Result<Option<DrainView>, Unavailable>> + Send;

@@ -78,6 +78,9 @@ async fn everything_a_source_says_arrives() {
     assert_eq!(client.peers(Some("no")).await.unwrap().collect().await.unwrap(), []);
     let fib: Vec<proto::FibRoute> = fixture::fib().into_iter().map(Into::into).collect();
     assert_eq!(client.fib().await.unwrap().collect().await.unwrap(), fib);
+    let differences: Vec<proto::FibDifference> = fixture::differences().into_iter().map(Into::into).collect();
+    assert_eq!(differences.len(), 3);
+    assert_eq!(client.audit().await.unwrap().collect().await.unwrap(), differences);
 }
 
 #[tokio::test]

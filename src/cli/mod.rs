@@ -88,6 +88,9 @@ pub enum Error {
     /// Nothing leads to the destination that was asked for.
     #[error("{0}")]
     NoRoute(String),
+    /// An audit has found differences, which the answer lists.
+    #[error("the kernel differs from what is desired in {0} place{s}", s = if *.0 == 1 { "" } else { "s" })]
+    Differences(usize),
     /// Somebody else has ended a drain that was waited for.
     #[error("the drain has been taken back meanwhile")]
     DrainTakenBack,

@@ -226,6 +226,10 @@ impl Exposition {
         );
         let help = "Changes of routes that the kernel has refused.";
         self.counter("routelet_fib_failures_total", help, [sample([], summary.fib_failures)]);
+        let help = "Routes that are not installed because somebody else's stand there.";
+        self.gauge("routelet_fib_conflicts", help, [sample([], summary.fib_conflicts)]);
+        let help = "Changes of our kernel routes by others that were found, and put right.";
+        self.counter("routelet_fib_repairs_total", help, [sample([], summary.fib_repairs)]);
     }
 
     fn kernel(&mut self, kernel: &KernelView) {
@@ -242,6 +246,8 @@ impl Exposition {
             [sample([("state", "installed")], count(true)), sample([("state", "failed")], count(false))];
         let help = "Policy rules meant for the kernel by state: installed, or failed (refused).";
         self.gauge("routelet_kernel_rules", help, rules);
+        let help = "Routes in which the kernel differed from what is desired, in the last audit.";
+        self.gauge("routelet_fib_differences", help, kernel.differences.map(|count| sample([], count)));
     }
 
     fn manifests(&mut self, manifests: &Manifests) {
@@ -418,6 +424,9 @@ mod tests {
             (r#"routelet_fib_routes{state="installed"}"#, 3.0),
             (r#"routelet_fib_routes{state="pending"}"#, 1.0),
             ("routelet_fib_failures_total", 7.0),
+            ("routelet_fib_conflicts", 1.0),
+            ("routelet_fib_repairs_total", 4.0),
+            ("routelet_fib_differences", 3.0),
             (r#"routelet_kernel_setting_right{setting="net.ipv4.ip_forward",weight="needed"}"#, 1.0),
             (r#"routelet_kernel_setting_right{setting="net.ipv4.conf.*.rp_filter",weight="needed"}"#, 0.0),
             (r#"routelet_kernel_rules{state="installed"}"#, 1.0),

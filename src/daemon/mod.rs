@@ -6,6 +6,7 @@
 //! bounded queue of `Input`s. Failures do not wait in it: BFD and the watch of the kernel have threads
 //! of their own, and the driver hears them first. So has the writer of kernel routes.
 
+mod audit;
 mod bfd;
 mod clock;
 mod configuration;
@@ -90,11 +91,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (settings, settings_seen) =
         settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
     let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
-    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen));
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, owned.clone()));
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(settings.run());
+    tokio::spawn(audit::run(source.clone()));
     let rules = tokio::spawn(rules.run());
     let configuration = Configuration {
         node_name: options.node_name,

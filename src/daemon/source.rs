@@ -1,12 +1,16 @@
 //! How the API and the metrics reach the speaker: by a question, or an order, that the driver takes in turn.
-//! All routes are asked for in portions, between which the driver does its work.
+//! All routes are asked for in portions, between which the driver does its work. An audit reads the kernel
+//! by itself, and asks the driver to compare.
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audit::Audits;
 use super::input::Input;
 use crate::api::{
     Destinations, KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable,
 };
+use crate::fib::Difference;
+use crate::kernel::routes::Ownership;
 use crate::speaker::peer_table::{Cursor, Portion};
 use crate::speaker::view::{FibRouteView, PeerView, RouteView, Summary};
 use crate::speaker::{DrainTerms, DrainView, Speaker};
@@ -21,17 +25,19 @@ pub struct Look {
     inputs: mpsc::Sender<Input>,
     settings: watch::Receiver<Vec<SettingView>>,
     rules: watch::Receiver<Vec<RuleView>>,
+    audits: Audits,
 }
 
 impl Look {
     /// A handle on the driver behind `inputs`, and on what those have found who look after settings and
-    /// rules.
+    /// rules; `ownership` is which kernel routes are ours.
     pub fn new(
         inputs: mpsc::Sender<Input>,
         settings: watch::Receiver<Vec<SettingView>>,
         rules: watch::Receiver<Vec<RuleView>>,
+        ownership: watch::Receiver<Ownership>,
     ) -> Look {
-        Look { inputs, settings, rules }
+        Look { inputs, settings, rules, audits: Audits::new(ownership) }
     }
 
     /// Asks the driver.
@@ -49,6 +55,11 @@ impl Look {
         });
         self.send(Input::Query(query)).await?;
         answer.await.map_err(|_| stopping())
+    }
+
+    /// What audits have found.
+    pub fn audits(&self) -> &Audits {
+        &self.audits
     }
 
     /// Has the driver do something, which is refused while there is no configuration to do it with.
@@ -69,7 +80,11 @@ impl Look {
         answer.await.map_err(|_| stopping())?.ok_or_else(unconfigured)
     }
 
-    async fn send(&self, input: Input) -> Result<(), Unavailable> {
+    /// Hands the driver an input.
+    ///
+    /// # Errors
+    /// The driver is gone.
+    pub async fn send(&self, input: Input) -> Result<(), Unavailable> {
         self.inputs.send(input).await.map_err(|_| stopping())
     }
 }
@@ -78,7 +93,7 @@ fn stopping() -> Unavailable {
     Unavailable("the daemon is stopping".to_owned())
 }
 
-fn unconfigured() -> Unavailable {
+pub(super) fn unconfigured() -> Unavailable {
     Unavailable("no valid configuration has been read yet".to_owned())
 }
 
@@ -124,11 +139,19 @@ impl Source for Look {
     }
 
     fn kernel(&self) -> KernelView {
-        KernelView { settings: self.settings.borrow().clone(), rules: self.rules.borrow().clone() }
+        KernelView {
+            settings: self.settings.borrow().clone(),
+            rules: self.rules.borrow().clone(),
+            differences: self.audits.last(),
+        }
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.ask(|speaker, _| speaker.fib()).await
+    }
+
+    async fn audit(&self) -> Result<Vec<Difference>, Unavailable> {
+        Ok(self.audits.audit(self).await?.0)
     }
 
     async fn drain(&self) -> Result<Option<DrainView>, Unavailable> {

@@ -110,6 +110,11 @@ impl Entries {
         self.rows.get_mut(place as usize)?.as_mut()
     }
 
+    /// More than the place of any.
+    pub(super) fn room(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Every entry, by place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Entry)> {
         let rows = self.rows.iter().enumerate();

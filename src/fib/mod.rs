@@ -4,6 +4,7 @@
 //! reached by handing out [`Change`]s and taking in results. Does not know BGP.
 
 mod answers;
+mod audit;
 mod draft;
 mod entries;
 mod failover;
@@ -15,7 +16,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+pub use audit::Difference;
 pub use plan::{Failure, Fate, Leg, Plan, Ways};
-pub use resync::Difference;
 pub use route::{Batch, BatchId, Change, Found, Group, GroupId, NextHop, Refusal, Route, Target};
 pub use table::{AGGREGATE_METRIC, Fib, Listed, Standing};

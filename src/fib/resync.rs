@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::entries::{Held, Key, Place};
 use super::groups::Content;
-use super::route::{Found, Group, GroupId, Route, Target};
+use super::route::{Found, Group, GroupId, Route};
 use super::table::Fib;
 use crate::prefix::Prefix;
 use crate::time::Instant;
@@ -16,19 +16,6 @@ use crate::time::Instant;
 const MEDDLED_MOST: u32 = 20;
 /// A change by somebody else this long after the last one has nothing to do with it.
 const MEDDLED_APART: Duration = Duration::from_secs(30);
-
-/// A prefix for which the kernel does not hold what is desired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// Destination.
-    pub prefix: Prefix,
-    /// The kernel's priority.
-    pub metric: u32,
-    /// What should be; `None` for no route.
-    pub desired: Option<Target>,
-    /// What is; `None` for no route.
-    pub held: Option<Target>,
-}
 
 impl Fib {
     /// Takes over what the kernel holds of ours. At start nothing is desired yet: these routes keep
@@ -121,27 +108,6 @@ impl Fib {
             }
             self.enqueue(place);
         }
-    }
-
-    /// Where the kernel, as found, differs from what is desired. A route kept from before the start counts as
-    /// desired.
-    pub fn audit(&self, found: &Found) -> Vec<Difference> {
-        let mut routes: BTreeMap<Key, &Route> =
-            found.routes.iter().map(|route| ((route.prefix, route.metric), route)).collect();
-        let mut differences = vec![];
-        for listed in self.entries() {
-            let (prefix, metric) = (listed.prefix, listed.metric);
-            let held = routes.remove(&(prefix, metric)).map(|route| route.target.clone());
-            if held != listed.target {
-                differences.push(Difference { prefix, metric, desired: listed.target, held });
-            }
-        }
-        let unknown = routes.into_values().map(|route| {
-            let Route { prefix, metric, target, .. } = route.clone();
-            Difference { prefix, metric, desired: None, held: Some(target) }
-        });
-        differences.extend(unknown);
-        differences
     }
 
     /// Something was seen of an entry that we did not do.

@@ -155,6 +155,16 @@ impl fmt::Display for Route {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target::Via(hops) = self else { return write!(f, "unreachable") };
+        for (i, hop) in hops.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "via " } else { ", " }, hop.via)?;
+        }
+        Ok(())
+    }
+}
+
 fn write_hops(f: &mut fmt::Formatter<'_>, hops: &[NextHop]) -> fmt::Result {
     hops.iter().try_for_each(|hop| write!(f, " via {}", hop.via))
 }

@@ -19,6 +19,7 @@
 //! | `failover` | one change for all routes |
 //! | `resync` | what the kernel was seen to hold |
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -547,11 +548,7 @@ impl Fib {
 
     fn listed(&self, place: Place, entry: &Entry) -> Listed<'_> {
         let (prefix, metric) = entry.key;
-        let target = match entry.desired {
-            0 if entry.stale => self.target_of(&entry.held),
-            0 => None,
-            plan => Some((**self.plans.target(plan)).clone()),
-        };
+        let target = self.desired_target(entry).map(Cow::into_owned);
         let group = match entry.held {
             Held::Group(group) => self.groups.live(group).map(|row| row.id),
             _ => None,

@@ -195,11 +195,19 @@ fn a_resync_restores_what_was_lost_and_removes_what_is_unknown() {
     answer(&mut fib, NOW, Ok(()));
     let unknown = Route { prefix: "10.9.0.0/16".parse().unwrap(), ..inline(&Plan::Unreachable) };
     let found = Found { routes: vec![unknown.clone()], groups: None };
-    assert_eq!(fib.audit(&found).len(), 2);
+    let differences: Vec<String> = fib.audit(&found).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        differences,
+        [
+            "10.9.0.0/16 metric 20: should be nothing, the kernel has unreachable",
+            "10.244.2.0/24 metric 20: should be via 192.168.1.12, the kernel has nothing of ours",
+        ]
+    );
     fib.handle_dump(found, false);
     let removal = Change::Remove { prefix: unknown.prefix, metric: METRIC };
     assert_eq!(obey(&mut fib), [Change::Install(inline(&plan)), removal]);
     assert_eq!(fib.repairs(), 1);
+    assert_eq!(fib.audit(&Found { routes: vec![inline(&plan)], groups: None }), []);
 }
 
 #[test]

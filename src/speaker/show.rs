@@ -22,8 +22,9 @@ impl Speaker {
     pub fn summary(&self) -> Option<Summary> {
         let intent = self.intent.as_ref()?;
         // One walk: the table may be large, and everybody waits.
-        let (mut fib_installed, mut fib_pending) = (0, 0);
+        let (mut fib_installed, mut fib_pending, mut fib_conflicts) = (0, 0, 0);
         for standing in self.fib.standings() {
+            fib_conflicts += u64::from(matches!(standing, Standing::Conflict(_)));
             match standing {
                 Standing::Installed | Standing::Stale => fib_installed += 1,
                 _ => fib_pending += 1,
@@ -39,6 +40,8 @@ impl Speaker {
             fib_installed,
             fib_pending,
             fib_failures: self.fib.failures(),
+            fib_conflicts,
+            fib_repairs: self.fib.repairs(),
             ranges: self.range_views(intent),
             drain: self.drain_view(),
         })

@@ -247,6 +247,10 @@ pub struct Summary {
     pub fib_pending: u64,
     /// Changes the kernel refused since the daemon started.
     pub fib_failures: u64,
+    /// Routes desired but not installed because somebody else's stands there.
+    pub fib_conflicts: u64,
+    /// Changes of our routes by others that were found, and put right, since the daemon started.
+    pub fib_repairs: u64,
     /// Ranges that dynamic peers come from, by name.
     pub ranges: Vec<RangeView>,
     /// How far a drain has come, if there is one.

@@ -292,11 +292,16 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// What a command prints that asks a node's daemon.
-    pub fn routelet(&self, node: usize, arguments: &[&str]) -> String {
+    /// What a command does that asks a node's daemon.
+    pub fn run_routelet(&self, node: usize, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
         command.args(arguments).arg("--api-socket").arg(self.socket(node));
-        let output = command.output().unwrap();
+        command.output().unwrap()
+    }
+
+    /// What a command prints that asks a node's daemon.
+    pub fn routelet(&self, node: usize, arguments: &[&str]) -> String {
+        let output = self.run_routelet(node, arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
