@@ -73,8 +73,6 @@ pub(super) struct Row {
     pub(super) doubt: bool,
     /// Routes wait for the answer to a change of it.
     pub(super) awaited: bool,
-    /// Plans whose new routes go to it.
-    pub(super) homes: u32,
     /// Changes to it that have not been answered.
     pub(super) in_flight: u32,
     /// What it should become once that has been answered.
@@ -190,7 +188,6 @@ impl Groups {
             refusal: None,
             doubt: false,
             awaited: false,
-            homes: 0,
             in_flight: 0,
             next: None,
             users: BTreeMap::new(),
