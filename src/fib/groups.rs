@@ -41,7 +41,9 @@ impl Content {
         }
         let backup = ways.backup.filter(|leg| {
             let elsewhere = ways.legs.iter().all(|used| used.hop.interface != leg.hop.interface);
-            rules.install_backup && ways.legs.len() == 1 && leg.hop.interface.is_some() && elsewhere
+            // The kernel takes no member of a dead interface, and with it none of its group.
+            let works = rules.dead.iter().all(|failure| failure.spares(leg));
+            rules.install_backup && ways.legs.len() == 1 && leg.hop.interface.is_some() && elsewhere && works
         });
         Content { members: hops(&ways.legs), standby: hops(backup.as_slice()) }
     }

@@ -77,7 +77,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn spares(self, leg: &Leg) -> bool {
+    /// Whether a next hop does not depend on what has failed.
+    pub(super) fn spares(self, leg: &Leg) -> bool {
         match self {
             Failure::Fate(fate) => leg.fate != Some(fate),
             Failure::Interface(index) => leg.hop.interface != Some(index),
