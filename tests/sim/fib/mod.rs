@@ -453,9 +453,21 @@ impl Trial {
     fn finish(&mut self) {
         self.trace("finish");
         self.refuses = false;
+        // First with interfaces down still.
+        self.arrive();
+        for (key, plan) in &self.desired {
+            if let Some(target) = self.left_of(plan).filter(|_| !self.kernel.foreign.contains(key)) {
+                assert_eq!(self.kernel.route(*key).map(|route| route.target), Some(target), "{key:?}");
+            }
+        }
         for interface in std::mem::take(&mut self.kernel.down) {
             self.notices.push_back(Notice::Revived(interface));
         }
+        self.arrive();
+    }
+
+    /// All that is under way arrives.
+    fn arrive(&mut self) {
         while !self.notices.is_empty() {
             self.tell();
         }
@@ -466,6 +478,21 @@ impl Trial {
         self.notices.push_back(Notice::Dump(self.kernel.found()));
         self.tell();
         self.rest();
+    }
+
+    /// What a route does while interfaces are down; none where it is left to its owner to decide anew.
+    fn left_of(&self, plan: &Plan) -> Option<Target> {
+        let Plan::Via(ways) = plan else { return Some(plan.target()) };
+        let is_up = |leg: &&Leg| leg.hop.interface.is_none_or(|index| !self.kernel.down.contains(&index));
+        let mut left: Vec<Leg> = ways.legs.iter().filter(is_up).copied().collect();
+        if left.len() == ways.legs.len() {
+            return Some(plan.target());
+        }
+        if left.is_empty() {
+            left.extend(ways.backup.as_ref().filter(is_up));
+        }
+        let rest = Plan::Via(Ways { legs: left, backup: None, more: false });
+        (rest.target() != Target::Via(vec![]) && self.is_for_groups(plan)).then(|| rest.target())
     }
 
     /// The kernel holds what is desired, and nothing else.
