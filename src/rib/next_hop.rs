@@ -110,9 +110,9 @@ impl Underlay {
         }
     }
 
-    /// Interfaces that something is reached through, by index.
+    /// Interfaces that something is reached through, by index; if only routers on their link.
     pub fn interfaces(&self) -> impl Iterator<Item = u32> {
-        self.routes.values().filter_map(|route| route.interface)
+        self.routes.values().filter_map(|route| route.interface).chain(self.link_local.iter().copied())
     }
 
     /// Whether both addresses are reached by one route, so that [`Underlay::shared_subnet`] says the

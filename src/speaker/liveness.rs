@@ -7,7 +7,8 @@
 //!   BFD is off, and the path may be well (§3.2).
 //! - Down while the peer restarts (RFC 4724, §4.3): what is kept for it goes if its BFD would have outlived its
 //!   BGP (C bit). Else its silence was to be expected, and says nothing of the path. That holds until its BFD
-//!   has come back, also where its session was quicker: what goes Down then is what it had before.
+//!   has come back after its session, which may be quicker: what goes Down before is what it had before, or
+//!   is made anew once more, as FRR's is.
 //! - Never Up: the session comes up all the same, unless the peer is `strict`.
 //! - `strict`: no session begins while the path is not Up, and it falls with it. A peer that says AdminDown
 //!   keeps what it has, but may not begin anew.
@@ -41,7 +42,9 @@ impl Speaker {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             let before = peer.path.replace(*change);
             let was_up = before.is_some_and(|before| before.state == State::Up);
-            peer.path_is_new |= change.state == State::Up && !was_up;
+            // What comes up before its session may be what it had before, or come and go once more with it.
+            let established = peer.first.session.state() == session::State::Established;
+            peer.path_is_new |= established && change.state == State::Up && !was_up;
             match change.state {
                 State::Up => self.path_is_up(id),
                 State::Init | State::Down if change.remote_state != State::AdminDown => {
