@@ -41,7 +41,9 @@ impl Content {
         }
         let backup = ways.backup.filter(|leg| {
             let elsewhere = ways.legs.iter().all(|used| used.hop.interface != leg.hop.interface);
-            rules.install_backup && ways.legs.len() == 1 && leg.hop.interface.is_some() && elsewhere
+            // The kernel takes no member of a dead interface, and with it none of its group.
+            let works = rules.dead.iter().all(|failure| failure.spares(leg));
+            rules.install_backup && ways.legs.len() == 1 && leg.hop.interface.is_some() && elsewhere && works
         });
         Content { members: hops(&ways.legs), standby: hops(backup.as_slice()) }
     }
@@ -73,8 +75,6 @@ pub(super) struct Row {
     pub(super) doubt: bool,
     /// Routes wait for the answer to a change of it.
     pub(super) awaited: bool,
-    /// Plans whose new routes go to it.
-    pub(super) homes: u32,
     /// Changes to it that have not been answered.
     pub(super) in_flight: u32,
     /// What it should become once that has been answered.
@@ -190,7 +190,6 @@ impl Groups {
             refusal: None,
             doubt: false,
             awaited: false,
-            homes: 0,
             in_flight: 0,
             next: None,
             users: BTreeMap::new(),

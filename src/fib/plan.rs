@@ -77,7 +77,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn spares(self, leg: &Leg) -> bool {
+    /// Whether a next hop does not depend on what has failed.
+    pub(super) fn spares(self, leg: &Leg) -> bool {
         match self {
             Failure::Fate(fate) => leg.fate != Some(fate),
             Failure::Interface(index) => leg.hop.interface != Some(index),
@@ -138,7 +139,7 @@ struct Row {
     plan: Arc<Plan>,
     target: Arc<Target>,
     users: usize,
-    /// The group that new routes of this plan refer to.
+    /// The group that new routes of this plan refer to, if it still is there and does what the plan says.
     home: Option<u32>,
 }
 
@@ -165,16 +166,15 @@ impl Plans {
         id
     }
 
-    /// One user less. Returns the home of a plan that has none left.
-    pub(super) fn leave(&mut self, id: PlanId) -> Option<u32> {
+    /// One user less.
+    pub(super) fn leave(&mut self, id: PlanId) {
         let row = &mut self.rows[id as usize - 1];
         row.users -= 1;
-        if row.users > 0 {
-            return None;
+        if row.users == 0 {
+            row.home = None;
+            self.ids.remove(&row.plan);
+            self.vacant.push(id);
         }
-        self.ids.remove(&row.plan);
-        self.vacant.push(id);
-        row.home.take()
     }
 
     pub(super) fn plan(&self, id: PlanId) -> &Plan {
@@ -198,9 +198,8 @@ impl Plans {
         self.rows[id as usize - 1].home
     }
 
-    /// Returns the home it had.
-    pub(super) fn set_home(&mut self, id: PlanId, home: u32) -> Option<u32> {
-        self.rows[id as usize - 1].home.replace(home)
+    pub(super) fn set_home(&mut self, id: PlanId, home: u32) {
+        self.rows[id as usize - 1].home = Some(home);
     }
 
     /// No plan has a home any more.

@@ -218,10 +218,8 @@ impl Fib {
                 }
             }
         }
-        if before != 0
-            && let Some(home) = self.plans.leave(before)
-        {
-            self.leave_home(home);
+        if before != 0 {
+            self.plans.leave(before);
         }
     }
 
@@ -356,7 +354,7 @@ impl Fib {
         {
             if row.content == content {
                 if self.plans.home(desired).is_none_or(|home| self.groups.live(home).is_none()) {
-                    self.set_home(desired, group);
+                    self.plans.set_home(desired, group);
                 }
                 self.calm(place);
                 return;
@@ -386,22 +384,6 @@ impl Fib {
             && self.plans.ways(plan).is_some_and(|ways| !matches!(ways.after(&rules.dead), Outcome::Left(_)))
     }
 
-    fn set_home(&mut self, plan: PlanId, home: u32) {
-        if let Some(row) = self.groups.at_mut(home) {
-            row.homes += 1;
-        }
-        if let Some(before) = self.plans.set_home(plan, home) {
-            self.leave_home(before);
-        }
-    }
-
-    fn leave_home(&mut self, home: u32) {
-        if let Some(row) = self.groups.at_mut(home) {
-            row.homes = row.homes.saturating_sub(1);
-            self.list(home);
-        }
-    }
-
     /// The group for new routes of a plan, made if there is none.
     fn home(&mut self, plan: PlanId, content: Content, draft: &mut Draft) -> u32 {
         if let Some(home) = self.plans.home(plan)
@@ -410,7 +392,7 @@ impl Fib {
             return home;
         }
         let home = self.groups.make(content);
-        self.set_home(plan, home);
+        self.plans.set_home(plan, home);
         self.set_group(home, draft);
         home
     }
@@ -461,7 +443,7 @@ impl Fib {
                 // Its answer, or the end of the pause, lists it again.
                 continue;
             }
-            if row.is_unused() && (row.homes == 0 || row.gone) {
+            if row.is_unused() {
                 draft.remove_group(group, row);
             } else if let Some(content) = agreed.filter(|content| !row.gone && *content != row.content) {
                 row.content = content;
@@ -566,11 +548,6 @@ impl Fib {
         if entry.stale {
             return Standing::Stale;
         }
-        if let Held::Group(group) = entry.held
-            && let Some(reason) = self.groups.live(group).and_then(|row| row.refusal.as_ref())
-        {
-            return Standing::Failed(reason);
-        }
         let agree = match (entry.desired, &entry.held) {
             (0, held) => *held == Held::Nothing,
             (plan, Held::Group(group)) => self.groups.live(*group).is_some_and(|row| {
@@ -580,6 +557,12 @@ impl Fib {
             (plan, Held::Inline(target)) => target == self.plans.target(plan),
             (_, Held::Nothing) => false,
         };
+        if let Held::Group(group) = entry.held
+            && let Some(row) = self.groups.live(group)
+            && let Some(reason) = row.refusal.as_ref().filter(|_| !agree || row.in_flight > 0)
+        {
+            return Standing::Failed(reason);
+        }
         if entry.asked.is_none() && agree { Standing::Installed } else { Standing::Pending }
     }
 

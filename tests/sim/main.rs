@@ -9,6 +9,7 @@ mod add_path;
 mod collision;
 mod drain;
 mod dynamic;
+mod fib;
 mod graceful;
 mod helping;
 mod limits;

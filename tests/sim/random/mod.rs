@@ -4,7 +4,7 @@
 //! A seed decides everything. `SEED=n cargo test --test sim random` replays one, `SEEDS=1000` tries so
 //! many of them in a row, `TRACE=1` prints every action on the way, and a few that together show every event of [`MUST_SEE`] run always.
 
-mod draw;
+pub mod draw;
 mod faults;
 mod net;
 mod oracle;
