@@ -5,23 +5,24 @@
 //! with nothing else changed. A seed decides everything: `SEED=n` replays one, `SEEDS=n` tries so many,
 //! `TRACE=1` prints every step.
 
+mod check;
 mod kernel;
+mod plans;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use routelet::fib::{
-    Batch, BatchId, Change, Failure, Fate, Fib, Found, Group, GroupId, Leg, NextHop, Plan, Refusal, Route,
-    Standing, Target, Ways,
+    Batch, BatchId, Change, Failure, Fate, Fib, Found, Group, GroupId, Plan, Refusal, Route, Target,
 };
-use routelet::prefix::Prefix;
 use routelet::time::Instant;
 
 use crate::random::draw::Draw;
 use kernel::{Kernel, Key, Refused, Via};
+use plans::{hop, plans, prefix};
 
 /// Runs of every test run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2000;
 /// Steps of a run.
 const STEPS: usize = 120;
 /// Metrics in use: one of routes, and one that is given up now and then.
@@ -72,46 +73,6 @@ struct Trial {
     refuses: bool,
     /// What the FIB knows to be down.
     told_down: BTreeSet<u32>,
-}
-
-/// A next hop by number; the fourth shares an interface with the first.
-fn hop(number: u8, weight: u8) -> NextHop {
-    let interface = Some(u32::from(number - 1) % 3 + 1);
-    NextHop { via: std::net::Ipv4Addr::new(10, 0, 0, number).into(), interface, weight }
-}
-
-fn leg(number: u8) -> Leg {
-    Leg { hop: hop(number, 1), fate: Some(Fate(u32::from(number))) }
-}
-
-/// Everything that may be desired.
-fn plans() -> Vec<Plan> {
-    let via = |legs: &[u8], backup: Option<u8>, more| {
-        let legs = legs.iter().map(|number| leg(*number)).collect();
-        Plan::Via(Ways { legs, backup: backup.map(leg), more })
-    };
-    let shared = Leg { hop: hop(2, 1), fate: None };
-    let weighted = vec![Leg { hop: hop(1, 1), fate: None }, Leg { hop: hop(3, 5), fate: Some(Fate(3)) }];
-    vec![
-        via(&[1], None, false),
-        via(&[2], None, false),
-        via(&[4], None, true),
-        via(&[1], Some(2), false),
-        via(&[1], Some(3), true),
-        via(&[1], Some(4), false),
-        via(&[2], Some(1), false),
-        via(&[1, 2], None, false),
-        via(&[1, 2], Some(3), true),
-        via(&[1, 4], Some(2), false),
-        Plan::Via(Ways { legs: vec![shared], backup: None, more: false }),
-        Plan::Via(Ways { legs: weighted, backup: None, more: false }),
-        Plan::from(Target::Via(vec![NextHop { interface: None, ..hop(1, 1) }])),
-        Plan::Unreachable,
-    ]
-}
-
-fn prefix(number: usize) -> Prefix {
-    Prefix::host(std::net::Ipv4Addr::new(10, 244, 0, number as u8).into())
 }
 
 impl Trial {
@@ -478,58 +439,6 @@ impl Trial {
         self.notices.push_back(Notice::Dump(self.kernel.found()));
         self.tell();
         self.rest();
-    }
-
-    /// What a route does while interfaces are down; none where it is left to its owner to decide anew.
-    fn left_of(&self, plan: &Plan) -> Option<Target> {
-        let Plan::Via(ways) = plan else { return Some(plan.target()) };
-        let is_up = |leg: &&Leg| leg.hop.interface.is_none_or(|index| !self.kernel.down.contains(&index));
-        let mut left: Vec<Leg> = ways.legs.iter().filter(is_up).copied().collect();
-        if left.len() == ways.legs.len() {
-            return Some(plan.target());
-        }
-        if left.is_empty() {
-            left.extend(ways.backup.as_ref().filter(is_up));
-        }
-        let rest = Plan::Via(Ways { legs: left, backup: None, more: false });
-        (rest.target() != Target::Via(vec![]) && self.is_for_groups(plan)).then(|| rest.target())
-    }
-
-    /// The kernel holds what is desired, and nothing else.
-    fn check(&self) {
-        let listed = self.fib.entries();
-        let keys: Vec<Key> = listed.iter().map(|entry| (entry.prefix, entry.metric)).collect();
-        assert_eq!(keys, self.desired.keys().copied().collect::<Vec<_>>(), "an entry for each desire");
-        for entry in &listed {
-            let key = (entry.prefix, entry.metric);
-            if self.kernel.foreign.contains(&key) {
-                assert!(matches!(entry.standing, Standing::Conflict(_)), "{entry:?}");
-                assert_eq!(self.kernel.route(key), None);
-                continue;
-            }
-            assert_eq!(entry.standing, Standing::Installed, "{entry:?}");
-            let plan = &self.desired[&key];
-            let held = self.kernel.route(key).unwrap_or_else(|| panic!("{key:?} is missing"));
-            assert_eq!(held.target, plan.target(), "{key:?}");
-            assert_eq!(held.group.is_some(), self.is_for_groups(plan), "{key:?}");
-        }
-        let lost = self.kernel.ours.keys().find(|key| !self.desired.contains_key(key));
-        assert_eq!(lost, None, "a route that nobody desires");
-        let used: BTreeSet<GroupId> =
-            self.kernel.ours.keys().filter_map(|key| self.kernel.route(*key)?.group).collect();
-        let held: BTreeSet<GroupId> = self.kernel.groups.keys().copied().collect();
-        assert_eq!(held, used, "groups that are there, and groups that are used");
-        let conflicts = self.kernel.foreign.iter().any(|key| self.desired.contains_key(key));
-        assert_eq!(self.fib.is_in_step(), !conflicts);
-        assert!(self.fib.audit(&self.kernel.found()).len() <= self.kernel.foreign.len());
-    }
-
-    fn is_for_groups(&self, plan: &Plan) -> bool {
-        let bound = match plan {
-            Plan::Via(ways) => ways.legs.iter().all(|leg| leg.hop.interface.is_some()),
-            Plan::Unreachable => false,
-        };
-        bound && self.wants_groups && self.kernel.knows_groups
     }
 }
 
