@@ -105,9 +105,7 @@ impl Fib {
         let Some(row) = self.groups.at_mut(group) else { return };
         if let Some(next) = row.next.take().filter(|_| row.in_flight == 0 && !row.gone) {
             row.content = next;
-            let mut urgent = std::mem::take(&mut self.urgent);
-            self.set_group(group, &mut urgent);
-            self.urgent = urgent;
+            row.ask(group, &mut self.urgent);
         }
         self.list(group);
     }
@@ -129,10 +127,8 @@ impl Fib {
         let Some(row) = self.groups.at_mut(group) else { return };
         row.attempts += 1;
         let at = now + pause(row.attempts);
-        if let Some(before) = row.retry_at.replace(at) {
-            self.retries.remove(&(before, Retry::Group(group)));
-        }
-        self.retries.insert((at, Retry::Group(group)));
+        let before = row.retry_at.replace(at);
+        self.schedule(Retry::Group(group), before, at);
     }
 
     /// Lets an entry wait before it is tried again.
@@ -140,10 +136,15 @@ impl Fib {
         let trouble = self.trouble(place);
         trouble.attempts += 1;
         let at = now + pause(trouble.attempts);
-        if let Some(before) = trouble.retry_at.replace(at) {
-            self.retries.remove(&(before, Retry::Entry(place)));
+        let before = trouble.retry_at.replace(at);
+        self.schedule(Retry::Entry(place), before, at);
+    }
+
+    fn schedule(&mut self, retry: Retry, before: Option<Instant>, at: Instant) {
+        if let Some(before) = before {
+            self.retries.remove(&(before, retry));
         }
-        self.retries.insert((at, Retry::Entry(place)));
+        self.retries.insert((at, retry));
     }
 
     pub(super) fn trouble(&mut self, place: Place) -> &mut super::table::Trouble {

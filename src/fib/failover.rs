@@ -1,6 +1,7 @@
 //! Failover: one change for all routes that share next hops.
 
-use super::entries::Held;
+use std::collections::BTreeSet;
+
 use super::groups::Content;
 use super::plan::{Failure, Outcome};
 use super::table::Fib;
@@ -9,14 +10,15 @@ impl Fib {
     /// Something has failed that next hops depend on. Every group that loses a member by it is changed to
     /// what its routes' plans say of that, at once and before all else ([`Fib::poll_urgent`]); one that has
     /// nothing left is removed, and the kernel removes its routes with it, as it does by itself when the
-    /// interface of a group's last member fails. Where a group's routes disagree,
-    /// nothing happens: they are decided one by one, as all of them will be in any case.
+    /// interface of a group's last member fails. Where a group's routes disagree, nothing happens: they are
+    /// decided one by one, as all of them will be in any case.
     pub fn fail(&mut self, failure: Failure) {
         if let Failure::Interface(_) = failure
             && !self.rules.dead.contains(&failure)
         {
             self.rules.dead.push(failure);
         }
+        let mut lost = BTreeSet::new();
         for group in self.groups.places() {
             let Some(row) = self.groups.at_mut(group).filter(|row| !row.gone) else { continue };
             if let Failure::Interface(index) = failure
@@ -24,7 +26,8 @@ impl Fib {
             {
                 // The kernel has dropped it, and its routes with it: those are to be made anew, for a group
                 // that came back under this number would have none.
-                self.lose_group(group);
+                row.gone = true;
+                lost.insert(group);
                 continue;
             }
             let Some(outcome) = row.after(failure, &self.plans, &self.rules) else { continue };
@@ -37,9 +40,7 @@ impl Fib {
                         continue;
                     }
                     row.content = content;
-                    let mut urgent = std::mem::take(&mut self.urgent);
-                    self.set_group(group, &mut urgent);
-                    self.urgent = urgent;
+                    row.ask(group, &mut self.urgent);
                 }
                 Outcome::Nothing if row.in_flight == 0 => {
                     self.urgent.remove_group(group, row);
@@ -48,15 +49,7 @@ impl Fib {
                 Outcome::Nothing | Outcome::Unknown => {}
             }
         }
-    }
-
-    /// A group does not exist any more, and no route refers to it.
-    fn lose_group(&mut self, group: u32) {
-        if let Some(row) = self.groups.at_mut(group) {
-            row.gone = true;
-        }
-        self.list(group);
-        self.enqueue_all(|entry| entry.held == Held::Group(group));
+        self.review_groups(&lost);
     }
 
     /// An interface that had failed works again.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::draft::Draft;
 use super::plan::{Failure, Outcome, PlanId, Plans, Ways, hops};
 use super::route::{Group, GroupId, NextHop};
 use crate::time::Instant;
@@ -94,6 +95,12 @@ impl Row {
     /// Plans of routes on it.
     pub(super) fn plans(&self) -> impl Iterator<Item = PlanId> {
         self.users.keys().copied().filter(|plan| *plan != 0)
+    }
+
+    /// Asks the kernel for it as it should be; `place` is its own.
+    pub(super) fn ask(&mut self, place: u32, draft: &mut Draft) {
+        self.in_flight += 1;
+        draft.set_group(place, self);
     }
 
     pub(super) fn is_unused(&self) -> bool {

@@ -80,12 +80,9 @@ impl Fib {
                     row.content = seen;
                 }
             }
-            self.list(group);
             changed.insert(group);
         }
-        if !changed.is_empty() {
-            self.enqueue_all(|entry| matches!(entry.held, Held::Group(group) if changed.contains(&group)));
-        }
+        self.review_groups(&changed);
         for group in found.into_values() {
             let group = self.groups.adopt(group);
             self.list(group);

@@ -156,6 +156,14 @@ impl Fib {
         self.entries.places(matches).into_iter().for_each(|place| self.enqueue(place));
     }
 
+    /// Has groups, and all routes on them, looked at again. One walk serves any number of groups.
+    pub(super) fn review_groups(&mut self, groups: &BTreeSet<u32>) {
+        groups.iter().for_each(|group| self.list(*group));
+        if !groups.is_empty() {
+            self.enqueue_all(|entry| matches!(entry.held, Held::Group(group) if groups.contains(&group)));
+        }
+    }
+
     /// Sets what is to be done with packets for `prefix` under this metric; `None` for no route.
     pub fn desire(&mut self, prefix: Prefix, metric: u32, plan: Option<&Plan>) {
         let key = (prefix, metric);
@@ -208,14 +216,10 @@ impl Fib {
         let Some(entry) = self.entries.at_mut(place) else { return };
         let before = std::mem::replace(&mut entry.desired, now);
         if before != now {
-            let on = [Some(&entry.held), entry.asked.as_ref()];
-            for held in on.into_iter().flatten() {
-                if let Held::Group(group) = held
-                    && let Some(row) = self.groups.at_mut(*group)
-                {
-                    row.leave(before);
-                    row.enter(now);
-                }
+            let (held, asked) = (entry.held.clone(), entry.asked.clone());
+            for on in [Some(held), asked].into_iter().flatten() {
+                self.enter_group(&on, now);
+                self.leave_group(&on, before);
             }
         }
         if before != 0 {
@@ -393,16 +397,10 @@ impl Fib {
         }
         let home = self.groups.make(content);
         self.plans.set_home(plan, home);
-        self.set_group(home, draft);
-        home
-    }
-
-    /// Asks the kernel for a group as it should be.
-    pub(super) fn set_group(&mut self, group: u32, draft: &mut Draft) {
-        if let Some(row) = self.groups.at_mut(group) {
-            row.in_flight += 1;
-            draft.set_group(group, row);
+        if let Some(row) = self.groups.at_mut(home) {
+            row.ask(home, draft);
         }
+        home
     }
 
     fn ask(&mut self, place: Place, want: Held, draft: &mut Draft) {
@@ -447,7 +445,7 @@ impl Fib {
                 draft.remove_group(group, row);
             } else if let Some(content) = agreed.filter(|content| !row.gone && *content != row.content) {
                 row.content = content;
-                self.set_group(group, draft);
+                row.ask(group, draft);
             }
         }
         for place in std::mem::take(&mut self.waiting) {
