@@ -21,6 +21,7 @@ pub mod log;
 pub mod metrics;
 mod node;
 pub mod options;
+mod rounds;
 mod routes;
 mod rules;
 mod session_thread;

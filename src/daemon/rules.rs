@@ -10,27 +10,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
+use super::rounds::{RETRY, Rounds};
 use crate::api::RuleView;
 use crate::cluster::{Compiled, RuleIntent};
 use crate::kernel::rules::{Outcome, Rule};
-use crate::kernel::{Bell, Error, Netlink, bell, sysctl};
+use crate::kernel::{Error, Netlink, bell, sysctl};
 use crate::prefix::{Family, Prefix};
 
-/// How often to look though nothing is reported.
-const RECHECK: Duration = Duration::from_secs(60);
-/// The same while the kernel refuses something.
-const RETRY: Duration = Duration::from_secs(5);
-/// Least time between two looks: somebody may be removing what we make.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The table of the kernel's own routes to what is connected.
 const MAIN: u32 = 254;
 
@@ -57,23 +50,16 @@ impl Keeper {
     }
 
     /// Runs until nobody reads the objects any more.
-    pub async fn run(mut self) {
-        let mut bell = Bell::open(bell::RULES_AND_ADDRESSES);
-        if let Err(error) = &bell {
-            warn!("changes of policy rules go unnoticed for up to {RECHECK:?}: {error}");
-        }
+    pub async fn run(self) {
+        let mut rounds = Rounds::begin(self.compiled.clone(), bell::RULES_AND_ADDRESSES, "policy rules");
         let mut known = Known::default();
         loop {
-            let now = Instant::now();
-            let compiled = self.compiled.borrow_and_update().clone();
-            let in_order = match &compiled {
-                Some(compiled) => self.look_after(compiled, &mut known).await,
+            let in_order = match rounds.look() {
+                Some(compiled) => self.look_after(&compiled, &mut known).await,
                 None => true,
             };
-            tokio::select! {
-                changed = self.compiled.changed() => if changed.is_err() { return },
-                () = bell::heard(&mut bell) => sleep_until(now + PAUSE).await,
-                () = sleep(if in_order { RECHECK } else { RETRY }) => {}
+            if !rounds.next(in_order).await {
+                return;
             }
         }
     }

@@ -6,27 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::input::Input;
+use super::rounds::Rounds;
 use crate::api::SettingView;
 use crate::cluster::Compiled;
 use crate::kernel::settings::{IPV6_ON_THE_BRIDGE, Needs, Setting, Settings, Weight};
-use crate::kernel::{Bell, Error, Netlink, bell};
+use crate::kernel::{Error, Netlink, bell};
 use crate::prefix::{Family, Prefix};
 
-/// How often to look though nothing is reported.
-const RECHECK: Duration = Duration::from_secs(60);
-/// The same while something needed is wrong.
-const RETRY: Duration = Duration::from_secs(5);
-/// Least time between two looks: somebody may be turning off what we turn on.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Pods that a node is expected to have, however many addresses there are for them.
 const PODS: u64 = 256;
 
@@ -59,32 +52,23 @@ impl Keeper {
     }
 
     /// Runs until the driver is gone.
-    pub async fn run(mut self) {
-        let mut bell = Bell::open(bell::SETTINGS);
-        if let Err(error) = &bell {
-            warn!("changes of kernel settings go unnoticed for up to {RECHECK:?}: {error}");
-        }
+    pub async fn run(self) {
+        let mut rounds = Rounds::begin(self.compiled.clone(), bell::SETTINGS, "kernel settings");
         let mut settings = Settings::default();
         let mut known: Option<BTreeSet<String>> = None;
         loop {
-            let now = Instant::now();
-            let compiled = self.compiled.borrow_and_update().clone();
-            let mut again = RECHECK;
-            if let Some(compiled) = compiled {
+            let mut in_order = true;
+            if let Some(compiled) = rounds.look() {
                 let found = settings.check(&needs(&self.netlink, &compiled).await);
                 log(&found, &mut known);
                 let wrong = |s: &&Setting| s.weight == Weight::Needed && !s.faults.is_empty();
-                if found.iter().any(|s| wrong(&s)) {
-                    again = RETRY;
-                }
+                in_order = !found.iter().any(|s| wrong(&s));
                 if !self.tell(&found).await {
                     return;
                 }
             }
             tokio::select! {
-                changed = self.compiled.changed() => if changed.is_err() { return },
-                () = bell::heard(&mut bell) => sleep_until(now + PAUSE).await,
-                () = sleep(again) => {}
+                told = rounds.next(in_order) => if !told { return },
                 () = self.inputs.closed() => return,
             }
         }

@@ -21,6 +21,16 @@ pub enum Families {
 
 /// Metric of learned routes.
 pub const METRIC: u32 = 20;
+/// How learned routes reach the kernel unless a plan says otherwise.
+pub const FIB: FibIntent = FibIntent {
+    install: true,
+    table: 254,
+    protocol: 114,
+    metric: METRIC,
+    max_paths: 16,
+    next_hop_groups: true,
+    install_backup: false,
+};
 const NODE_AS: u32 = 64512;
 const TOR_AS: u32 = 65000;
 
@@ -131,15 +141,7 @@ impl Plan {
             pod_cidrs: own.prefixes.clone(),
             protected: own.prefixes.iter().copied().collect(),
             listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
-            fib: FibIntent {
-                install: true,
-                table: 254,
-                protocol: 114,
-                metric: METRIC,
-                max_paths: 16,
-                next_hop_groups: true,
-                install_backup: false,
-            },
+            fib: FIB,
             cluster_id: None,
             peers,
             ranges: BTreeMap::new(),

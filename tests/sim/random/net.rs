@@ -15,7 +15,7 @@ use routelet::speaker::intent::{
     LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
-use crate::plan::METRIC;
+use crate::plan::FIB;
 use crate::world::Setup;
 
 /// Everybody and every session.
@@ -177,15 +177,7 @@ impl Net {
             pod_cidrs: own.prefixes.iter().copied().collect(),
             protected: own.prefixes.clone(),
             listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
-            fib: FibIntent {
-                install: true,
-                table: 254,
-                protocol: 114,
-                metric: METRIC,
-                max_paths: own.max_paths,
-                next_hop_groups: true,
-                install_backup: false,
-            },
+            fib: FibIntent { max_paths: own.max_paths, ..FIB },
             cluster_id: own.cluster_id,
             peers: peers.collect(),
             ranges: BTreeMap::new(),
