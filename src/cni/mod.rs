@@ -34,6 +34,7 @@ pub mod error;
 pub mod field;
 pub mod gc;
 pub mod plan;
+pub mod pod;
 pub mod result;
 pub mod status;
 pub mod version;
@@ -87,14 +88,6 @@ fn dispatch(environment: &Environment, network: &Network) -> Result<Option<Value
         Command::Gc => gc::gc(network).map(|()| None),
         Command::Version => Ok(Some(version::document(network.version))),
     }
-}
-
-/// The runtime that drives the netlink conversations: this thread, and nothing but it.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::new(Code::Io, "cannot start", source))
 }
 
 #[cfg(test)]
