@@ -27,7 +27,7 @@ pub fn gc(network: &Network) -> Result<(), Error> {
         valid.insert(Owner { container_id: text("containerID")?, interface: text("ifname")? });
     }
     let store = Store::new(&network.data_dir, &network.name);
-    let owners: BTreeSet<Owner> = store.reservations()?.into_iter().filter_map(|r| r.owner).collect();
+    let owners = store.owners()?;
     runtime()?.block_on(async {
         let host = Netlink::open()?;
         let mut failures = Vec::new();
