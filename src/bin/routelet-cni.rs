@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use routelet::cni::{Reply, answer};
@@ -11,7 +12,10 @@ fn main() -> ExitCode {
     if variable("CNI_COMMAND").is_none_or(|command| command.is_empty()) {
         return explain();
     }
-    let Reply { document, success } = answer(variable, io::stdin().lock());
+    // Runtimes execute a plugin by its path; the name of the file says which one is meant.
+    let called_as = env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let called_as = called_as.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let Reply { document, success } = answer(&called_as, variable, io::stdin().lock());
     let written = match document {
         // One write, so that a reader never sees half a document.
         Some(document) => io::stdout().lock().write_all(format!("{document}\n").as_bytes()),
