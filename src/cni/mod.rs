@@ -73,6 +73,13 @@ pub fn answer(variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -
     }
 }
 
+/// What to print when the plugin itself is at fault: like every other failure one document, for a
+/// runtime shows nobody what stands on stderr. The DEL that follows undoes what had been done.
+pub fn panicked(what: impl std::fmt::Display) -> Value {
+    let message = "a fault in routelet-cni: please report it";
+    Error::new(Code::Panic, message, what).document(Version::NEWEST)
+}
+
 fn dispatch(environment: &Environment, network: &Network) -> Result<Option<Value>, Error> {
     let command = environment.command;
     if network.version < command.since() {
