@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use routelet::cni::{self, Reply, answer};
@@ -17,7 +18,10 @@ fn main() -> ExitCode {
         #[allow(clippy::disallowed_methods, reason = "there is nothing to return to")]
         std::process::exit(1);
     }));
-    let Reply { document, success } = answer(variable, io::stdin().lock());
+    // Runtimes execute a plugin by its path; the name of the file says which one is meant.
+    let called_as = env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let called_as = called_as.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let Reply { document, success } = answer(&called_as, variable, io::stdin().lock());
     let written = match document {
         Some(document) => say(&document),
         None => Ok(()),
