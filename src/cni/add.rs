@@ -100,7 +100,7 @@ impl Adding<'_> {
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
         let ip = |a: &Allocation| {
-            Ok(Ip { address: address_of(a)?, gateway: a.range.gateway, interface: INTERFACE })
+            Ok(Ip { address: address_of(a)?, gateway: Some(a.range.gateway), interface: Some(INTERFACE) })
         };
         Ok(Success {
             interfaces: vec![

@@ -20,20 +20,12 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Opens the pod's namespace, which must not be the node's.
+    /// Opens the pod's namespace.
     ///
     /// # Errors
-    /// The path is not a namespace, or the node's own.
+    /// As [`open_namespace`].
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
-        let path = attachment.netns.as_deref().unwrap_or_default();
-        let unusable = |why: String| {
-            let message = "environment variables are absent or wrong";
-            Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
-        };
-        let namespace = NetNs::open(path).map_err(|e| unusable(e.to_string()))?;
-        if namespace.identity()? == NetNs::current()?.identity()? {
-            return Err(unusable("it is the node's own namespace".to_owned()));
-        }
+        let namespace = open_namespace(attachment)?;
         let inside = Conversation::open_in(&namespace)?;
         Ok(Pod { namespace, inside })
     }
@@ -107,6 +99,23 @@ impl AsFd for Pod {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()
     }
+}
+
+/// The pod's namespace, which must not be the node's.
+///
+/// # Errors
+/// It cannot be opened, or is the node's.
+pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let unusable = |why: String| {
+        let message = "environment variables are absent or wrong";
+        Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
+    };
+    let namespace = NetNs::open(path).map_err(|e| unusable(e.to_string()))?;
+    if namespace.identity()? == NetNs::current()?.identity()? {
+        return Err(unusable("it is the node's own namespace".to_owned()));
+    }
+    Ok(namespace)
 }
 
 /// The address with its range's prefix length.

@@ -126,6 +126,12 @@ impl Batch {
         self.push(what, (NEW_LINK, 0), &header(link.index, link::UP, link::UP), |_| {})
     }
 
+    /// Sets a link administratively down.
+    pub fn set_down(&mut self, link: At<'_>) -> Place {
+        let what = (format!("set down link {}", link.name), None);
+        self.push(what, (NEW_LINK, 0), &header(link.index, 0, link::UP), |_| {})
+    }
+
     /// Sets a link administratively up, and has the kernel send a gratuitous ARP request for each of its
     /// IPv4 addresses whenever its hardware address is set (`arp_notify`).
     ///
