@@ -18,7 +18,7 @@ const VALID: &str = "cni.dev/valid-attachments";
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
     let store = Store::new(&network.data_dir, &network.name);
-    let owners: BTreeSet<Owner> = store.reservations()?.into_iter().filter_map(|r| r.owner).collect();
+    let owners = store.owners()?;
     runtime()?.block_on(async {
         let host = Netlink::open()?;
         let mut failures = Vec::new();
