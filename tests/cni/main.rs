@@ -10,4 +10,5 @@ mod failures;
 mod killed;
 mod reference;
 mod rig;
+mod spec;
 mod storms;
