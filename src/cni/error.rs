@@ -43,6 +43,8 @@ pub enum Code {
     Delegate,
     /// What another plugin said, in its own number.
     Foreign(u32),
+    /// The plugin itself is at fault.
+    Panic,
 }
 
 impl Code {
@@ -65,6 +67,7 @@ impl Code {
             Code::Changed => 104,
             Code::Delegate => 105,
             Code::Foreign(number) => number,
+            Code::Panic => 199,
         }
     }
 }

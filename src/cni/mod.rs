@@ -89,6 +89,13 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
     }
 }
 
+/// What to print when the plugin itself is at fault: like every other failure one document, for a
+/// runtime shows nobody what stands on stderr. The DEL that follows undoes what had been done.
+pub fn panicked(what: impl std::fmt::Display) -> Value {
+    let message = "a fault in routelet-cni: please report it";
+    Error::new(Code::Panic, message, what).document(Version::NEWEST)
+}
+
 /// The runtime that drives the netlink conversations: this thread, and nothing but it.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()

@@ -113,7 +113,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read or written. Everything that could be taken back has been.
     pub fn release(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -125,7 +125,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub fn reservations(&self) -> Result<Vec<Reservation>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -164,7 +164,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub fn held_by(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -176,11 +176,17 @@ impl Store {
     /// # Errors
     /// One has not, or the directory cannot be read.
     pub fn has_room(&self, sets: &[RangeSet]) -> Result<(), Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(());
         }
         let _lock = self.lock()?;
         self.choose(sets, &[]).map(drop)
+    }
+
+    /// Whether anything was ever reserved. Not being able to tell is no "no": a release would then
+    /// be taken for done.
+    fn exists(&self) -> Result<bool, Error> {
+        self.directory.try_exists().map_err(Error::io("look for", &self.directory))
     }
 
     fn lock(&self) -> Result<File, Error> {
