@@ -6,8 +6,6 @@
 //! both at once. Beyond the reference: ranges are narrowed to the node's pod CIDRs, and without
 //! ranges, under `ipam.type` other than `host-local`, the pod CIDRs are the ranges; STATUS and GC.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::addressing::Addressing;
@@ -74,7 +72,7 @@ pub fn status(network: &Network) -> Result<(), Error> {
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
     let store = store(network);
-    let owners: BTreeSet<Owner> = store.reservations()?.into_iter().filter_map(|r| r.owner).collect();
+    let owners = store.owners()?;
     let stale = owners.iter().filter(|owner| !super::gc::is_valid(&valid, owner));
     Error::first_of(stale.filter_map(|owner| store.release(owner).err().map(Error::from)).collect())
 }

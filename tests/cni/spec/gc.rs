@@ -79,7 +79,8 @@ fn versions(scene: &Scene) {
 
 fn other_networks(scene: &Scene) {
     attach(scene, &["eth0"]);
-    let other = scene.conf(json!({"name": "other", LIST: [], "ipam": {"subnet": "10.9.0.0/24", "routes": []}}));
+    let other =
+        scene.conf(json!({"name": "other", LIST: [], "ipam": {"subnet": "10.9.0.0/24", "routes": []}}));
     scene.ask("ADD", &other).with("CNI_IFNAME", "net1").run().result();
     scene.ask("GC", &other).run().silent();
     assert!(scene.pod_link("eth0").is_some() && scene.pod_link("net1").is_none());

@@ -9,7 +9,12 @@ pub const ROWS: &[Row] = &[
     Row("2 overview", Must, "an error names the version of the configuration", version_of_errors),
     Row("2 CNI_COMMAND", Must, "another verb is code 4 with the variable's name", commands),
     Row("2 CNI_COMMAND", Reference, "absent, a person is told what this is, on stderr", by_hand),
-    Row("2 CNI_CONTAINERID", Must, "absent or malformed is code 4 with its name, for ADD, DEL, CHECK", container_ids),
+    Row(
+        "2 CNI_CONTAINERID",
+        Must,
+        "absent or malformed is code 4 with its name, for ADD, DEL, CHECK",
+        container_ids,
+    ),
     Row("2 CNI_NETNS", Must, "absent is code 4 with its name, for ADD and CHECK", no_namespace),
     Row("2 CNI_NETNS", Must, "one that is none, or the node's own, is an error", bad_namespaces),
     Row("2 CNI_IFNAME", Must, "a name that cannot be used is an error", interface_names),
@@ -53,10 +58,7 @@ fn commands(scene: &Scene) {
 }
 
 fn by_hand(scene: &Scene) {
-    for ask in [
-        scene.ask("", &json!({})),
-        scene.ask("ADD", &json!({})).without(&["CNI_COMMAND"]),
-    ] {
+    for ask in [scene.ask("", &json!({})), scene.ask("ADD", &json!({})).without(&["CNI_COMMAND"])] {
         let said = ask.run();
         assert!(!said.success && said.stdout.is_empty() && said.stderr.contains("CNI_COMMAND"), "{said:?}");
     }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Level, Must, Reference, Row, scene::Scene};
 
 pub const ROWS: &[Row] = &[
-    Row("5 0.1.0", Must, "ip4 and ip6 with their routes, dns; nothing of later versions", |s| first(s, "0.1.0")),
+    Row("5 0.1.0", Must, "ip4 and ip6 with their routes, dns; nothing of later versions", |s| {
+        first(s, "0.1.0")
+    }),
     Row("5 0.2.0", Must, "as 0.1.0", |s| first(s, "0.2.0")),
     Row("5 0.3.0", Must, "interfaces, ips with version, routes, dns", |s| middle(s, "0.3.0")),
     Row("5 0.3.1", Must, "as 0.3.0", |s| middle(s, "0.3.1")),
@@ -48,9 +50,7 @@ fn middle(scene: &Scene, version: &str) {
     assert_eq!(keys(&result), ["cniVersion", "dns", "interfaces", "ips", "routes"]);
     assert_eq!(result["dns"], json!({}));
     assert_eq!(keys(&result["interfaces"][2]), ["mac", "name", "sandbox"]);
-    let ip = |version, address, gateway| {
-        json!({"version": version, "address": address, "gateway": gateway, "interface": 2})
-    };
+    let ip = |version, address, gateway| json!({"version": version, "address": address, "gateway": gateway, "interface": 2});
     let v4 = ip("4", "10.244.0.2/24", "10.244.0.1");
     assert_eq!(result["ips"], json!([v4, ip("6", "fd00:7::2/64", "fd00:7::1")]));
     assert_eq!(result["routes"], json!([{"dst": "0.0.0.0/0"}, {"dst": "fd00::/16", "gw": "fd00:7::9"}]));
