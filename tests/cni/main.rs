@@ -11,5 +11,6 @@ mod faults;
 mod killed;
 mod reference;
 mod rig;
+mod spec;
 mod steps;
 mod storms;
