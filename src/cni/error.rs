@@ -37,6 +37,8 @@ pub enum Code {
     Kernel = 103,
     /// CHECK: the pod is not as its ADD left it.
     Changed = 104,
+    /// The plugin itself is at fault.
+    Panic = 199,
 }
 
 /// Why a verb failed.
@@ -109,9 +111,11 @@ impl From<ipam::Error> for Error {
             ipam::Error::Duplicate { .. } => {
                 (Code::Exists, "the container is attached already; DEL it first")
             }
-            ipam::Error::Exhausted { .. } | ipam::Error::Requested { .. } => {
-                (Code::NoAddress, "no address for the pod")
-            }
+            ipam::Error::Exhausted { .. }
+            | ipam::Error::Requested { .. }
+            | ipam::Error::Taken { .. }
+            | ipam::Error::Owner { .. } => (Code::NoAddress, "no address for the pod"),
+            ipam::Error::Locked { .. } => (Code::TryAgainLater, "the address store is in use"),
         };
         Error::new(code, message, error)
     }

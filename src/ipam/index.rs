@@ -41,6 +41,11 @@ impl Scan {
         Ok(scan)
     }
 
+    /// Everybody who is named.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.named.values().filter_map(|named| if let Named::Owner(owner) = named { Some(owner) } else { None })
+    }
+
     /// The addresses whose files name `owner`, or its container alone.
     pub(super) fn held_by(&self, owner: &Owner) -> Vec<IpAddr> {
         self.named.iter().filter(|(_, named)| owner.is(named)).map(|(address, _)| *address).collect()
@@ -77,8 +82,11 @@ pub(super) fn repair(disk: &Disk, scan: &mut Scan, boot: Option<BootId>) -> Resu
         match addresses {
             Some(addresses) if written.as_ref() == Some(&addresses) => {}
             Some(addresses) => write(disk, &name, addresses, boot, record)?,
-            // What cannot be removed, a folder, is nothing that could be taken for a record.
-            None => drop(disk.remove_record(&name)),
+            None => match disk.remove_record(&name) {
+                // Nothing that could be taken for a record.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::IsADirectory => {}
+                removed => drop(removed?),
+            },
         }
     }
     for (name, addresses) in held {

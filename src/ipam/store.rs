@@ -3,6 +3,7 @@
 //!
 //! Every operation holds the directory's lock from beginning to end.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
@@ -133,6 +134,18 @@ impl Store {
             Reservation { address, owner }
         };
         Ok(scan.named.into_iter().map(reservation).collect())
+    }
+
+    /// Everybody who holds an address and can be asked for. Reads no address file.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn owners(&self) -> Result<BTreeSet<Owner>, Error> {
+        let Some(_lock) = self.lock()? else { return Ok(BTreeSet::new()) };
+        match self.settle()? {
+            Some(unsound) => Ok(unsound.owners().cloned().collect()),
+            None => Ok(self.disk.records()?.iter().filter_map(|name| Owner::of_record(name)).collect()),
+        }
     }
 
     /// The addresses `owner` holds.
