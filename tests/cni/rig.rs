@@ -196,6 +196,7 @@ impl Node {
         let known = |name: &String| {
             name == "lock"
                 || name == "owners"
+                || name == "resting"
                 || name.starts_with("last_reserved_ip.")
                 || name.parse::<std::net::IpAddr>().is_ok()
         };
