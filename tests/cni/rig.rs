@@ -35,7 +35,7 @@ impl Namespace {
 
     /// A path by which other processes can open the namespace while this one lives.
     pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_fd().as_raw_fd())
+        path_of(&self.handle)
     }
 
     pub async fn link(&self, name: &str) -> Option<Link> {
@@ -207,6 +207,11 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A path by which other processes can open a namespace while its handle is open.
+pub fn path_of(namespace: &NetNs) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), namespace.as_fd().as_raw_fd())
 }
 
 /// Reads what a call printed. There is at most one document, and nothing else, ever.
