@@ -139,28 +139,42 @@ impl Node {
         conf: &Value,
         args: &str,
     ) -> Child {
-        let mut child = self.start(plugin, verb, container, netns, args);
-        // It may have been killed, or have failed, before it has read.
-        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
-        child
+        let mut command = self.command(plugin, verb, container, netns);
+        command.env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAME=p{args}"));
+        self.feed(command, conf)
     }
 
-    /// Starts a plugin that still waits for its configuration.
-    pub fn start(&self, plugin: &Path, verb: &str, container: &str, netns: &str, args: &str) -> Child {
+    /// How a plugin is called, but for the configuration.
+    pub fn command(&self, plugin: &Path, verb: &str, container: &str, netns: &str) -> Command {
         let mut command = Command::new(plugin);
         command
             .env_clear()
+            // The reference plugins look for iptables.
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", container)
             .env("CNI_NETNS", netns)
             .env("CNI_IFNAME", "eth0")
-            .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAME=p{args}"))
+            .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=p")
             .env("CNI_PATH", plugin.parent().unwrap())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it in the node's namespace. It waits for its configuration.
+    pub fn start(&self, mut command: Command) -> Child {
         // A child starts in the namespace of the thread that makes it.
         self.namespace.handle.enter(|| command.spawn()).unwrap().unwrap()
+    }
+
+    /// Starts it and hands it the configuration.
+    pub fn feed(&self, command: Command, conf: &Value) -> Child {
+        let mut child = self.start(command);
+        // It may have been killed, or have failed, before it has read.
+        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
+        child
     }
 
     pub fn call(&self, verb: &str, container: &str, netns: &str, conf: &Value) -> Answer {
