@@ -40,6 +40,7 @@ pub mod gc;
 pub mod host_local;
 pub mod loopback;
 pub mod plan;
+pub mod pod;
 pub mod program;
 pub mod result;
 pub mod status;
@@ -90,14 +91,6 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
 pub fn panicked(what: impl std::fmt::Display) -> Value {
     let message = "a fault in routelet-cni: please report it";
     Error::new(Code::Panic, message, what).document(Version::NEWEST)
-}
-
-/// The runtime that drives the netlink conversations: this thread, and nothing but it.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::new(Code::Io, "cannot start", source))
 }
 
 #[cfg(test)]
