@@ -72,11 +72,7 @@ pub fn status(network: &Network) -> Result<(), Error> {
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
     let store = store(network);
-<<<<<<< HEAD
     let owners = store.owners()?;
-=======
-    let owners: BTreeSet<Owner> = store.owners()?;
->>>>>>> addresses
     let stale = owners.iter().filter(|owner| !super::gc::is_valid(&valid, owner));
     Error::first_of(stale.filter_map(|owner| store.release(owner).err().map(Error::from)).collect())
 }
