@@ -28,6 +28,7 @@ pub mod add;
 pub mod bridge;
 pub mod check;
 pub mod conf;
+pub mod conflist;
 pub mod del;
 pub mod environment;
 pub mod error;

@@ -65,7 +65,8 @@ impl Plan {
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let own = pod_cidrs.iter().filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let former = node.as_ref().map_or(&[][..], |node| &node.former_pod_cidrs);
+        let own = pod_cidrs.iter().chain(former).filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         Ok(Plan {
             bridge: wanted
