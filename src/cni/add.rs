@@ -28,7 +28,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let success = runtime()?.block_on(async {
         let ends = Ends { host: Netlink::open()?, inside: Netlink::open_in(&pod)?, pod: &pod };
         ends.refuse_taken_name(attachment).await?;
-        let store = Store::new(&network.data_dir, &network.name);
+        let store = Store::new(&network.data_dir, &network.name).for_namespace(Some(pod.identity()?.1));
         let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
         let mut made = None;
         match ends.attach(attachment, network, &plan, &allocations, &mut made).await {
