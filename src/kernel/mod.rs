@@ -17,6 +17,7 @@ pub mod link_request;
 mod netlink_socket;
 pub mod netns;
 pub mod news;
+pub mod plain_route;
 mod refusal;
 mod sys;
 pub mod sysctl;
@@ -80,6 +81,7 @@ pub use batch::{At, Batch, Outcome, Place};
 pub use conversation::Conversation;
 pub use netns::NetNs;
 pub use news::{Deadline, News};
+pub use plain_route::RouteOptions;
 
 #[cfg(feature = "shell")]
 pub use self::{bell::Bell, installer::Installer, netlink::Netlink, route_writer::RouteWriter, watch::Watch};
