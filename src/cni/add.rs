@@ -11,10 +11,9 @@ use super::bridge::Bridge;
 use super::conf::Network;
 use super::environment::Attachment;
 use super::plan::Plan;
-use super::pod::{Pod, address_of};
-use super::result::{Interface, Ip, Success};
-use super::{Error, veth};
-use crate::ipam::{Allocation, Store};
+use super::pod::Pod;
+use super::result::{Interface, Success};
+use super::{Error, lease, veth};
 use crate::kernel::link_request::PodVeth;
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
@@ -34,12 +33,11 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let store = Store::new(&network.data_dir, &network.name);
-    let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
+    let taken = lease::take(attachment, network, &plan)?;
     let mut adding = Adding {
         attachment,
         plan: &plan,
-        allocations: &allocations,
+        taken,
         port: veth::name(&network.name, &attachment.owner),
         macs: veth::macs(&network.name, &attachment.owner),
         made: false,
@@ -50,7 +48,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     match attached {
         Ok(success) => Ok(success.document(network.version, previous)),
         Err(error) => {
-            let failure = store.release(&attachment.owner).err().map(Error::from);
+            let failure = lease::give_back(attachment, network).err();
             Err(error.also(failure.as_slice()))
         }
     }
@@ -60,7 +58,8 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 struct Adding<'a> {
     attachment: &'a Attachment,
     plan: &'a Plan,
-    allocations: &'a [Allocation],
+    /// The pod's addresses, and what came with them.
+    taken: Success,
     /// Name of the host end.
     port: String,
     /// Of the host end and the pod's.
@@ -72,10 +71,10 @@ struct Adding<'a> {
 impl Adding<'_> {
     /// Does it all.
     fn attach(&mut self, host: &mut Conversation, pod: &mut Pod) -> Result<Success, Error> {
-        let Adding { attachment, plan, allocations, .. } = *self;
+        let Adding { attachment, plan, .. } = *self;
         let name = &attachment.owner.interface;
-        let routes = plan.routes(allocations)?;
-        let bridge = Bridge::prepare(host, plan, allocations)?;
+        let Success { mut ips, routes, dns, .. } = plan.complete(std::mem::take(&mut self.taken))?;
+        let bridge = Bridge::prepare(host, plan, &ips)?;
         let mtu = bridge.mtu(plan);
         let (mac, pod_mac) = (self.macs.0, plan.mac.unwrap_or(self.macs.1));
         let pair = bridge.connect(
@@ -93,24 +92,22 @@ impl Adding<'_> {
             &mut self.made,
         )?;
         let interface = At { index: pair.inside, name };
-        pod.configure(interface, allocations, &routes)?;
+        pod.configure(interface, &ips, &routes)?;
         let deadline = Deadline::after(PATIENCE);
         bridge.settle(host, &pair, deadline)?;
-        pod.announce(interface, pod_mac, allocations, deadline)?;
+        pod.announce(interface, pod_mac, &ips, deadline)?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
-        let ip = |a: &Allocation| {
-            Ok(Ip { address: address_of(a)?, gateway: Some(a.range.gateway), interface: Some(INTERFACE) })
-        };
+        ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
         Ok(Success {
             interfaces: vec![
                 interface(&bridge.link.name, bridge.link.mac, bridge.link.mtu, None),
                 interface(&self.port, Some(mac), mtu, None),
                 interface(name, Some(pod_mac), mtu, attachment.netns.clone()),
             ],
-            ips: allocations.iter().map(ip).collect::<Result<_, Error>>()?,
+            ips,
             routes,
-            dns: plan.dns.clone(),
+            dns,
         })
     }
 

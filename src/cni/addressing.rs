@@ -8,9 +8,10 @@ use std::net::IpAddr;
 
 use super::conf::{Network, argument, capability};
 use super::field::Section;
-use super::result::{Dns, Route, RouteOptions};
+use super::result::{Dns, Route};
 use super::{Code, Error};
 use crate::ipam::{self, NodeFile, RangeSet, RangeSpec};
+use crate::kernel::RouteOptions;
 use crate::prefix::{Family, Prefix};
 
 /// Who gives the addresses of pods (`ipam.type`).

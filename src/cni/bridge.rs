@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::plan::Plan;
+use super::result::Ip;
 use super::{Code, Error};
-use crate::ipam::Allocation;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::{HAIRPIN, PodVeth};
 use crate::kernel::{Batch, Conversation, Deadline, LinkAddress, address_request, sysctl};
@@ -45,13 +45,9 @@ impl Bridge {
     /// # Errors
     /// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
     /// it, or has another MTU; the kernel refuses. Nothing that was there before has been changed then.
-    pub fn prepare(
-        host: &mut Conversation,
-        plan: &Plan,
-        allocations: &[Allocation],
-    ) -> Result<Bridge, Error> {
+    pub fn prepare(host: &mut Conversation, plan: &Plan, ips: &[Ip]) -> Result<Bridge, Error> {
         let families: Vec<Family> =
-            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(allocations, *family)).collect();
+            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(ips, *family)).collect();
         let mut batch = Batch::new();
         let bridge = batch.look_up_link(&plan.bridge);
         let forwarding: Vec<_> = families.iter().map(|family| batch.look_up_forwarding(*family)).collect();
@@ -68,9 +64,9 @@ impl Bridge {
         let mut batch = Batch::new();
         if plan.is_gateway {
             let present = host.addresses(link.index)?;
-            for allocation in allocations {
-                let range = &allocation.range;
-                let wanted = IpNetwork::new(range.gateway, range.prefix.length())
+            for ip in ips {
+                let Some(gateway) = ip.gateway else { continue };
+                let wanted = IpNetwork::new(gateway, ip.address.prefix())
                     .map_err(|e| Error::invalid("ipam: gateway", e))?;
                 refuse_foreign(plan, &present, wanted)?;
                 if !present.iter().any(|present| present.address == wanted) {
@@ -127,8 +123,8 @@ impl Bridge {
     }
 }
 
-fn has(allocations: &[Allocation], family: Family) -> bool {
-    allocations.iter().any(|allocation| Family::of(allocation.address) == family)
+fn has(ips: &[Ip], family: Family) -> bool {
+    ips.iter().any(|ip| Family::of(ip.address.ip()) == family)
 }
 
 /// Pods with another MTU than their bridge lose packets without a word.

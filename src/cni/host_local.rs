@@ -25,7 +25,7 @@ use crate::prefix::Family;
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let addressing = Addressing::of_store(network, &attachment.args)?;
     let sets = sets(&addressing, network)?;
-    let taken = lease::take(attachment, network, &addressing, &sets)?;
+    let taken = lease::from_store(attachment, network, &addressing, &sets)?;
     let routes = addressing.routes.unwrap_or_default();
     Ok(Success { routes, ..taken }.document(network.version, None))
 }

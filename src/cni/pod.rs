@@ -3,13 +3,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ipnetwork::IpNetwork;
-
 use super::environment::Attachment;
 use super::plan::gateway;
-use super::result::Route;
+use super::result::{Ip, Route};
 use super::{Code, Error};
-use crate::ipam::Allocation;
 use crate::kernel::{At, Batch, Conversation, Deadline, NetNs};
 
 /// A pod's namespace, and a conversation with its kernel.
@@ -54,22 +51,19 @@ impl Pod {
     ///
     /// # Errors
     /// The first thing that the kernel refused.
-    pub fn configure(
-        &mut self,
-        interface: At<'_>,
-        allocations: &[Allocation],
-        routes: &[Route],
-    ) -> Result<(), Error> {
+    pub fn configure(&mut self, interface: At<'_>, ips: &[Ip], routes: &[Route]) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
         // Has the kernel act on the carrier that has just come, before it looks at what follows.
         batch.look_up_link_at(interface.index);
-        for allocation in allocations {
-            batch.add_address(interface, address_of(allocation)?);
+        for ip in ips {
+            batch.add_address(interface, ip.address);
         }
         for route in routes {
-            let via = route.gw.or_else(|| gateway(allocations, route.dst.family()));
-            batch.add_route(interface, route.dst, via);
+            // A scope of its own says that no router is wanted.
+            let near = route.options.scope.is_some_and(|scope| scope != 0);
+            let via = route.gw.or_else(|| gateway(ips, route.dst.family()).filter(|_| !near));
+            batch.add_route(interface, route.dst, via, route.options);
         }
         self.inside.carry_out(batch)?;
         Ok(())
@@ -84,10 +78,10 @@ impl Pod {
         &mut self,
         interface: At<'_>,
         mac: [u8; 6],
-        allocations: &[Allocation],
+        ips: &[Ip],
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let addresses: Vec<IpAddr> = allocations.iter().map(|allocation| allocation.address).collect();
+        let addresses: Vec<IpAddr> = ips.iter().map(|ip| ip.address.ip()).collect();
         let of_ipv6 = |address: &IpAddr| match address {
             IpAddr::V6(address) => Some(*address),
             IpAddr::V4(_) => None,
@@ -121,13 +115,4 @@ pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
         return Err(unusable("it is the node's own namespace".to_owned()));
     }
     Ok(namespace)
-}
-
-/// The address with its range's prefix length.
-///
-/// # Errors
-/// The length does not fit the family.
-pub fn address_of(allocation: &Allocation) -> Result<IpNetwork, Error> {
-    IpNetwork::new(allocation.address, allocation.range.prefix.length())
-        .map_err(|e| Error::invalid("ipam: subnet", e))
 }

@@ -117,7 +117,7 @@ fn cni(input: &[u8], features: &mut Features) {
                 features.add((
                     plan.sets.len().min(3),
                     plan.gateways.len().min(3),
-                    plan.requested.len().min(2),
+                    plan.addressing.requested.len().min(2),
                 ));
                 features.add((plan.mac, plan.mtu.is_some(), plan.bridge == "cni0", plan.hairpin));
             }
