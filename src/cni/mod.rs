@@ -33,6 +33,7 @@ pub mod bridge;
 pub mod check;
 pub mod conf;
 pub mod del;
+pub mod duplicates;
 pub mod environment;
 pub mod error;
 pub mod field;

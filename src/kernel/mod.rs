@@ -18,8 +18,10 @@ mod netlink_socket;
 pub mod netns;
 pub mod news;
 mod refusal;
+mod station_request;
 mod sys;
 pub mod sysctl;
+mod unlink;
 
 // What takes a runtime, or is the daemon's alone.
 #[cfg(feature = "shell")]
