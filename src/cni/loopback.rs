@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::conf::Network;
 use super::environment::Attachment;
 use super::field::Section;
-use super::pod::open_namespace;
+use super::pod::Pod;
 use super::result::{Interface, Ip, Success};
 use super::{Code, Error};
 use crate::kernel::link::Link;
-use crate::kernel::{Batch, Conversation, NetNs};
+use crate::kernel::{At, Batch, Conversation, NetNs};
 
 const NAME: &str = "lo";
 
@@ -23,12 +23,13 @@ const NAME: &str = "lo";
 /// The namespace cannot be opened or the kernel refuses.
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
-    let mut inside = Conversation::open_in(&open_namespace(attachment)?)?;
-    let link = interface(&mut inside)?;
+    let mut pod = Pod::open(attachment)?;
+    let inside = pod.inside();
+    let link = interface(inside)?;
     let mut batch = Batch::new();
     batch.set_up((&link).into());
     inside.carry_out(batch)?;
-    let addresses = addresses(&mut inside, &link)?;
+    let addresses: Vec<IpNetwork> = inside.addresses(link.index)?.iter().map(|a| a.address).collect();
     if let Some(foreign) = addresses.iter().find(|address| !address.ip().is_loopback()) {
         let message = format!("the pod's {NAME} has address {foreign}");
         return Err(Error::new(Code::Changed, message, "remove it: it is not an address of loopback"));
@@ -70,7 +71,7 @@ pub fn del(attachment: &Attachment, _network: &Network) -> Result<(), Error> {
     let mut inside = Conversation::open_in(&pod)?;
     if let Some(link) = inside.link(NAME)? {
         let mut batch = Batch::new();
-        batch.set_down((&link).into());
+        batch.set_down(At { index: link.index, name: NAME });
         inside.carry_out(batch)?;
     }
     Ok(())
@@ -86,13 +87,14 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     for ip in Section::root(previous).sections("ips")? {
         told.extend(ip.parsed("address")?.filter(|address: &IpNetwork| address.ip().is_loopback()));
     }
-    let mut inside = Conversation::open_in(&open_namespace(attachment)?)?;
-    let link = interface(&mut inside)?;
+    let mut pod = Pod::open(attachment)?;
+    let inside = pod.inside();
+    let link = interface(inside)?;
     if !link.up {
         return Err(Error::new(Code::Changed, format!("interface {NAME} is down"), "set it up again"));
     }
-    let present = addresses(&mut inside, &link)?;
-    match told.iter().find(|address| !present.contains(address)) {
+    let present = inside.addresses(link.index)?;
+    match told.iter().find(|told| present.iter().all(|present| present.address != **told)) {
         None => Ok(()),
         Some(missing) => {
             let message = format!("interface {NAME} lacks address {missing}");
@@ -104,8 +106,4 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
 fn interface(inside: &mut Conversation) -> Result<Link, Error> {
     let gone = || Error::new(Code::Kernel, format!("the pod has no interface {NAME}"), "");
     inside.link(NAME)?.ok_or_else(gone)
-}
-
-fn addresses(inside: &mut Conversation, link: &Link) -> Result<Vec<IpNetwork>, Error> {
-    Ok(inside.addresses(link.index)?.into_iter().map(|of_link| of_link.address).collect())
 }

@@ -32,13 +32,17 @@ pub mod addressing;
 pub mod bridge;
 pub mod check;
 pub mod conf;
+pub mod conflist;
+pub mod convert;
 pub mod del;
+pub mod delegate;
 pub mod duplicates;
 pub mod environment;
 pub mod error;
 pub mod field;
 pub mod gc;
 pub mod host_local;
+pub mod lease;
 pub mod loopback;
 pub mod plan;
 pub mod pod;
@@ -73,7 +77,8 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
         // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.
         _ if environment.command == Command::Version => Ok(Some(version::version(&input))),
         Ok(_) => {
-            let network = Network::parse(&input)?;
+            let mut network = Network::parse(&input)?;
+            network.plugin_path.clone_from(&environment.plugin_path);
             Program::of(called_as, &network)?.call(&environment, &network)
         }
         Err(source) => Err(Error::new(Code::Io, "cannot read the configuration from stdin", source)),

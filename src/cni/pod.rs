@@ -30,6 +30,11 @@ impl Pod {
         Ok(Pod { namespace, inside })
     }
 
+    /// The conversation with the kernel inside.
+    pub fn inside(&mut self) -> &mut Conversation {
+        &mut self.inside
+    }
+
     /// Refuses to go on if the pod has an interface of the attachment's name.
     ///
     /// # Errors

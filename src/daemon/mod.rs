@@ -21,6 +21,8 @@ pub mod log;
 pub mod metrics;
 mod node;
 pub mod options;
+mod pods;
+mod pools;
 mod rounds;
 mod routes;
 mod rules;
@@ -36,6 +38,7 @@ use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::api;
@@ -92,20 +95,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (settings, settings_seen) =
         settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
     let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
-    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, owned.clone()));
+    let (prepared, prepared_seen) = watch::channel(None);
+    let (pods, pods_seen) =
+        pods::Keeper::new(options.paths.clone(), prepared_seen, readiness_seen.clone(), prepare.clone());
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, pods_seen, owned.clone()));
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(settings.run());
     tokio::spawn(audit::run(source.clone()));
     let rules = tokio::spawn(rules.run());
+    let pods = tokio::spawn(pods.run());
     let configuration = Configuration {
         node_name: options.node_name,
-        state_dir: options.state_dir,
+        paths: options.paths.clone(),
         netlink: preparer,
         writer: writer.clone(),
         ownership,
         compiled,
+        prepared,
         prepare,
         manifests: manifests_told,
         inputs: inputs.clone(),
@@ -127,19 +135,29 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
+    take_leave(departure, stop, driver).await?;
+    let leaves = departure == Departure::ForGood;
+    pods::end(pods, &options.paths, leaves).await?;
+    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
+    api.abort();
+    // The socket file goes with its server.
+    let _ = api.await;
+    Ok(())
+}
+
+/// Has the driver say good-bye to the peers.
+async fn take_leave(
+    departure: Departure,
+    stop: oneshot::Sender<Departure>,
+    driver: JoinHandle<()>,
+) -> anyhow::Result<()> {
     match departure {
         Departure::Restart => info!("terminated: peers that speak graceful restart keep our routes"),
         Departure::ForGood => info!("interrupted: leaving for good"),
     }
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
-    driver.await.context("taking leave of the peers")?;
-    let leaves = departure == Departure::ForGood;
-    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
-    api.abort();
-    // The socket file goes with its server.
-    let _ = api.await;
-    Ok(())
+    driver.await.context("taking leave of the peers")
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.
