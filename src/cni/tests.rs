@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::conf::{Network, Wanted};
+use super::conf::Network;
 use super::plan::Plan;
 use super::result::{Dns, Interface, Ip, Route, Success};
 use super::version::Version;
@@ -24,7 +24,7 @@ fn call(command: &str, changes: &[(&str, &str)], stdin: &str) -> Reply {
         ("CNI_IFNAME", "eth0"),
     ]);
     variables.extend(changes.iter().copied());
-    answer(|name| variables.get(name).map(|value| (*value).to_owned()), stdin.as_bytes())
+    answer("routelet-cni", |name| variables.get(name).map(|value| (*value).to_owned()), stdin.as_bytes())
 }
 
 /// Code, message and details of a reply that must be an error.
@@ -120,7 +120,10 @@ mod requests {
             fault("ADD", &[("CNI_ARGS", "IgnoreUnknown=1;nonsense")]),
             "CNI_ARGS: \"nonsense\" is not of the form KEY=VALUE"
         );
-        assert_eq!(fault("ADD", &[("CNI_ARGS", "IP=10.0.0.1;K=V")]), "CNI_ARGS: \"K\" is not known here");
+        assert_eq!(
+            fault("ADD", &[("CNI_ARGS", "IP=10.0.0.1;K=V")]),
+            "CNI_ARGS: \"K\" is not one of IgnoreUnknown, IP, MAC, GATEWAY, SUBNET; IgnoreUnknown=1 would let it pass"
+        );
         assert_eq!(
             fault("add", &[]),
             "CNI_COMMAND is \"add\", not one of ADD, DEL, CHECK, STATUS, GC, VERSION"
@@ -184,7 +187,7 @@ mod configurations {
 
     fn fault(changes: Value) -> (u64, String) {
         let error = Plan::make(&network(changes), &[]).unwrap_err();
-        (error.code as u64, error.to_string())
+        (u64::from(error.code.number()), error.to_string())
     }
 
     #[test]
@@ -193,9 +196,13 @@ mod configurations {
         for (changes, field, why) in [
             (json!({"isGateway": "yes"}), "isGateway", "invalid type: string \"yes\", expected a boolean"),
             (json!({"mtu": -1}), "mtu", "invalid value: integer `-1`, expected u32"),
-            (json!({"ipam": null}), "ipam", "it is absent"),
+            (json!({"ipam": null}), "ipam.type", "it is absent"),
             (ipam(json!({"subnet": "10.0.0.0/24"})), "ipam.type", "it is absent"),
-            (ipam(json!({"type": "host-local"})), "ipam.subnet", "it is absent, and there are no ranges"),
+            (
+                ipam(json!({"type": "host-local"})),
+                "ipam.subnet",
+                "it is absent, and there are no ranges; set it, or set ipam.type to routelet for the node's pod CIDRs",
+            ),
             (
                 ipam(json!({"type": "host-local", "subnet": "10.0.0.1/24"})),
                 "ipam.subnet",
@@ -260,10 +267,6 @@ mod configurations {
                 json!({"ipam": {"type": "dhcp"}}),
                 "unsupported field ipam.type=\"dhcp\": known are host-local and routelet",
             ),
-            (
-                json!({"ipam": {"type": "routelet", "routes": [{"dst": "::/0", "table": 7}]}}),
-                "unsupported field ipam.routes[0].table=7: leave it out",
-            ),
         ] {
             assert_eq!(fault(changes), (2, text.to_owned()));
         }
@@ -278,7 +281,7 @@ mod configurations {
             text.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
         };
         let old = args(&[("IgnoreUnknown", "1"), ("IP", "10.244.0.9"), ("MAC", "02:00:00:00:00:09")]);
-        let read = |changes| Wanted::read(&network(changes), &old).unwrap();
+        let read = |changes| Plan::make(&network(changes), &old).unwrap();
         let from_args = read(json!({}));
         assert_eq!(from_args.requested, ["10.244.0.9".parse::<std::net::IpAddr>().unwrap()]);
         assert_eq!(from_args.mac, Some([2, 0, 0, 0, 0, 9]));
@@ -295,7 +298,7 @@ mod configurations {
         fs::write(&path, "# x\nnameserver 10.0.0.53\nnameserver fd00::53\nsearch a.b c\noptions ndots:5\n")
             .unwrap();
         let ipam = json!({"type": "host-local", "subnet": "10.0.0.0/24", "resolvConf": path});
-        let read = |changes| Wanted::read(&network(changes), &[]).unwrap().dns;
+        let read = |changes| Plan::make(&network(changes), &[]).unwrap().dns;
         let from_file = read(json!({"ipam": ipam}));
         assert_eq!(from_file.nameservers, ["10.0.0.53", "fd00::53"]);
         assert_eq!(from_file.search, ["a.b", "c"]);
@@ -392,13 +395,13 @@ mod results {
         };
         let ip = |address: &str, gateway: &str| Ip {
             address: address.parse().unwrap(),
-            gateway: gateway.parse().unwrap(),
-            interface: 1,
+            gateway: Some(gateway.parse().unwrap()),
+            interface: Some(1),
         };
         Success {
             interfaces: vec![interface("cni0", None), interface("eth0", Some("/run/netns/p"))],
             ips: vec![ip("10.0.0.2/24", "10.0.0.1"), ip("fd00::2/64", "fd00::1")],
-            routes: vec![Route { dst: "0.0.0.0/0".parse().unwrap(), gw: None }],
+            routes: vec![Route::new("0.0.0.0/0".parse().unwrap(), None)],
             dns: Dns::default(),
         }
     }
@@ -451,6 +454,27 @@ mod results {
         assert_eq!(document["ips"][0], previous["ips"][0]);
         assert_eq!(document["ips"][1]["interface"], 2);
         assert_eq!(document["dns"], previous["dns"]);
+    }
+}
+
+#[test]
+fn the_name_of_the_file_says_which_plugin_is_meant() {
+    let program = |called_as: &str, conf: Value| Program::of(called_as, &network(conf)).unwrap();
+    let ipam = |name: &str| json!({"type": "other", "ipam": {"type": name}});
+    for (called_as, conf, expected) in [
+        ("bridge", json!({}), Program::Bridge),
+        ("bridge", json!({"type": "loopback"}), Program::Bridge),
+        ("host-local", json!({}), Program::HostLocal),
+        ("loopback", json!({"type": "loopback"}), Program::Loopback),
+        ("portmap", json!({"type": "portmap"}), Program::Portmap),
+        ("routelet-cni", json!({"type": "routelet-cni"}), Program::Bridge),
+        ("routelet-cni", json!({"type": "loopback"}), Program::Loopback),
+        ("routelet", ipam("host-local"), Program::Bridge),
+        ("routelet", ipam("routelet"), Program::HostLocal),
+        ("routelet", json!({"type": "routelet", "ipam": {"type": "routelet"}}), Program::Bridge),
+        ("", json!({"type": null}), Program::Bridge),
+    ] {
+        assert_eq!(program(called_as, conf.clone()), expected, "{called_as} {conf}");
     }
 }
 

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 
 use crate::cluster::NodeNetwork;
 use crate::ipam::node::{FILE_NAME, NodeFile};
-use crate::kernel::{Netlink, sysctl};
+use crate::kernel::{Conversation, Netlink, sysctl};
 use crate::prefix::{Family, Prefix};
 
 /// Makes the node ready for pods. Safe to repeat; changes only what is missing.
@@ -31,7 +31,7 @@ pub async fn prepare(
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = netlink.ensure_bridge(&network.bridge, mtu).await?;
+    let bridge = Conversation::open()?.ensure_bridge(&network.bridge, mtu)?;
     if families.contains(&Family::Ipv6Unicast) {
         sysctl::enable_ipv6(&network.bridge)?;
     }

@@ -7,7 +7,10 @@
 mod attach;
 mod exchange;
 mod failures;
+mod faults;
 mod killed;
 mod reference;
 mod rig;
+mod spec;
+mod steps;
 mod storms;
