@@ -2,22 +2,36 @@
 
 use std::env;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use routelet::cni::{Reply, answer};
+use routelet::cni::{self, Reply, answer};
 
 fn main() -> ExitCode {
     let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     if variable("CNI_COMMAND").is_none_or(|command| command.is_empty()) {
         return explain();
     }
-    let Reply { document, success } = answer(variable, io::stdin().lock());
+    std::panic::set_hook(Box::new(|panic| {
+        // Nowhere to complain to if stdout is closed.
+        let _ = say(&cni::panicked(panic));
+        #[allow(clippy::disallowed_methods, reason = "there is nothing to return to")]
+        std::process::exit(1);
+    }));
+    // Runtimes execute a plugin by its path; the name of the file says which one is meant.
+    let called_as = env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let called_as = called_as.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let Reply { document, success } = answer(&called_as, variable, io::stdin().lock());
     let written = match document {
-        // One write, so that a reader never sees half a document.
-        Some(document) => io::stdout().lock().write_all(format!("{document}\n").as_bytes()),
+        Some(document) => say(&document),
         None => Ok(()),
     };
     if success && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// In one write, so that a reader never sees half a document.
+fn say(document: &serde_json::Value) -> io::Result<()> {
+    io::stdout().lock().write_all(format!("{document}\n").as_bytes())
 }
 
 /// For a person who has called the plugin by hand.

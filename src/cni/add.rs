@@ -47,7 +47,10 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 }
 
 /// The pod's namespace, which must not be the node's.
-fn open_pod(attachment: &Attachment) -> Result<NetNs, Error> {
+///
+/// # Errors
+/// It cannot be opened, or is the node's.
+pub fn open_pod(attachment: &Attachment) -> Result<NetNs, Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
     let unusable = |why: String| {
         let message = "environment variables are absent or wrong";
@@ -123,7 +126,7 @@ impl Ends<'_> {
         let described =
             |link: Link, sandbox| Interface { name: link.name, mac: link.mac, mtu: link.mtu, sandbox };
         let ip = |a: &Allocation| {
-            Ok(Ip { address: address_of(a)?, gateway: a.range.gateway, interface: INTERFACE })
+            Ok(Ip { address: address_of(a)?, gateway: Some(a.range.gateway), interface: Some(INTERFACE) })
         };
         Ok(Success {
             interfaces: vec![described(bridge, None), described(port, None), described(interface, sandbox)],

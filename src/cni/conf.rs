@@ -20,17 +20,15 @@
 //! knows the way back does need it, and will get it from an nftables set that exempts whatever the
 //! routers reach.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 use super::field::Section;
-use super::result::{Dns, Route};
+use super::result::Dns;
 use super::version::Version;
 use super::{Code, Error};
-use crate::ipam::{RangeSpec, node};
-use crate::prefix::Prefix;
+use crate::ipam::node;
 
 /// Where host-local keeps its reservations, and we ours.
 const DATA_DIR: &str = "/var/lib/cni/networks";
@@ -46,9 +44,6 @@ const UNSUPPORTED: [&str; 8] = [
     "enabledad",
     "portIsolation",
 ];
-
-/// Fields of a route that are refused (CNI 1.1.0 brought them).
-const UNSUPPORTED_IN_ROUTES: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
 
 /// What every verb needs to know.
 #[derive(Debug, Clone)]
@@ -142,14 +137,8 @@ pub struct Wanted {
     pub hairpin: bool,
     /// Hardware address of the pod's interface, if given.
     pub mac: Option<[u8; 6]>,
-    /// Addresses asked for by name.
-    pub requested: Vec<IpAddr>,
-    /// The configured ranges, each with the path of its place: one address for each outer entry.
-    pub ranges: Vec<Vec<(String, RangeSpec)>>,
-    /// The pod's routes; `None` for default routes of every family that has an address.
-    pub routes: Option<Vec<Route>>,
-    /// Name service.
-    pub dns: Dns,
+    /// Name service, if the configuration or the runtime says; else it is the address plugin's to say.
+    pub dns: Option<Dns>,
 }
 
 impl Wanted {
@@ -160,22 +149,7 @@ impl Wanted {
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Wanted, Error> {
         let root = network.root();
         refuse(&root, &UNSUPPORTED)?;
-        let ipam = root.section("ipam")?.ok_or_else(|| Error::invalid("ipam", "it is absent"))?;
-        let ours = match ipam.text("type")?.as_deref() {
-            Some("host-local") => false,
-            Some("routelet") => true,
-            None => return Err(Error::invalid("ipam.type", "it is absent")),
-            Some(other) => {
-                let message = format!("unsupported field ipam.type={other:?}");
-                return Err(Error::new(Code::UnsupportedField, message, "known are host-local and routelet"));
-            }
-        };
         let is_default_gateway = root.flag("isDefaultGateway")?;
-        let ranges = read_ranges(&root, &ipam)?;
-        if ranges.is_empty() && !ours {
-            return Err(Error::invalid("ipam.subnet", "it is absent, and there are no ranges"));
-        }
-        let routes = ipam.sections("routes")?.iter().map(read_route).collect::<Result<Vec<_>, _>>()?;
         Ok(Wanted {
             bridge: root.text("bridge")?,
             mtu: root.optional("mtu")?.filter(|mtu| *mtu != 0),
@@ -184,15 +158,16 @@ impl Wanted {
             is_default_gateway,
             hairpin: root.flag("hairpinMode")?,
             mac: read_mac(&root, args)?,
-            requested: read_requested(&root, args)?,
-            ranges,
-            routes: Some(routes).filter(|routes| !(ours && routes.is_empty())),
-            dns: read_dns(&root, &ipam)?,
+            dns: read_dns(&root)?,
         })
     }
 }
 
-fn refuse(section: &Section<'_>, fields: &[&str]) -> Result<(), Error> {
+/// Refuses fields that are there and ask for something.
+///
+/// # Errors
+/// One does; the message has its path and its value.
+pub fn refuse(section: &Section<'_>, fields: &[&str]) -> Result<(), Error> {
     let empty = |value: &Value| match value {
         Value::Bool(on) => !on,
         Value::Number(number) => number.as_u64() == Some(0),
@@ -209,43 +184,11 @@ fn refuse(section: &Section<'_>, fields: &[&str]) -> Result<(), Error> {
     }
 }
 
-/// In host-local's order: those of the runtime, the single subnet, the list.
-fn read_ranges(root: &Section<'_>, ipam: &Section<'_>) -> Result<Vec<Vec<(String, RangeSpec)>>, Error> {
-    let mut sets = match root.section("runtimeConfig")? {
-        Some(runtime) => runtime.nested_sections("ipRanges")?,
-        None => Vec::new(),
-    };
-    if ipam.text("subnet")?.is_some() {
-        sets.push(vec![ipam.clone()]);
-    }
-    sets.extend(ipam.nested_sections("ranges")?);
-    let read = |section: &Section<'_>| Ok((section.path(""), read_range(section)?));
-    sets.iter().map(|set| set.iter().map(read).collect()).collect()
-}
-
-fn read_range(section: &Section<'_>) -> Result<RangeSpec, Error> {
-    let subnet: Option<Prefix> = section.parsed("subnet")?;
-    Ok(RangeSpec {
-        subnet: subnet.ok_or_else(|| Error::invalid(section.path("subnet"), "it is absent"))?,
-        start: section.parsed("rangeStart")?,
-        end: section.parsed("rangeEnd")?,
-        gateway: section.parsed("gateway")?,
-    })
-}
-
-fn read_route(section: &Section<'_>) -> Result<Route, Error> {
-    refuse(section, &UNSUPPORTED_IN_ROUTES)?;
-    let dst: Option<Prefix> = section.parsed("dst")?;
-    let dst = dst.ok_or_else(|| Error::invalid(section.path("dst"), "it is absent"))?;
-    let gw: Option<IpAddr> = section.parsed("gw")?;
-    if let Some(gw) = gw.filter(|gw| Prefix::host(*gw).family() != dst.family()) {
-        return Err(Error::invalid(section.path("gw"), format!("{gw} is not of the family of {dst}")));
-    }
-    Ok(Route { dst, gw })
-}
-
-/// The value of a capability: from `runtimeConfig`, else from `args.cni` (CONVENTIONS.md).
-fn capability<'a>(root: &Section<'a>, field: &str) -> Result<Option<Section<'a>>, Error> {
+/// The section that holds a capability: `runtimeConfig`, else `args.cni` (CONVENTIONS.md).
+///
+/// # Errors
+/// One of these is not an object.
+pub fn capability<'a>(root: &Section<'a>, field: &str) -> Result<Option<Section<'a>>, Error> {
     let has = |section: &Section<'a>| section.value(field).is_some();
     if let Some(runtime) = root.section("runtimeConfig")?.filter(has) {
         return Ok(Some(runtime));
@@ -257,7 +200,7 @@ fn capability<'a>(root: &Section<'a>, field: &str) -> Result<Option<Section<'a>>
 }
 
 /// The value of a key of `CNI_ARGS`: an older way to ask, which counts only where no other did.
-fn argument<'a>(args: &'a [(String, String)], key: &str) -> Option<&'a str> {
+pub fn argument<'a>(args: &'a [(String, String)], key: &str) -> Option<&'a str> {
     args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
 
@@ -276,40 +219,27 @@ fn read_mac(root: &Section<'_>, args: &[(String, String)]) -> Result<Option<[u8;
     }
 }
 
-fn read_requested(root: &Section<'_>, args: &[(String, String)]) -> Result<Vec<IpAddr>, Error> {
-    let (place, texts) = match capability(root, "ips")? {
-        Some(section) => (section.path("ips"), section.optional("ips")?.unwrap_or_default()),
-        None => {
-            let texts = argument(args, "IP").map(|text| text.split(',').map(str::to_owned).collect());
-            ("IP in CNI_ARGS".to_owned(), texts.unwrap_or_default())
-        }
+/// The name service that the runtime asks for (capability `dns`), else the network's own.
+fn read_dns(root: &Section<'_>) -> Result<Option<Dns>, Error> {
+    let runtime = match root.section("runtimeConfig")? {
+        Some(runtime) => runtime.section("dns")?,
+        None => None,
     };
-    let texts: Vec<String> = texts;
-    let read = |text: &String| {
-        // The prefix length is the range's to say.
-        let address = text.split_once('/').map_or(text.as_str(), |(address, _)| address);
-        address.trim().parse().map_err(|e| Error::invalid(&place, format!("{text:?}: {e}")))
-    };
-    texts.iter().map(read).collect()
-}
-
-/// The network's own name service, or what `ipam.resolvConf` says.
-fn read_dns(root: &Section<'_>, ipam: &Section<'_>) -> Result<Dns, Error> {
-    if let Some(dns) = root.section("dns")? {
-        let list = |field: &str| Ok::<_, Error>(dns.optional(field)?.unwrap_or_default());
+    // The two name their fields differently.
+    for (section, [servers, search]) in
+        [(runtime, ["servers", "searches"]), (root.section("dns")?, ["nameservers", "search"])]
+    {
+        let Some(section) = section else { continue };
+        let list = |field: &str| Ok::<_, Error>(section.optional(field)?.unwrap_or_default());
         let dns = Dns {
-            nameservers: list("nameservers")?,
-            domain: dns.text("domain")?,
-            search: list("search")?,
+            nameservers: list(servers)?,
+            domain: section.text("domain")?,
+            search: list(search)?,
             options: list("options")?,
         };
         if dns != Dns::default() {
-            return Ok(dns);
+            return Ok(Some(dns));
         }
     }
-    let Some(path) = ipam.text("resolvConf")? else { return Ok(Dns::default()) };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Dns::parse(&text)),
-        Err(e) => Err(Error::new(Code::Io, format!("cannot read {path}, named by ipam.resolvConf"), e)),
-    }
+    Ok(None)
 }

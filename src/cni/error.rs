@@ -37,6 +37,8 @@ pub enum Code {
     Kernel = 103,
     /// CHECK: the pod is not as its ADD left it.
     Changed = 104,
+    /// The plugin itself is at fault.
+    Panic = 199,
 }
 
 /// Why a verb failed.

@@ -16,18 +16,9 @@ const VALID: &str = "cni.dev/valid-attachments";
 /// There is no list: that is a fault of the runtime, and nothing is removed. Or something could not
 /// be removed; everything else has been.
 pub fn gc(network: &Network) -> Result<(), Error> {
-    let root = network.root();
-    if root.value(VALID).is_none() {
-        return Err(Error::invalid(VALID, "it is absent, so nothing is known to be invalid"));
-    }
-    let mut valid = BTreeSet::new();
-    for entry in root.sections(VALID)? {
-        let text =
-            |field: &str| entry.text(field)?.ok_or_else(|| Error::invalid(entry.path(field), "it is absent"));
-        valid.insert(Owner { container_id: text("containerID")?, interface: text("ifname")? });
-    }
+    let valid = valid_attachments(network)?;
     let store = Store::new(&network.data_dir, &network.name);
-    let owners: BTreeSet<Owner> = store.reservations()?.into_iter().filter_map(|r| r.owner).collect();
+    let owners = store.owners()?;
     runtime()?.block_on(async {
         let host = Netlink::open()?;
         let mut failures = Vec::new();
@@ -38,8 +29,27 @@ pub fn gc(network: &Network) -> Result<(), Error> {
     })
 }
 
-/// Old versions of host-local noted no interface; any of the container's then keeps the address.
-fn is_valid(valid: &BTreeSet<Owner>, owner: &Owner) -> bool {
+/// The attachments that the runtime lists as valid.
+///
+/// # Errors
+/// There is no list, or an entry of it is not understood: then nothing is known to be invalid.
+pub fn valid_attachments(network: &Network) -> Result<BTreeSet<Owner>, Error> {
+    let root = network.root();
+    if root.value(VALID).is_none() {
+        return Err(Error::invalid(VALID, "it is absent, so nothing is known to be invalid"));
+    }
+    let mut valid = BTreeSet::new();
+    for entry in root.sections(VALID)? {
+        let text =
+            |field: &str| entry.text(field)?.ok_or_else(|| Error::invalid(entry.path(field), "it is absent"));
+        valid.insert(Owner { container_id: text("containerID")?, interface: text("ifname")? });
+    }
+    Ok(valid)
+}
+
+/// Whether an owner is listed. Old versions of host-local noted no interface; any of the container's
+/// then keeps the address.
+pub fn is_valid(valid: &BTreeSet<Owner>, owner: &Owner) -> bool {
     valid.contains(owner)
         || owner.interface.is_empty() && valid.iter().any(|v| v.container_id == owner.container_id)
 }

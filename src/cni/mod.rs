@@ -15,6 +15,9 @@
 //! | GC | [`gc`] | 1.1.0 |
 //! | VERSION | [`version`] | 0.2.0 |
 //!
+//! These are the verbs of the plugin that attaches pods. The same binary is others, by other names
+//! ([`program`]): [`host_local`], [`loopback`].
+//!
 //! A runtime calls plugins in any order and any number at once, kills them, and forgets to call
 //! them. What holds nevertheless: the host end of a pod's veth pair has a name that follows from the
 //! attachment alone ([`veth`]), and its addresses are found by the attachment (`ipam`); so a DEL
@@ -25,6 +28,7 @@ use std::io::Read;
 use serde_json::Value;
 
 pub mod add;
+pub mod addressing;
 pub mod bridge;
 pub mod check;
 pub mod conf;
@@ -34,7 +38,10 @@ pub mod environment;
 pub mod error;
 pub mod field;
 pub mod gc;
+pub mod host_local;
+pub mod loopback;
 pub mod plan;
+pub mod program;
 pub mod result;
 pub mod status;
 pub mod version;
@@ -44,6 +51,7 @@ pub use error::{Code, Error};
 
 use conf::Network;
 use environment::{Command, Environment};
+use program::Program;
 use version::Version;
 
 /// What goes back to the runtime: a document for stdout, and whether to exit with 0.
@@ -55,14 +63,18 @@ pub struct Reply {
     pub success: bool,
 }
 
-/// Carries out what the environment and the configuration on `stdin` ask for.
-pub fn answer(variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -> Reply {
+/// Carries out what the environment and the configuration on `stdin` ask for, as the plugin of the
+/// name that the binary was called by.
+pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -> Reply {
     let mut input = Vec::with_capacity(4096);
     let read = stdin.read_to_end(&mut input);
     let outcome = Environment::read(variable).and_then(|environment| match read {
         // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.
         _ if environment.command == Command::Version => Ok(Some(version::version(&input))),
-        Ok(_) => dispatch(&environment, &Network::parse(&input)?),
+        Ok(_) => {
+            let network = Network::parse(&input)?;
+            Program::of(called_as, &network)?.call(&environment, &network)
+        }
         Err(source) => Err(Error::new(Code::Io, "cannot read the configuration from stdin", source)),
     });
     match outcome {
@@ -74,20 +86,11 @@ pub fn answer(variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -
     }
 }
 
-fn dispatch(environment: &Environment, network: &Network) -> Result<Option<Value>, Error> {
-    let command = environment.command;
-    if network.version < command.since() {
-        let why = format!("it came with {}, the configuration is of {}", command.since(), network.version);
-        return Err(Error::new(Code::IncompatibleVersion, format!("no {command} here"), why));
-    }
-    match command {
-        Command::Add => add::add(&environment.attachment()?, network).map(Some),
-        Command::Del => del::del(&environment.attachment()?, network).map(|()| None),
-        Command::Check => check::check(&environment.attachment()?, network).map(|()| None),
-        Command::Status => status::status(network).map(|()| None),
-        Command::Gc => gc::gc(network).map(|()| None),
-        Command::Version => Ok(Some(version::document(network.version))),
-    }
+/// What to print when the plugin itself is at fault: like every other failure one document, for a
+/// runtime shows nobody what stands on stderr. The DEL that follows undoes what had been done.
+pub fn panicked(what: impl std::fmt::Display) -> Value {
+    let message = "a fault in routelet-cni: please report it";
+    Error::new(Code::Panic, message, what).document(Version::NEWEST)
 }
 
 /// The runtime that drives the netlink conversations: this thread, and nothing but it.

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
 use super::result::{Dns, Route};
 use super::{Code, Error};
-use crate::ipam::{self, Allocation, NodeFile, RangeSet, RangeSpec};
+use crate::ipam::{Allocation, NodeFile, RangeSet, RangeSpec};
 use crate::prefix::{Family, Prefix};
 
 /// The reference plugin's default.
@@ -45,28 +46,23 @@ impl Plan {
     /// A field is wrong; or the pod CIDRs are needed and there is no node file yet.
     pub fn make(network: &Network, args: &[(String, String)]) -> Result<Plan, Error> {
         let wanted = Wanted::read(network, args)?;
+        match Source::of(network)? {
+            Source::Store => {}
+            Source::Nobody => return Err(Error::invalid("ipam.type", "it is absent")),
+            Source::Plugin(other) => {
+                let message = format!("unsupported field ipam.type={other:?}");
+                return Err(Error::new(Code::UnsupportedField, message, "known are host-local and routelet"));
+            }
+        }
+        let addressing = Addressing::read(network, args)?;
         let path = network.node_file()?;
         let node = NodeFile::read(&path)?;
-        let pod_cidrs = node.as_ref().map_or(&[][..], |node| &node.pod_cidrs);
-        let sets = if wanted.ranges.is_empty() {
-            let sets = sets_of_node(pod_cidrs)?;
-            if sets.is_empty() {
-                let message = "no pod CIDR is known for this node yet";
-                let why = match node {
-                    Some(_) => format!("{} names none", path.display()),
-                    None => format!("{} does not exist; routelet run writes it", path.display()),
-                };
-                return Err(Error::new(Code::TryAgainLater, message, why));
-            }
-            sets
-        } else {
-            configured_sets(&wanted, pod_cidrs)?
-        };
+        let sets = addressing.sets(network, node.as_ref())?;
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let former = node.as_ref().map_or(&[][..], |node| &node.former_pod_cidrs);
-        let own = pod_cidrs.iter().chain(former).filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let pod_cidrs = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
+        let own = pod_cidrs.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         Ok(Plan {
             bridge: wanted
@@ -77,12 +73,12 @@ impl Plan {
             is_gateway: wanted.is_gateway,
             hairpin: wanted.hairpin,
             mac: wanted.mac,
-            requested: wanted.requested,
+            requested: addressing.requested,
             sets,
-            dns: wanted.dns,
+            dns: wanted.dns.unwrap_or(addressing.dns),
             gateways,
             is_default_gateway: wanted.is_default_gateway,
-            routes: wanted.routes,
+            routes: addressing.routes,
         })
     }
 
@@ -134,37 +130,4 @@ fn default_of(family: Family) -> Prefix {
         Family::Ipv6Unicast => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     Prefix::new(unspecified, 0).unwrap_or(Prefix::host(unspecified))
-}
-
-/// One set for each family the node has pod CIDRs of.
-fn sets_of_node(pod_cidrs: &[Prefix]) -> Result<Vec<RangeSet>, Error> {
-    let mut sets = Vec::new();
-    for family in Family::ALL {
-        let cidrs = pod_cidrs.iter().filter(|cidr| cidr.family() == family);
-        let ranges = cidrs.map(|cidr| RangeSpec::whole(*cidr).ranges(&[])).collect::<Result<Vec<_>, _>>()?;
-        if !ranges.is_empty() {
-            sets.push(RangeSet::new(ranges.concat())?);
-        }
-    }
-    Ok(sets)
-}
-
-fn configured_sets(wanted: &Wanted, pod_cidrs: &[Prefix]) -> Result<Vec<RangeSet>, Error> {
-    let mut sets: Vec<RangeSet> = Vec::new();
-    for set in &wanted.ranges {
-        let mut ranges = Vec::new();
-        for (place, spec) in set {
-            let at_place = |error| match error {
-                ipam::Error::Range { field, why } => Error::invalid(format!("{place}{field}"), why),
-                other => other.into(),
-            };
-            ranges.extend(spec.ranges(pod_cidrs).map_err(at_place)?);
-        }
-        let set = RangeSet::new(ranges)?;
-        if let Some(other) = sets.iter().find(|other| other.overlaps(&set)) {
-            return Err(Error::invalid("ipam.ranges", format!("{set} overlaps with {other}")));
-        }
-        sets.push(set);
-    }
-    Ok(sets)
 }

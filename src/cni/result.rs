@@ -48,10 +48,10 @@ pub struct Interface {
 pub struct Ip {
     /// The address with the length of its prefix.
     pub address: IpNetwork,
-    /// The gateway on its link.
-    pub gateway: IpAddr,
-    /// Index of its interface in [`Success::interfaces`].
-    pub interface: usize,
+    /// The gateway on its link, if there is one.
+    pub gateway: Option<IpAddr>,
+    /// Index of its interface in [`Success::interfaces`]; `None` where another plugin makes it.
+    pub interface: Option<usize>,
 }
 
 /// A route in the pod.
@@ -112,11 +112,11 @@ impl Success {
         let ip = self.ips.iter().find(|ip| Family::of(ip.address.ip()) == family)?;
         let routes = self.routes.iter().filter(|route| route.dst.family() == family);
         let routes: Vec<Value> = routes.map(Route::document).collect();
-        Some(json!({
-            "ip": ip.address.to_string(),
-            "gateway": ip.gateway.to_string(),
-            "routes": routes,
-        }))
+        let mut document = json!({"ip": ip.address.to_string(), "routes": routes});
+        if let Some(gateway) = ip.gateway {
+            document["gateway"] = json!(gateway.to_string());
+        }
+        Some(document)
     }
 }
 
@@ -159,11 +159,13 @@ impl Interface {
 
 impl Ip {
     fn document(&self, version: Version, earlier_interfaces: usize) -> Value {
-        let mut document = json!({
-            "address": self.address.to_string(),
-            "gateway": self.gateway.to_string(),
-            "interface": self.interface + earlier_interfaces,
-        });
+        let mut document = json!({"address": self.address.to_string()});
+        if let Some(gateway) = self.gateway {
+            document["gateway"] = json!(gateway.to_string());
+        }
+        if let Some(interface) = self.interface {
+            document["interface"] = json!(interface + earlier_interfaces);
+        }
         if version < Version::V1_0_0 {
             document["version"] = json!(if self.address.is_ipv4() { "4" } else { "6" });
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::conf::{Network, Wanted};
+use super::conf::Network;
 use super::plan::Plan;
 use super::result::{Dns, Interface, Ip, Route, Success};
 use super::version::Version;
@@ -24,7 +24,7 @@ fn call(command: &str, changes: &[(&str, &str)], stdin: &str) -> Reply {
         ("CNI_IFNAME", "eth0"),
     ]);
     variables.extend(changes.iter().copied());
-    answer(|name| variables.get(name).map(|value| (*value).to_owned()), stdin.as_bytes())
+    answer("routelet-cni", |name| variables.get(name).map(|value| (*value).to_owned()), stdin.as_bytes())
 }
 
 /// Code, message and details of a reply that must be an error.
@@ -193,7 +193,7 @@ mod configurations {
         for (changes, field, why) in [
             (json!({"isGateway": "yes"}), "isGateway", "invalid type: string \"yes\", expected a boolean"),
             (json!({"mtu": -1}), "mtu", "invalid value: integer `-1`, expected u32"),
-            (json!({"ipam": null}), "ipam", "it is absent"),
+            (json!({"ipam": null}), "ipam.type", "it is absent"),
             (ipam(json!({"subnet": "10.0.0.0/24"})), "ipam.type", "it is absent"),
             (ipam(json!({"type": "host-local"})), "ipam.subnet", "it is absent, and there are no ranges"),
             (
@@ -278,7 +278,7 @@ mod configurations {
             text.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
         };
         let old = args(&[("IgnoreUnknown", "1"), ("IP", "10.244.0.9"), ("MAC", "02:00:00:00:00:09")]);
-        let read = |changes| Wanted::read(&network(changes), &old).unwrap();
+        let read = |changes| Plan::make(&network(changes), &old).unwrap();
         let from_args = read(json!({}));
         assert_eq!(from_args.requested, ["10.244.0.9".parse::<std::net::IpAddr>().unwrap()]);
         assert_eq!(from_args.mac, Some([2, 0, 0, 0, 0, 9]));
@@ -295,7 +295,7 @@ mod configurations {
         fs::write(&path, "# x\nnameserver 10.0.0.53\nnameserver fd00::53\nsearch a.b c\noptions ndots:5\n")
             .unwrap();
         let ipam = json!({"type": "host-local", "subnet": "10.0.0.0/24", "resolvConf": path});
-        let read = |changes| Wanted::read(&network(changes), &[]).unwrap().dns;
+        let read = |changes| Plan::make(&network(changes), &[]).unwrap().dns;
         let from_file = read(json!({"ipam": ipam}));
         assert_eq!(from_file.nameservers, ["10.0.0.53", "fd00::53"]);
         assert_eq!(from_file.search, ["a.b", "c"]);
@@ -392,8 +392,8 @@ mod results {
         };
         let ip = |address: &str, gateway: &str| Ip {
             address: address.parse().unwrap(),
-            gateway: gateway.parse().unwrap(),
-            interface: 1,
+            gateway: Some(gateway.parse().unwrap()),
+            interface: Some(1),
         };
         Success {
             interfaces: vec![interface("cni0", None), interface("eth0", Some("/run/netns/p"))],
@@ -451,6 +451,27 @@ mod results {
         assert_eq!(document["ips"][0], previous["ips"][0]);
         assert_eq!(document["ips"][1]["interface"], 2);
         assert_eq!(document["dns"], previous["dns"]);
+    }
+}
+
+#[test]
+fn the_name_of_the_file_says_which_plugin_is_meant() {
+    let program = |called_as: &str, conf: Value| Program::of(called_as, &network(conf)).unwrap();
+    let ipam = |name: &str| json!({"type": "other", "ipam": {"type": name}});
+    for (called_as, conf, expected) in [
+        ("bridge", json!({}), Program::Bridge),
+        ("bridge", json!({"type": "loopback"}), Program::Bridge),
+        ("host-local", json!({}), Program::HostLocal),
+        ("loopback", json!({"type": "loopback"}), Program::Loopback),
+        ("portmap", json!({"type": "portmap"}), Program::Portmap),
+        ("routelet-cni", json!({"type": "routelet-cni"}), Program::Bridge),
+        ("routelet-cni", json!({"type": "loopback"}), Program::Loopback),
+        ("routelet", ipam("host-local"), Program::Bridge),
+        ("routelet", ipam("routelet"), Program::HostLocal),
+        ("routelet", json!({"type": "routelet", "ipam": {"type": "routelet"}}), Program::Bridge),
+        ("", json!({"type": null}), Program::Bridge),
+    ] {
+        assert_eq!(program(called_as, conf.clone()), expected, "{called_as} {conf}");
     }
 }
 

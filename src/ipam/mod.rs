@@ -17,7 +17,7 @@
 //! | `last_reserved_ip.0` | the address given last from range set 0 |
 //! | `lock` | empty; whoever changes anything here holds `flock` on it, `host-local` too |
 //! | `owners/<container id>:<interface>` | ours: the addresses of that owner, one a line |
-//! | `.new` | ours: a file being written; debris if nobody holds the lock |
+//! | `.new` | ours: a file being written; debris if nobody holds the lock, and removed by the next release |
 //!
 //! `owners/` is an index that makes a release cost the same with ten addresses taken as with ten
 //! thousand. A record is written before the addresses it names and removed after them, hence:

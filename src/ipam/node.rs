@@ -133,7 +133,7 @@ mod prefixes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
         Vec::<String>::deserialize(deserializer)?
             .iter()
-            .map(|text| text.parse().map_err(|e| D::Error::custom(e)))
+            .map(|text| text.parse().map_err(D::Error::custom))
             .collect()
     }
 }

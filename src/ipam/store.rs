@@ -113,7 +113,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read or written. Everything that could be taken back has been.
     pub fn release(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -125,7 +125,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub fn reservations(&self) -> Result<Vec<Reservation>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -142,12 +142,29 @@ impl Store {
         Ok(found)
     }
 
+    /// Everybody who holds something here: an address, or a record that a DEL which was killed could
+    /// not remove any more. Reads every address file.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn owners(&self) -> Result<BTreeSet<Owner>, Error> {
+        let reservations = self.reservations()?;
+        let mut owners: BTreeSet<Owner> = reservations.into_iter().filter_map(|r| r.owner).collect();
+        let records = self.directory.join(OWNERS);
+        for name in names(&records)? {
+            if let Some((container_id, interface)) = name.split_once(':') {
+                owners.insert(Owner { container_id: container_id.into(), interface: interface.into() });
+            }
+        }
+        Ok(owners)
+    }
+
     /// The addresses `owner` holds. Without a record of ours, reads every file.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn held_by(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(Vec::new());
         }
         let _lock = self.lock()?;
@@ -159,11 +176,17 @@ impl Store {
     /// # Errors
     /// One has not, or the directory cannot be read.
     pub fn has_room(&self, sets: &[RangeSet]) -> Result<(), Error> {
-        if !self.directory.exists() {
+        if !self.exists()? {
             return Ok(());
         }
         let _lock = self.lock()?;
         self.choose(sets, &[]).map(drop)
+    }
+
+    /// Whether anything was ever reserved. Not being able to tell is no "no": a release would then
+    /// be taken for done.
+    fn exists(&self) -> Result<bool, Error> {
+        self.directory.try_exists().map_err(Error::io("look for", &self.directory))
     }
 
     fn lock(&self) -> Result<File, Error> {
@@ -250,7 +273,8 @@ impl Store {
         let record = self.record(owner);
         let candidates = self.candidates(owner)?;
         let mut released = Vec::new();
-        let mut first_error = None;
+        // What a process that was killed while it wrote has left.
+        let mut first_error = remove_file(&self.directory.join(NEW)).err();
         for address in candidates {
             match self.release_if_owned(owner, address) {
                 Ok(true) => released.push(address),
@@ -304,13 +328,7 @@ impl Store {
 
     /// All addresses that have a file: one listing, no file opened.
     fn taken(&self) -> Result<BTreeSet<IpAddr>, Error> {
-        let failed = || Error::io("list", &self.directory);
-        let mut taken = BTreeSet::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed())? {
-            let name = entry.map_err(failed())?.file_name();
-            taken.extend(name.to_str().and_then(|name| name.parse::<IpAddr>().ok()));
-        }
-        Ok(taken)
+        Ok(names(&self.directory)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     fn is_taken(&self, address: IpAddr) -> bool {
@@ -352,6 +370,20 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::io("read", path)(source)),
     }
+}
+
+/// The names in a directory that are text; none if there is no directory.
+fn names(directory: &Path) -> Result<Vec<String>, Error> {
+    let failed = || Error::io("list", directory);
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed())?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(failed())?.file_name().into_string().ok());
+    }
+    Ok(names)
 }
 
 /// Whether there was a file to remove.

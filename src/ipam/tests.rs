@@ -316,8 +316,9 @@ mod store {
                 fs::write(pods.join(name), "c1\r\neth0").unwrap();
             }
             fs::write(pods.join("fd00::2"), "somebody\r\neth0").unwrap();
+            assert_eq!(scratch.store().owners().unwrap(), [owner("c1"), owner("somebody")].into());
             assert_eq!(scratch.store().release(&owner("c1")).unwrap().len(), reserved.len());
-            assert_eq!(scratch.names(), [".new", "fd00::2", "lock", "owners"]);
+            assert_eq!(scratch.names(), ["fd00::2", "lock", "owners"]);
             assert_eq!(fs::read_dir(pods.join("owners")).unwrap().count(), 0);
         }
     }

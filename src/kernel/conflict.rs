@@ -10,7 +10,7 @@ use super::Error;
 use super::exchange::Exchange;
 use super::found::missing_table_is_empty;
 use super::frame::Requests;
-use super::netlink::Refusal;
+use super::refusal::Refusal;
 use super::route_reply::{Reply, is_of};
 use super::route_request::{self as wire, NEW_ROUTE};
 use super::routes::Ownership;

@@ -1,4 +1,4 @@
-//! A netlink socket used by one thread: many requests in a send, an answer only to those that failed,
+//! One conversation by netlink, held by one thread: many requests in a send, an answer only to those that failed,
 //! and whole tables read.
 //!
 //! The kernel works a datagram off inside send(2), in order, and puts its answers into the socket's
@@ -8,21 +8,12 @@
 
 use std::io::{self, ErrorKind};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR};
-use nix::libc::MSG_DONTWAIT;
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{Socket, SocketAddr};
-
 use super::Error;
-use super::frame::{self, Requests, attributes, frames, u32_at};
-use super::netlink::{EXPLANATION, Refusal, set_receive_buffer};
-
-/// Octets of replies that may wait to be read. The kernel counts about one thousand for each refusal and
-/// allows twice the number: room for more refusals than a datagram has requests.
-const BUFFER: usize = 1 << 20;
-
-/// The largest datagram that the kernel sends, and more.
-const DATAGRAM: usize = 64 << 10;
+use super::frame::{
+    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attributes, frames, u32_at,
+};
+use super::netlink_socket::{NetlinkSocket, Protocol};
+use super::refusal::{EXPLANATION, Refusal};
 
 /// How often a dump is begun anew because something changed meanwhile.
 const DUMP_ATTEMPTS: usize = 10;
@@ -31,12 +22,10 @@ const DUMP_ATTEMPTS: usize = 10;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
-/// A blocking conversation with the routing part of the kernel.
+/// A blocking conversation with a part of the kernel.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    socket: Socket,
-    port: u32,
-    buffer: Vec<u8>,
+    socket: NetlinkSocket,
     /// Which requests of the current datagram were refused.
     refused: Vec<(usize, Refusal)>,
 }
@@ -45,16 +34,23 @@ pub(super) struct Exchange {
 struct Lost;
 
 impl Exchange {
-    /// Opens a socket in the calling thread's namespace.
+    /// Opens a conversation about links, addresses and routes in the calling thread's namespace.
     pub(super) fn open() -> Result<Exchange, Error> {
-        let what = || "open a routing netlink socket".to_owned();
-        let (socket, port) = connect().map_err(Error::system(what))?;
-        Ok(Exchange { socket, port, buffer: vec![0; DATAGRAM], refused: Vec::new() })
+        let exchange = Exchange::open_to(Protocol::Route)?;
+        exchange.socket.check_strictly();
+        Ok(exchange)
+    }
+
+    /// Opens a conversation with this part of the kernel in the calling thread's namespace.
+    pub(super) fn open_to(protocol: Protocol) -> Result<Exchange, Error> {
+        let what = || format!("open a netlink socket ({protocol:?})");
+        let socket = NetlinkSocket::open(protocol).map_err(Error::system(what))?;
+        Ok(Exchange { socket, refused: Vec::new() })
     }
 
     /// The number that the kernel puts on news of what was done here.
     pub(super) fn port(&self) -> u32 {
-        self.port
+        self.socket.port()
     }
 
     /// Sends the requests and returns those that were refused, by their places and in order. One that
@@ -63,12 +59,12 @@ impl Exchange {
     pub(super) fn ask(&mut self, requests: &mut Requests) -> Vec<(usize, Refusal)> {
         let Some(last) = requests.len().checked_sub(1) else { return Vec::new() };
         requests.flag(last, NLM_F_ACK);
-        if self.exchange(requests, requests.octets(), last).is_err() {
+        if self.exchange(requests, requests.octets(), last, |_, _, _| {}).is_err() {
             tracing::debug!(requests = requests.len(), "answers were lost; asking one by one");
             self.refused.clear();
             for index in 0..=last {
                 requests.flag(index, NLM_F_ACK);
-                if self.exchange(requests, requests.one(index), index).is_err() {
+                if self.exchange(requests, requests.one(index), index, |_, _, _| {}).is_err() {
                     self.refused.push((index, Refusal::closed()));
                 }
             }
@@ -76,17 +72,51 @@ impl Exchange {
         std::mem::take(&mut self.refused)
     }
 
-    /// Sends these octets and notes the refusals, until the answer to the request `last`.
-    fn exchange(&mut self, requests: &Requests, octets: &[u8], last: usize) -> Result<(), Lost> {
-        self.drain();
-        if let Err(error) = self.socket.send(octets, 0) {
+    /// Sends the requests once, changes and questions in any order, and returns those that were refused, by
+    /// their places and in order. `take` is handed what answers a question: the place of its request, the
+    /// message's type, and what follows its header. Reads until the request `last` has been acknowledged:
+    /// the last of all, unless that is one which the kernel never acknowledges, as the end of an nftables
+    /// batch.
+    ///
+    /// # Errors
+    /// The kernel did not take the requests, or did not acknowledge `last` and refused nothing either.
+    pub(super) fn converse(
+        &mut self,
+        requests: &mut Requests,
+        last: usize,
+        take: impl FnMut(usize, u16, &[u8]),
+    ) -> Result<Vec<(usize, Refusal)>, Refusal> {
+        requests.flag(last, NLM_F_ACK);
+        let answered = self.exchange(requests, requests.octets(), last, take);
+        let refused = std::mem::take(&mut self.refused);
+        match answered {
+            Err(Lost) if refused.is_empty() => Err(Refusal::closed()),
+            _ => Ok(refused),
+        }
+    }
+
+    /// Sends these octets, notes the refusals and hands out what else is answered, until the answer to the
+    /// request `last`.
+    fn exchange(
+        &mut self,
+        requests: &Requests,
+        octets: &[u8],
+        last: usize,
+        mut take: impl FnMut(usize, u16, &[u8]),
+    ) -> Result<(), Lost> {
+        self.socket.drain();
+        if let Err(error) = self.socket.send(octets) {
             tracing::warn!(%error, "a netlink socket does not send");
             return Err(Lost);
         }
         loop {
-            let datagram = receive(&self.socket, &mut self.buffer).map_err(|_| Lost)?;
-            for frame in frames(datagram).filter(|frame| frame.kind == ERROR) {
+            let datagram = self.socket.receive().map_err(|_| Lost)?;
+            for frame in frames(datagram) {
                 let Some(index) = requests.index(frame.number) else { continue };
+                if frame.kind != ERROR {
+                    take(index, frame.kind, frame.body);
+                    continue;
+                }
                 if let Some(refusal) = refusal(&frame) {
                     self.refused.push((index, refusal));
                 }
@@ -122,7 +152,7 @@ impl Exchange {
         mut take: impl FnMut(u16, &[u8]),
     ) -> Result<(), Refusal> {
         self.send(requests)?;
-        let datagram = receive(&self.socket, &mut self.buffer).map_err(Refusal::new)?;
+        let datagram = self.socket.receive().map_err(Refusal::new)?;
         for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
             match (frame.kind, refusal(&frame)) {
                 (ERROR, Some(refusal)) => return Err(refusal),
@@ -138,7 +168,7 @@ impl Exchange {
         self.send(requests)?;
         let mut undisturbed = true;
         loop {
-            let datagram = receive(&self.socket, &mut self.buffer).map_err(Refusal::new)?;
+            let datagram = self.socket.receive().map_err(Refusal::new)?;
             for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
                 undisturbed &= frame.flags & NLM_F_DUMP_INTR == 0;
                 match frame.kind {
@@ -151,31 +181,9 @@ impl Exchange {
     }
 
     fn send(&mut self, requests: &Requests) -> Result<(), Refusal> {
-        self.drain();
-        self.socket.send(requests.octets(), 0).map(drop).map_err(Refusal::new)
+        self.socket.drain();
+        self.socket.send(requests.octets()).map_err(Refusal::new)
     }
-
-    /// Throws away what answers an earlier request. An overrun is told once, by an error.
-    fn drain(&mut self) {
-        loop {
-            match receive(&self.socket, &mut self.buffer) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
-                Err(_) => return,
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-/// Reads a datagram; `WouldBlock` where none is waiting.
-fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    let length = loop {
-        match socket.recv(&mut &mut *buffer, MSG_DONTWAIT) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => break outcome?,
-        }
-    };
-    buffer.get(..length).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "a datagram beyond measure"))
 }
 
 /// What an answer of the kinds that bear an error number says; `None` for success.
@@ -193,20 +201,6 @@ fn refusal(frame: &frame::Frame) -> Option<Refusal> {
             .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
     }
     Some(refusal)
-}
-
-fn connect() -> io::Result<(Socket, u32)> {
-    const KERNEL: u32 = 0;
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    set_receive_buffer(&socket, BUFFER)?;
-    let port = socket.bind_auto()?.port_number();
-    socket.connect(&SocketAddr::new(KERNEL, 0))?;
-    // Explanations in place of copies of what was refused (Linux 4.12).
-    socket.set_cap_ack(true)?;
-    socket.set_ext_ack(true)?;
-    // The strict check makes dumps honour filters (Linux 4.20); without it they merely take longer.
-    let _ = socket.set_netlink_get_strict_chk(true);
-    Ok((socket, port))
 }
 
 #[cfg(test)]

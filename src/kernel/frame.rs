@@ -6,7 +6,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::NLM_F_REQUEST;
+/// Flags of a message (`linux/netlink.h`): a request; it is to be acknowledged; everything of a kind.
+pub(super) const NLM_F_REQUEST: u16 = 0x1;
+pub(super) const NLM_F_ACK: u16 = 0x4;
+pub(super) const NLM_F_DUMP: u16 = 0x300;
+
+/// Of what makes something: fail if it is there; make it if it is not.
+pub(super) const NLM_F_EXCL: u16 = 0x200;
+pub(super) const NLM_F_CREATE: u16 = 0x400;
+
+/// Of a dump's messages: something changed meanwhile.
+pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// Of an acknowledgement: attributes follow, with an explanation, say.
+pub(super) const NLM_F_ACK_TLVS: u16 = 0x200;
 
 /// Octets of a message's header (`struct nlmsghdr`).
 pub(super) const HEADER: usize = 16;

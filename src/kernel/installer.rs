@@ -25,9 +25,9 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
 use super::exchange::Exchange;
 use super::frame::Requests;
-use super::netlink::Refusal as No;
 use super::nexthop_message as nexthop;
 use super::nexthops::{Held, Key, Nexthops};
+use super::refusal::Refusal as No;
 use super::routes::Ownership;
 use super::{Error, conflict, found, route_request as wire};
 use crate::fib::{Change, Found, Group, GroupId, Refusal, Route};

@@ -9,7 +9,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::netlink::Refusal;
+use super::refusal::Refusal;
 use super::{Error, NetNs, Netlink};
 
 /// A network interface as the kernel describes it.

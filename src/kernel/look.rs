@@ -12,7 +12,7 @@ use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
 use super::mirror::Mirror;
-use super::netlink::set_receive_buffer;
+use super::netlink_socket::set_receive_buffer;
 use super::notice::{Frame, MAIN, Notice, frames, is_our_route, kind};
 use super::routes::Ownership;
 

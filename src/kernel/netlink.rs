@@ -6,7 +6,6 @@
 //! explanation of a refusal.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -15,12 +14,13 @@ use netlink_packet_core::{
     NlaBuffer, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::proto::ConnectionHandle;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use tokio::sync::Mutex;
 
+use super::netlink_socket::set_receive_buffer;
+use super::refusal::{EXPLANATION, Refusal};
 use super::{Error, NetNs};
 
 /// Requests sent in one datagram. The next is sent when all its replies have been read, so this
@@ -35,9 +35,6 @@ const DUMP_ATTEMPTS: usize = 10;
 
 /// First pause before a dump that had to wait for another is repeated; doubles each time.
 const DUMP_PAUSE: Duration = Duration::from_millis(10);
-
-/// Number of the attribute that explains a refusal (`NLMSGERR_ATTR_MSG`).
-pub(super) const EXPLANATION: u16 = 1;
 
 /// A connection to the routing part of the kernel in one network namespace. Its task ends with it.
 #[derive(Debug)]
@@ -188,15 +185,6 @@ fn connect()
     Ok((drive, connection, port))
 }
 
-/// Makes room for what waits to be read. Only a privileged process gets more than the machine's
-/// limit; others get what that allows.
-pub(super) fn set_receive_buffer(socket: &impl AsFd, octets: usize) -> io::Result<()> {
-    if setsockopt(socket, sockopt::RcvBufForce, &octets).is_err() {
-        setsockopt(socket, sockopt::RcvBuf, &octets)?;
-    }
-    Ok(())
-}
-
 fn request(message: RouteNetlinkMessage, flags: u16) -> Message {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = flags | NLM_F_REQUEST;
@@ -246,39 +234,4 @@ async fn consistent(
         }
     }
     Err(Refusal::closed())
-}
-
-/// The kernel's "no", before it is known what the question meant.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    source: io::Error,
-    pub(super) explanation: Option<String>,
-}
-
-impl Refusal {
-    pub(super) fn new(source: io::Error) -> Refusal {
-        Refusal { source, explanation: None }
-    }
-
-    pub(super) fn of(code: i32) -> Refusal {
-        Refusal::new(io::Error::from_raw_os_error(code.saturating_abs()))
-    }
-
-    pub(super) fn closed() -> Refusal {
-        Refusal::new(io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection has ended"))
-    }
-
-    /// Whether the kernel's reason is this one.
-    pub(super) fn is(&self, errno: nix::Error) -> bool {
-        self.source.raw_os_error() == Some(errno as i32)
-    }
-
-    /// The error to hand out: what was asked, and the kernel's explanation where it gave one.
-    pub(super) fn to(self, what: impl std::fmt::Display) -> Error {
-        let what = match self.explanation {
-            Some(explanation) => format!("{what}: {}", explanation.trim_end_matches('.')),
-            None => what.to_string(),
-        };
-        Error::Netlink { what, source: self.source }
-    }
 }

@@ -67,6 +67,15 @@ pub(super) fn set_round_robin(priority: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sets an option of a netlink socket (netlink(7), "Socket options").
+pub(super) fn set_netlink_option(
+    socket: impl AsFd,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    set(socket, libc::SOL_NETLINK, option, &value)
+}
+
 /// `struct tcp_md5sig` of `linux/tcp.h`.
 #[repr(C)]
 struct Md5Signature {

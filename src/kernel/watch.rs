@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::look::Looker;
 use super::mirror::{Effect, Mirror};
-use super::netlink::set_receive_buffer;
+use super::netlink_socket::set_receive_buffer;
 use super::notice::{Frame, Notice, RouteKey, frames, is_our_route, our_route};
 use super::routes::Ownership;
 use super::{Error, filter};

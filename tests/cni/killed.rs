@@ -1,66 +1,196 @@
-//! SIGKILL at any moment of an ADD or a DEL, then a DEL: nothing is left.
+//! SIGKILL at every system call of ADD, DEL, GC and CHECK, then what runtimes do next: nothing is
+//! left, and the node goes on.
 
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use super::rig::{Namespace, Node};
+use serde_json::{Value, json};
 
-const ROUNDS: u32 = 60;
+use super::rig::{Namespace, Node, PLUGIN};
+use super::steps::{self, Fault, Hit, Run};
 
-/// Kills after `delay`, and waits until the kernel has done what the process had asked of it.
-fn kill_after(mut child: Child, delay: Duration) -> bool {
-    #[allow(clippy::disallowed_methods, reason = "the moment of death is what is being tried out")]
-    std::thread::sleep(delay);
-    child.kill().unwrap();
-    !child.wait().unwrap().success()
+/// What comes after a call that was killed. Each ends with nothing left of the attachment.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// DEL, as it should be.
+    Del,
+    /// DEL as containerd calls it the second time: `CNI_NETNS` is empty.
+    DelWithoutNamespace,
+    /// The runtime dies with its call, and asks for the pod again. Whatever comes of it, a DEL follows.
+    AddAgain,
+    /// GC with no valid attachment.
+    Collect,
+    /// The pod's namespace ends; DEL names what is no longer there.
+    NamespaceGone,
 }
 
-/// How long a call takes here, at the least.
-#[allow(clippy::disallowed_methods, reason = "a measurement")]
-fn duration(call: impl Fn()) -> Duration {
-    let measure = || {
-        let start = Instant::now();
-        call();
-        start.elapsed()
-    };
-    (0..3).map(|_| measure()).min().unwrap()
+const EVERY: [Next; 5] =
+    [Next::Del, Next::DelWithoutNamespace, Next::AddAgain, Next::Collect, Next::NamespaceGone];
+
+/// A container that is attached again and again.
+struct Scene {
+    node: Node,
+    pod: Namespace,
+    conf: Value,
 }
 
-#[tokio::test]
-async fn a_killed_add_leaves_nothing_that_del_does_not_find() {
-    let (node, pod) = (Node::new(), Namespace::new());
-    let conf = node.dual_stack();
-    let whole = duration(|| {
-        node.add("c1", &pod, &conf).result();
-        node.del("c1", &pod, &conf).result();
-    });
-    let (mut killed, mut half_done) = (0, 0);
-    for round in 0..ROUNDS {
-        let child = node.spawn("ADD", "c1", &pod.path(), &conf);
-        killed += u32::from(kill_after(child, whole * round / ROUNDS));
-        half_done += u32::from(!node.traces().await.is_empty());
-        // With and without the namespace, as runtimes do.
-        let netns = if round % 2 == 0 { pod.path() } else { String::new() };
-        node.call("DEL", "c1", &netns, &conf).result();
-        assert_eq!(node.traces().await, [""; 0], "round {round}");
-        assert_eq!(pod.names().await, ["lo"], "round {round}");
+impl Scene {
+    fn new(conf: fn(&Node) -> Value) -> Scene {
+        let node = Node::new();
+        let conf = conf(&node);
+        Scene { node, pod: Namespace::new(), conf }
     }
-    assert!(killed > 5 && half_done > 5, "killed {killed}, of which {half_done} half done");
-    node.add("c1", &pod, &conf).result();
+
+    /// A call that is killed at a boundary.
+    fn killed(&self, verb: &str, conf: &Value, at: usize, fault: Fault) -> Option<Hit> {
+        let child = self.node.start(Path::new(PLUGIN), verb, "c1", &self.pod.path(), "");
+        let Run { hit, output } = steps::run(child, conf.to_string().as_bytes(), at, fault);
+        // What dies on its way must not have said that it succeeded, but for the very last step.
+        assert!(hit.is_some() || output.status.success(), "{verb}: {output:?}");
+        hit
+    }
+
+    async fn recover(&mut self, next: Next, hit: Hit) {
+        let of = |verb: &str, netns: &str| self.node.call(verb, "c1", netns, &self.conf);
+        match next {
+            Next::Del => drop(of("DEL", &self.pod.path()).result()),
+            Next::DelWithoutNamespace => drop(of("DEL", "").result()),
+            Next::AddAgain => {
+                let answer = of("ADD", &self.pod.path());
+                if answer.success {
+                    self.must_be_whole(answer.document);
+                } else {
+                    assert_eq!(answer.error().0, 102, "{hit}");
+                }
+                of("DEL", &self.pod.path()).result();
+            }
+            Next::Collect => {
+                let mut conf = self.conf.clone();
+                conf["cniVersion"] = json!("1.1.0");
+                conf["cni.dev/valid-attachments"] = json!([]);
+                self.node.call("GC", "", "", &conf).result();
+            }
+            Next::NamespaceGone => {
+                let path = self.pod.path();
+                self.pod = Namespace::new();
+                self.node.call("DEL", "c1", &path, &self.conf).result();
+            }
+        }
+        assert_eq!(self.node.traces().await, [""; 0], "{next:?} after the kill {hit}");
+        // GC releases nothing where nothing is held. It is one file, which the next call takes away.
+        let debris = self.node.debris();
+        let tolerated = matches!(next, Next::Collect) && debris == [".new"];
+        assert!(debris.is_empty() || tolerated, "{next:?} after the kill {hit}: {debris:?}");
+        assert_eq!(self.pod.names().await, ["lo"], "{next:?} after the kill {hit}");
+    }
+
+    /// The pod is as the result says.
+    fn must_be_whole(&self, result: Value) {
+        let mut conf = self.conf.clone();
+        conf["prevResult"] = result;
+        if conf["cniVersion"] == "0.3.1" {
+            conf["cniVersion"] = json!("0.4.0");
+        }
+        self.node.call("CHECK", "c1", &self.pod.path(), &conf).result();
+    }
+
+    fn whole_add(&self, hit: Hit) {
+        let answer = self.node.add("c1", &self.pod, &self.conf);
+        assert!(answer.success, "the next ADD after the kill {hit}: {}", answer.document);
+        self.must_be_whole(answer.document);
+    }
+}
+
+/// Kills a call at every boundary. With `each`, everything that may follow is tried after each one;
+/// else it takes turns.
+async fn kill_everywhere(verb: &str, conf: fn(&Node) -> Value, fault: Fault, each: bool) {
+    let mut scene = Scene::new(conf);
+    for at in 0.. {
+        let following = if each { &EVERY[..] } else { std::slice::from_ref(&EVERY[at % EVERY.len()]) };
+        for next in following {
+            if verb == "DEL" {
+                scene.node.add("c1", &scene.pod, &scene.conf).result();
+            }
+            let Some(hit) = scene.killed(verb, &scene.conf, at, fault) else {
+                assert!(at > 30, "{verb} made {at} system calls");
+                return;
+            };
+            scene.recover(*next, hit).await;
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_killed_del_is_finished_by_the_next() {
-    let (node, pod) = (Node::new(), Namespace::new());
-    let conf = node.dual_stack();
-    let whole = duration(|| {
-        node.del("c1", &pod, &conf).result();
-    });
-    for round in 0..ROUNDS {
-        node.add("c1", &pod, &conf).result();
-        kill_after(node.spawn("DEL", "c1", &pod.path(), &conf), whole * 2 * round / ROUNDS);
-        node.call("DEL", "c1", "", &conf).result();
-        assert_eq!(node.traces().await, [""; 0], "round {round}");
-        assert_eq!(pod.names().await, ["lo"], "round {round}");
+async fn add_with_the_addresses_of_the_node() {
+    kill_everywhere("ADD", Node::dual_stack, Fault::Kill, true).await;
+}
+
+#[tokio::test]
+async fn add_with_the_common_configuration() {
+    kill_everywhere("ADD", Node::configuration, Fault::Kill, false).await;
+}
+
+#[tokio::test]
+async fn del_with_the_addresses_of_the_node() {
+    kill_everywhere("DEL", Node::dual_stack, Fault::Kill, true).await;
+}
+
+/// DEL leaves a wait to a process of its own: either may die alone, or both at once.
+#[tokio::test]
+async fn del_with_all_its_processes() {
+    kill_everywhere("DEL", Node::dual_stack, Fault::KillAll, false).await;
+}
+
+#[tokio::test]
+async fn del_with_the_common_configuration() {
+    kill_everywhere("DEL", Node::configuration, Fault::Kill, false).await;
+}
+
+/// The first ADD on a node makes the bridge: half of one must not stop the next.
+#[tokio::test]
+async fn the_first_add_on_a_node() {
+    for at in 0.. {
+        let mut scene = Scene::new(Node::dual_stack);
+        let Some(hit) = scene.killed("ADD", &scene.conf, at, Fault::Kill) else { break };
+        scene.recover(EVERY[at % EVERY.len()], hit).await;
+        scene.whole_add(hit);
+    }
+}
+
+#[tokio::test]
+async fn gc() {
+    let scene = Scene::new(Node::dual_stack);
+    let other = Namespace::new();
+    let mut kept = scene.conf.clone();
+    kept["prevResult"] = scene.node.add("kept", &other, &scene.conf).result();
+    let traces = scene.node.traces().await;
+    let mut collect = scene.conf.clone();
+    collect["cni.dev/valid-attachments"] = json!([{"containerID": "kept", "ifname": "eth0"}]);
+    for at in 0.. {
+        scene.node.add("c1", &scene.pod, &scene.conf).result();
+        let Some(hit) = scene.killed("GC", &collect, at, Fault::Kill) else { break };
+        if at % 2 == 0 {
+            scene.node.call("GC", "", "", &collect).result();
+        } else {
+            scene.node.del("c1", &scene.pod, &scene.conf).result();
+        }
+        assert_eq!(scene.node.traces().await, traces, "{hit}");
+        scene.node.call("CHECK", "kept", &other.path(), &kept).result();
+    }
+    scene.node.del("c1", &scene.pod, &scene.conf).result();
+    assert_eq!(scene.node.traces().await, traces);
+}
+
+#[tokio::test]
+async fn check_and_status_change_nothing() {
+    let scene = Scene::new(Node::dual_stack);
+    let mut conf = scene.conf.clone();
+    conf["prevResult"] = scene.node.add("c1", &scene.pod, &scene.conf).result();
+    let before = scene.node.traces().await;
+    for verb in ["CHECK", "STATUS"] {
+        for at in 0.. {
+            let Some(hit) = scene.killed(verb, &conf, at, Fault::Kill) else { break };
+            assert_eq!(scene.node.traces().await, before, "{verb}, {hit}");
+            scene.node.call("CHECK", "c1", &scene.pod.path(), &conf).result();
+        }
     }
 }

@@ -7,7 +7,9 @@
 mod attach;
 mod exchange;
 mod failures;
+mod faults;
 mod killed;
 mod reference;
 mod rig;
+mod steps;
 mod storms;

@@ -13,7 +13,8 @@ use routelet::kernel::links::Link;
 use routelet::kernel::{NetNs, Netlink};
 use serde_json::{Value, json};
 
-const PLUGIN: &str = env!("CARGO_BIN_EXE_routelet-cni");
+/// The plugin under test.
+pub const PLUGIN: &str = env!("CARGO_BIN_EXE_routelet-cni");
 
 /// A namespace with a conversation with its kernel.
 pub struct Namespace {
@@ -138,6 +139,14 @@ impl Node {
         conf: &Value,
         args: &str,
     ) -> Child {
+        let mut child = self.start(plugin, verb, container, netns, args);
+        // It may have been killed, or have failed, before it has read.
+        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
+        child
+    }
+
+    /// Starts a plugin that still waits for its configuration.
+    pub fn start(&self, plugin: &Path, verb: &str, container: &str, netns: &str, args: &str) -> Child {
         let mut command = Command::new(plugin);
         command
             .env_clear()
@@ -151,10 +160,7 @@ impl Node {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         // A child starts in the namespace of the thread that makes it.
-        let mut child = self.namespace.handle.enter(|| command.spawn()).unwrap().unwrap();
-        // It may have been killed, or have failed, before it has read.
-        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
-        child
+        self.namespace.handle.enter(|| command.spawn()).unwrap().unwrap()
     }
 
     pub fn call(&self, verb: &str, container: &str, netns: &str, conf: &Value) -> Answer {
@@ -182,6 +188,18 @@ impl Node {
         let links = self.namespace.netlink.links().await.unwrap();
         traces.extend(links.into_iter().filter(|l| l.kind.as_deref() == Some("veth")).map(|l| l.name));
         traces
+    }
+
+    /// Files that are neither part of the store's form nor anybody's: what a write cut short left.
+    pub fn debris(&self) -> Vec<String> {
+        let store = files(&self.directory.join("networks/pod-network"));
+        let known = |name: &String| {
+            name == "lock"
+                || name == "owners"
+                || name.starts_with("last_reserved_ip.")
+                || name.parse::<std::net::IpAddr>().is_ok()
+        };
+        store.into_iter().filter(|name| !known(name)).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Targets: what a person or a container runtime writes: manifests, and the plugin's standard input.
 
 use routelet::cluster::{Error, Finding, intent, manifests};
-use routelet::cni::conf::{Network, Wanted};
+use routelet::cni::conf::Network;
+use routelet::cni::plan::Plan;
 use routelet::cni::{self, version::Version};
 
 use crate::engine::{Features, Target};
@@ -103,22 +104,22 @@ fn cni_seeds() -> Vec<Vec<u8>> {
 
 /// Everything that is read before anything is touched. The verbs themselves would touch the kernel.
 fn cni(input: &[u8], features: &mut Features) {
-    let reply = cni::answer(|name| (name == "CNI_COMMAND").then(|| "VERSION".to_owned()), input);
+    let reply =
+        cni::answer("routelet-cni", |name| (name == "CNI_COMMAND").then(|| "VERSION".to_owned()), input);
     features.add((reply.success, reply.document.is_some(), Version::of(input).map(Version::as_str)));
     let args = [("IP".to_owned(), String::from_utf8_lossy(&input[..input.len().min(20)]).into_owned())];
     for args in [&[][..], &args] {
         match Network::parse(input).and_then(|network| {
-            network.node_file()?;
             network.previous()?;
-            Wanted::read(&network, args)
+            Plan::make(&network, args)
         }) {
-            Ok(wanted) => {
+            Ok(plan) => {
                 features.add((
-                    wanted.ranges.len().min(3),
-                    wanted.routes.is_some(),
-                    wanted.requested.len().min(2),
+                    plan.sets.len().min(3),
+                    plan.gateways.len().min(3),
+                    plan.requested.len().min(2),
                 ));
-                features.add((wanted.mac, wanted.mtu.is_some(), wanted.bridge.is_some(), wanted.hairpin));
+                features.add((plan.mac, plan.mtu.is_some(), plan.bridge == "cni0", plan.hairpin));
             }
             Err(error) => features.add_kind(&error.document(Version::NEWEST).to_string()),
         }

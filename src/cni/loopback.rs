@@ -1,0 +1,111 @@
+//! The plugin `loopback`: brings a container's `lo` up. Some runtimes do not start without it.
+//!
+//! `CNI_IFNAME` is not looked at, as in the reference plugin: there is one loopback interface, and it
+//! has its name from the kernel, as it has its addresses.
+
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+use super::add::open_pod;
+use super::conf::Network;
+use super::environment::Attachment;
+use super::field::Section;
+use super::result::{Interface, Ip, Success};
+use super::{Code, Error, runtime};
+use crate::kernel::links::Link;
+use crate::kernel::{NetNs, Netlink};
+
+const NAME: &str = "lo";
+
+/// Brings the interface up.
+///
+/// # Errors
+/// The namespace cannot be opened or the kernel refuses.
+pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
+    let previous = network.previous()?;
+    let pod = open_pod(attachment)?;
+    let (link, addresses) = runtime()?.block_on(async {
+        let inside = Netlink::open_in(&pod)?;
+        let link = interface(&inside).await?;
+        inside.set_up(link.index, true).await?;
+        Ok::<_, Error>((interface(&inside).await?, inside.addresses(link.index).await?))
+    })?;
+    if let Some(foreign) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        let message = format!("the pod's {NAME} has address {foreign}");
+        return Err(Error::new(Code::Changed, message, "remove it: it is not an address of loopback"));
+    }
+    // In a chain, lo is no part of the attachment: the others' result stands as it is.
+    Ok(match previous {
+        Some(_) => Success::default().document(network.version, previous),
+        None => success(attachment, &link, &addresses).document(network.version, None),
+    })
+}
+
+fn success(attachment: &Attachment, link: &Link, addresses: &[IpNetwork]) -> Success {
+    let first = |v4: bool| addresses.iter().find(|address| address.is_ipv4() == v4);
+    let ip = |address: &IpNetwork| Ip { address: *address, gateway: None, interface: Some(0) };
+    Success {
+        interfaces: vec![Interface {
+            name: NAME.to_owned(),
+            mac: Some([0; 6]),
+            mtu: link.mtu,
+            sandbox: attachment.netns.clone(),
+        }],
+        ips: [first(true), first(false)].into_iter().flatten().map(ip).collect(),
+        ..Success::default()
+    }
+}
+
+/// Brings the interface down, where there still is one.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn del(attachment: &Attachment, _network: &Network) -> Result<(), Error> {
+    let Some(pod) = attachment.netns.as_deref().and_then(|path| NetNs::open(path).ok()) else {
+        return Ok(());
+    };
+    // The node's own loopback interface must stay up, whatever a runtime calls for.
+    if pod.identity()? == NetNs::current()?.identity()? {
+        return Ok(());
+    }
+    runtime()?.block_on(async {
+        let inside = Netlink::open_in(&pod)?;
+        match inside.link(NAME).await? {
+            Some(link) => Ok(inside.set_up(link.index, false).await?),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Whether the interface is up and has its addresses.
+///
+/// # Errors
+/// It is down, or lacks an address that it had in `prevResult`.
+pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
+    let previous = network.previous()?.ok_or_else(|| Error::invalid("prevResult", "it is absent"))?;
+    let mut told: Vec<IpNetwork> = Vec::new();
+    for ip in Section::root(previous).sections("ips")? {
+        told.extend(ip.parsed("address")?.filter(|address: &IpNetwork| address.ip().is_loopback()));
+    }
+    let pod = open_pod(attachment)?;
+    runtime()?.block_on(async {
+        let inside = Netlink::open_in(&pod)?;
+        let link = interface(&inside).await?;
+        if !link.up {
+            return Err(Error::new(Code::Changed, format!("interface {NAME} is down"), "set it up again"));
+        }
+        let present = inside.addresses(link.index).await?;
+        match told.iter().find(|address| !present.contains(address)) {
+            None => Ok(()),
+            Some(missing) => {
+                let message = format!("interface {NAME} lacks address {missing}");
+                Err(Error::new(Code::Changed, message, "set it down and up again"))
+            }
+        }
+    })
+}
+
+async fn interface(inside: &Netlink) -> Result<Link, Error> {
+    let gone = || Error::new(Code::Kernel, format!("the pod has no interface {NAME}"), "");
+    inside.link(NAME).await?.ok_or_else(gone)
+}
