@@ -38,6 +38,7 @@ use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::api;
@@ -134,13 +135,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
-    match departure {
-        Departure::Restart => info!("terminated: peers that speak graceful restart keep our routes"),
-        Departure::ForGood => info!("interrupted: leaving for good"),
-    }
-    // A driver that is gone is noticed in the next line.
-    let _ = stop.send(departure);
-    driver.await.context("taking leave of the peers")?;
+    take_leave(departure, stop, driver).await?;
     let leaves = departure == Departure::ForGood;
     pods::end(pods, &options.paths, leaves).await?;
     rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
@@ -148,6 +143,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // The socket file goes with its server.
     let _ = api.await;
     Ok(())
+}
+
+/// Has the driver say good-bye to the peers.
+async fn take_leave(
+    departure: Departure,
+    stop: oneshot::Sender<Departure>,
+    driver: JoinHandle<()>,
+) -> anyhow::Result<()> {
+    match departure {
+        Departure::Restart => info!("terminated: peers that speak graceful restart keep our routes"),
+        Departure::ForGood => info!("interrupted: leaving for good"),
+    }
+    // A driver that is gone is noticed in the next line.
+    let _ = stop.send(departure);
+    driver.await.context("taking leave of the peers")
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

@@ -147,6 +147,17 @@ impl Exchange {
         Err(Refusal::new(io::Error::new(ErrorKind::Interrupted, text)))
     }
 
+    /// Reads the beginning of what one request asks for: as much as the kernel sends at once. The rest is
+    /// thrown away when something else is asked, or with the conversation.
+    pub(super) fn glance(
+        &mut self,
+        requests: &mut Requests,
+        take: impl FnMut(u16, &[u8]),
+    ) -> Result<(), Refusal> {
+        requests.flag(0, NLM_F_DUMP);
+        self.query(requests, take)
+    }
+
     /// Asks for one thing.
     pub(super) fn query(
         &mut self,

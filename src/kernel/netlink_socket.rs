@@ -80,9 +80,17 @@ impl NetlinkSocket {
         self.port
     }
 
-    /// Sends a datagram. The kernel has worked it off when this returns.
+    /// Sends a datagram of any length. The kernel has worked it off when this returns.
     pub(super) fn send(&self, octets: &[u8]) -> io::Result<()> {
-        Ok(send(self.socket.as_raw_fd(), octets, MsgFlags::empty()).map(drop)?)
+        let send = || send(self.socket.as_raw_fd(), octets, MsgFlags::empty()).map(drop);
+        match send() {
+            // An nftables transaction is one datagram, and may be of many megabytes.
+            Err(Errno::EMSGSIZE) => {
+                setsockopt(&self.socket, sockopt::SndBufForce, &octets.len())?;
+                Ok(send()?)
+            }
+            sent => Ok(sent?),
+        }
     }
 
     /// Reads a datagram; `WouldBlock` where none is waiting.
