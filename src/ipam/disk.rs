@@ -54,9 +54,10 @@ impl Disk {
         let mut octets = Vec::with_capacity(128);
         let read = File::open(&path).and_then(|file| file.take(LONGEST).read_to_end(&mut octets));
         match read {
-            Ok(_) => Ok(Some(String::from_utf8(octets).unwrap_or_else(|e| {
-                String::from_utf8_lossy(e.as_bytes()).into_owned()
-            }))),
+            Ok(_) => Ok(Some(
+                String::from_utf8(octets)
+                    .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+            )),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::io("read", &path)(source)),
         }

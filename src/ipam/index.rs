@@ -43,7 +43,9 @@ impl Scan {
 
     /// Everybody who is named.
     pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
-        self.named.values().filter_map(|named| if let Named::Owner(owner) = named { Some(owner) } else { None })
+        self.named
+            .values()
+            .filter_map(|named| if let Named::Owner(owner) = named { Some(owner) } else { None })
     }
 
     /// The addresses whose files name `owner`, or its container alone.
