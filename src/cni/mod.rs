@@ -32,6 +32,7 @@ pub mod addressing;
 pub mod bridge;
 pub mod check;
 pub mod conf;
+pub mod conflist;
 pub mod convert;
 pub mod del;
 pub mod delegate;

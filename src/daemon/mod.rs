@@ -21,6 +21,8 @@ pub mod log;
 pub mod metrics;
 mod node;
 pub mod options;
+mod pods;
+mod pools;
 mod rounds;
 mod routes;
 mod rules;
@@ -92,20 +94,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (settings, settings_seen) =
         settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
     let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
-    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, owned.clone()));
+    let (prepared, prepared_seen) = watch::channel(None);
+    let (pods, pods_seen) =
+        pods::Keeper::new(options.paths.clone(), prepared_seen, readiness_seen.clone(), prepare.clone());
+    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, pods_seen, owned.clone()));
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(settings.run());
     tokio::spawn(audit::run(source.clone()));
     let rules = tokio::spawn(rules.run());
+    let pods = tokio::spawn(pods.run());
     let configuration = Configuration {
         node_name: options.node_name,
-        state_dir: options.state_dir,
+        paths: options.paths.clone(),
         netlink: preparer,
         writer: writer.clone(),
         ownership,
         compiled,
+        prepared,
         prepare,
         manifests: manifests_told,
         inputs: inputs.clone(),
@@ -135,6 +142,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
     let leaves = departure == Departure::ForGood;
+    pods::end(pods, &options.paths, leaves).await?;
     rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
     api.abort();
     // The socket file goes with its server.

@@ -67,20 +67,22 @@ impl Choice<'_> {
         if let Some(free) = probed {
             return Ok(free);
         }
-        let mut taken = self.disk.taken()?;
-        taken.extend(self.chosen.iter().map(|allocation| allocation.address));
-        taken.sort_unstable();
-        let is_free = |address: &IpAddr| taken.binary_search(address).is_err();
+        let taken = self.disk.taken()?;
+        let is_free = |address: &IpAddr| taken.binary_search(address).is_err() && !self.is_chosen(*address);
         let rested = set.after(last).find(|(a, _)| is_free(a) && !self.resting.has(*a));
         let rests_longest =
-            || self.resting.in_order().filter(is_free).find_map(|a| Some((a, set.range_of(a)?)));
+            || self.resting.in_order().into_iter().filter(is_free).find_map(|a| Some((a, set.range_of(a)?)));
         rested
             .or_else(rests_longest)
             .ok_or_else(|| Error::Exhausted { ranges: set.to_string(), taken: taken.len() })
     }
 
     fn is_taken(&self, address: IpAddr) -> bool {
+        self.is_chosen(address) || self.disk.has(&address.to_string())
+    }
+
+    /// Whether it is to come out of another set already.
+    fn is_chosen(&self, address: IpAddr) -> bool {
         self.chosen.iter().any(|allocation| allocation.address == address)
-            || self.disk.has(&address.to_string())
     }
 }

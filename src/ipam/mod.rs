@@ -81,7 +81,7 @@ pub use owner::{Origin, Owner};
 pub use range::{Range, RangeSet, RangeSpec};
 pub use resting::REST;
 pub use store::{Allocation, Reservation, Store, Usage};
-pub use sweep::{Holding, Life, Swept};
+pub use sweep::{GRACE, Holding, Life, Swept};
 
 /// Why an address could not be given, taken back or looked up.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 //! The file `resting` has a line for each release, the last at the end: seconds since 1970 and the
 //! address. It is a hint: without it, addresses are given all the same, in turn.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -48,10 +49,13 @@ impl Resting {
         self.text[start..end].parse().is_ok_and(|then| is_recent(then, self.now))
     }
 
-    /// All addresses in the file, the one that was released first first. One that was released again
-    /// later is there again.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = IpAddr> {
-        self.text.lines().filter_map(|line| line.split_once(' ')?.1.parse().ok())
+    /// All addresses in the file, the one that has rested longest first.
+    pub(super) fn in_order(&self) -> Vec<IpAddr> {
+        let released = self.text.lines().rev().filter_map(|line| line.split_once(' ')?.1.parse().ok());
+        let mut seen = BTreeSet::new();
+        let mut order: Vec<IpAddr> = released.filter(|address| seen.insert(*address)).collect();
+        order.reverse();
+        order
     }
 
     /// Notes that addresses have been released.

@@ -67,8 +67,8 @@ impl Store {
     /// The same store; what it allocates is noted as for a container in the network namespace with
     /// this inode number, so that a sweep can tell whether the container is gone.
     #[must_use]
-    pub fn for_namespace(self, inode: u64) -> Store {
-        Store { namespace: Some(inode), ..self }
+    pub fn for_namespace(self, inode: Option<u64>) -> Store {
+        Store { namespace: inode, ..self }
     }
 
     /// The same store in another boot of the machine.
