@@ -54,8 +54,10 @@ impl Pod {
     pub fn configure(&mut self, interface: At<'_>, ips: &[Ip], routes: &[Route]) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
-        // Has the kernel act on the carrier that has just come, before it looks at what follows.
-        batch.look_up_link_at(interface.index);
+        if ips.iter().any(|ip| ip.address.is_ipv6()) {
+            // Has the kernel act on the carrier that has just come, before it looks at what follows.
+            batch.look_up_link_at(interface.index);
+        }
         for ip in ips {
             batch.add_address(interface, ip.address);
         }

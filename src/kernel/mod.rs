@@ -20,8 +20,10 @@ pub mod news;
 pub mod nftables;
 pub mod plain_route;
 mod refusal;
+mod station_request;
 mod sys;
 pub mod sysctl;
+mod unlink;
 
 // What takes a runtime, or is the daemon's alone.
 #[cfg(feature = "shell")]
