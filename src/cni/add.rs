@@ -1,15 +1,15 @@
 //! ADD: attaches a pod, or leaves everything as it was.
 //!
-//! An attachment has two sides: the host's ([`Bridge`]) and the pod's ([`Pod`]). This file has the order of
+//! An attachment has two sides: the host's ([`HostSide`]) and the pod's ([`Pod`]). This file has the order of
 //! things, and takes back what was made when one of them fails.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::bridge::Bridge;
 use super::conf::Network;
 use super::environment::Attachment;
+use super::host_side::HostSide;
 use super::plan::Plan;
 use super::pod::Pod;
 use super::result::{Interface, Success};
@@ -19,9 +19,6 @@ use crate::kernel::{At, Batch, Conversation, Deadline};
 
 /// How long to wait until the pod can talk; nearly always nothing is left to wait for.
 const PATIENCE: Duration = Duration::from_millis(200);
-
-/// Where the pod's interface stands in the result, after the bridge and the host end.
-const INTERFACE: usize = 2;
 
 /// Attaches the container to the network and returns the result for stdout.
 ///
@@ -74,10 +71,9 @@ impl Adding<'_> {
         let Adding { attachment, plan, .. } = *self;
         let name = &attachment.owner.interface;
         let Success { mut ips, routes, dns, .. } = plan.complete(std::mem::take(&mut self.taken))?;
-        let bridge = Bridge::prepare(host, plan, &ips)?;
-        let mtu = bridge.mtu(plan);
+        let side = HostSide::prepare(host, plan, &ips)?;
         let (mac, pod_mac) = (self.macs.0, plan.mac.unwrap_or(self.macs.1));
-        let pair = bridge.connect(
+        let pair = side.connect(
             host,
             plan,
             &PodVeth {
@@ -87,28 +83,26 @@ impl Adding<'_> {
                 pod_name: name,
                 pod_mac,
                 pod: std::os::fd::AsFd::as_fd(pod),
-                mtu: Some(mtu),
+                mtu: plan.mtu,
             },
             &mut self.made,
         )?;
         let interface = At { index: pair.inside, name };
-        pod.configure(interface, &ips, &routes)?;
+        pod.configure(interface, &ips, &side.routers(&pair, &ips), &routes)?;
         let deadline = Deadline::after(PATIENCE);
-        bridge.settle(host, plan, &pair, &ips, deadline)?;
-        pod.announce(interface, pod_mac, &ips, deadline)?;
-        let interface =
-            |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
-        ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
-        Ok(Success {
-            interfaces: vec![
-                interface(&bridge.link.name, bridge.link.mac, bridge.link.mtu, None),
-                interface(&self.port, Some(mac), mtu, None),
-                interface(name, Some(pod_mac), mtu, attachment.netns.clone()),
-            ],
-            ips,
-            routes,
-            dns,
-        })
+        side.settle(host, plan, &pair, &ips, deadline)?;
+        if pod.await_usable(interface, &ips, deadline)? && side.has_others() {
+            pod.announce(interface, pod_mac, &ips)?;
+        }
+        let mut interfaces = side.interfaces(&pair);
+        ips.iter_mut().for_each(|ip| ip.interface = Some(interfaces.len()));
+        interfaces.push(Interface {
+            name: name.clone(),
+            mac: Some(pod_mac),
+            mtu: pair.port.mtu,
+            sandbox: attachment.netns.clone(),
+        });
+        Ok(Success { interfaces, ips, routes, dns })
     }
 
     /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses

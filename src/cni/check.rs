@@ -14,7 +14,8 @@ use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, lease, veth};
+use super::{Code, Error, lease, routed, veth};
+use crate::ipam::node::Mode;
 use crate::ipam::{Owner, Store};
 use crate::kernel::link::Link;
 use crate::kernel::plain_route::MAIN;
@@ -32,13 +33,17 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let addresses = expected(attachment, network, &plan, &previous)?;
     let path = attachment.netns.as_deref().unwrap_or_default();
     let pod = NetNs::open(path)?;
-    check_port(attachment, network, &plan)?;
+    let mut host = Conversation::open()?;
+    let port = check_port(&mut host, &veth::name(&network.name, &attachment.owner), &plan)?;
     let mut inside = Conversation::open_in(&pod)?;
     let interface = check_interface(attachment, &mut inside, &previous)?;
     let present = inside.addresses(interface.index)?;
     let lacks = |address: &&IpNetwork| !present.iter().any(|present| present.address == **address);
     if let Some(missing) = addresses.iter().find(lacks) {
         return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
+    }
+    if let (Mode::Routed, Some(port)) = (plan.mode, port) {
+        routed::check(&mut host, &port, &mut inside, &interface, &addresses)?;
     }
     check_routes(&mut inside, &previous, &plan, &addresses)
 }
@@ -82,23 +87,26 @@ fn changed(what: impl Into<String>) -> Error {
     Error::new(Code::Changed, what, "")
 }
 
-/// The host end: there, up, on the bridge.
-fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<(), Error> {
-    let mut host = Conversation::open()?;
-    let Some(bridge) = host.link(&plan.bridge)? else {
-        return Err(changed(format!("bridge {} is gone", plan.bridge)));
-    };
-    let name = veth::name(&network.name, &attachment.owner);
-    let port = match host.link(&name)? {
-        Some(port) => port,
-        // Attached by the reference plugin: the name is in prevResult alone, and the pod's side says
-        // enough.
-        None => return Ok(()),
-    };
-    if port.master != Some(bridge.index) {
-        return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
+/// The host end: there, up, and on the bridge if there is one. `None` for a pod that was attached by the
+/// reference plugin: the name is in prevResult alone, and the pod's side says enough.
+fn check_port(host: &mut Conversation, name: &str, plan: &Plan) -> Result<Option<Link>, Error> {
+    let port = host.link(name)?;
+    if plan.mode == Mode::Bridge {
+        let Some(bridge) = host.link(&plan.bridge)? else {
+            return Err(changed(format!("bridge {} is gone", plan.bridge)));
+        };
+        if port.as_ref().is_some_and(|port| port.master != Some(bridge.index)) {
+            return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
+        }
+        if !bridge.up {
+            return Err(changed(format!("bridge {} is down", plan.bridge)));
+        }
     }
-    if port.up && bridge.up { Ok(()) } else { Err(changed(format!("{name} or {} is down", plan.bridge))) }
+    match &port {
+        None if plan.mode == Mode::Routed => Err(changed(format!("{name} is gone"))),
+        Some(port) if !port.up => Err(changed(format!("{name} is down"))),
+        _ => Ok(port),
+    }
 }
 
 /// The pod's end: there, up, with the hardware address it was given.
