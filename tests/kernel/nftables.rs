@@ -7,7 +7,7 @@ use routelet::kernel::nftables::{Attached, Mapping, Nftables, Owner, Transport, 
 use routelet::kernel::{Error, NetNs};
 use routelet::prefix::Prefix;
 
-use crate::rig::{namespace, require_root};
+use crate::rig::require_root;
 
 fn fresh() -> NetNs {
     require_root();
@@ -20,8 +20,12 @@ fn open(namespace: &NetNs) -> Nftables {
 
 /// Runs `nft` in a namespace and returns what it says, which must be no complaint.
 fn nft(namespace: &NetNs, arguments: &[&str]) -> String {
-    let output = namespace.enter(|| Command::new("nft").args(arguments).output()).unwrap();
-    let output = output.unwrap_or_else(|e| panic!("nft: {e}: apt-get install nftables"));
+    run(namespace, "nft", arguments)
+}
+
+fn run(namespace: &NetNs, program: &str, arguments: &[&str]) -> String {
+    let output = namespace.enter(|| Command::new(program).args(arguments).output()).unwrap();
+    let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -139,20 +143,13 @@ fn the_last_pod_takes_the_tables_with_it() {
     assert_eq!(ruleset(&namespace), [""; 0]);
 }
 
-#[tokio::test]
-async fn a_port_goes_to_whom_it_is_free_for() {
-    let (namespace, netlink) = namespace().await;
+#[test]
+fn a_port_goes_to_whom_it_is_free_for() {
+    let namespace = fresh();
     let mut nftables = open(&namespace);
     let first = pod("c1", 2);
     // The pod of this mapping is attached: its interface is there.
-    let veth = routelet::kernel::links::VethPair {
-        name: "vethc1",
-        peer_name: "eth0",
-        peer_namespace: None,
-        mtu: None,
-        peer_mac: None,
-    };
-    let link = netlink.add_veth(&veth).await.unwrap();
+    run(&namespace, "ip", &["link", "add", "vethc1", "type", "veth", "peer", "name", "eth0"]);
     nftables.add(&first).unwrap();
     nftables.add(&first).unwrap();
     let second = pod("c2", 3);
@@ -164,7 +161,7 @@ async fn a_port_goes_to_whom_it_is_free_for() {
         "host port 8000/tcp is taken: container c1 of network pods has it, which is attached by vethc1"
     );
     assert_eq!(ruleset(&namespace), before, "nothing of a refused pod is left");
-    netlink.delete_link(link.index).await.unwrap();
+    run(&namespace, "ip", &["link", "delete", "vethc1"]);
     namespace.enter(|| nftables.add(&second)).unwrap().unwrap();
     assert_eq!(nftables.missing(&second).unwrap(), None);
     let missing = nftables.missing(&first).unwrap();
