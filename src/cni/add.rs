@@ -17,8 +17,13 @@ use super::{Error, lease, veth};
 use crate::kernel::link_request::PodVeth;
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
-/// How long to wait until the pod can talk; nearly always nothing is left to wait for.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
+/// its pods have to wait, not the runtime.
+const FORWARDING: Duration = Duration::from_millis(200);
+
+/// How long to wait until the pod can use its addresses. Those of IPv6 take a millisecond, on a busy machine a
+/// few hundred.
+const USABLE: Duration = Duration::from_secs(3);
 
 /// Attaches the container to the network and returns the result for stdout.
 ///
@@ -89,9 +94,8 @@ impl Adding<'_> {
         )?;
         let interface = At { index: pair.inside, name };
         pod.configure(interface, &ips, &side.routers(&pair, &ips), &routes)?;
-        let deadline = Deadline::after(PATIENCE);
-        side.settle(host, plan, &pair, &ips, deadline)?;
-        if pod.await_usable(interface, &ips, deadline)? && side.has_others() {
+        side.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
+        if pod.await_usable(interface, &ips, Deadline::after(USABLE))? && side.has_others() {
             pod.announce(interface, pod_mac, &ips)?;
         }
         let mut interfaces = side.interfaces(&pair);

@@ -44,6 +44,7 @@ pub mod gc;
 pub mod host_local;
 pub mod host_side;
 pub mod lease;
+pub mod life;
 pub mod loopback;
 pub mod plan;
 pub mod pod;
