@@ -17,6 +17,7 @@ mod killed;
 mod migration;
 mod reference;
 mod rig;
+mod routed;
 mod side_by_side;
 mod spec;
 mod steps;
