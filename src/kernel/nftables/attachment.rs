@@ -174,7 +174,7 @@ impl Mapping {
 struct Survey {
     /// Tables that must be made.
     absent: Vec<Scope>,
-    /// What stands in the place of each entry; empty as long as nobody has looked.
+    /// What stands in the place of each entry.
     standing: Vec<Option<Element>>,
 }
 
@@ -189,10 +189,20 @@ impl Nftables {
             return Ok(());
         }
         let entries = attached.entries();
+        let what = "add a pod to the nftables table routelet";
         // Nearly always the tables are there and the elements are not: looking first would be in vain.
-        let mut survey = Survey::default();
+        let mut transaction = Transaction::begin(None);
+        if !self.cover(&mut transaction, attached, false)? {
+            fill(&mut transaction, &entries, &[]);
+            match self.commit(transaction) {
+                Err(refusal) if is_race(&refusal) => {}
+                done => return done.map_err(|refusal| refusal.to(what)),
+            }
+        }
         for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::begin(None);
+            let generation = self.generation()?;
+            let survey = self.survey(attached, &entries)?;
+            let mut transaction = Transaction::begin(Some(generation));
             survey.absent.iter().for_each(|scope| layout::build(&mut transaction, *scope));
             self.cover(&mut transaction, attached, survey.absent.contains(&Scope::Inet))?;
             fill(&mut transaction, &entries, &survey.standing);
@@ -200,17 +210,15 @@ impl Nftables {
                 return Ok(());
             }
             match self.commit(transaction) {
-                Ok(()) => return Ok(()),
                 Err(refusal) if is_race(&refusal) => {}
-                Err(refusal) => return Err(refusal.to("add a pod to the nftables table routelet")),
+                done => return done.map_err(|refusal| refusal.to(what)),
             }
-            survey = self.survey(attached, &entries)?;
         }
-        Err(Error::Contended { what: "add a pod to the nftables table routelet" })
+        Err(Error::Contended { what })
     }
 
-    /// Adds to a transaction what is missing of the pod's networks.
-    fn cover(&mut self, changes: &mut Transaction, attached: &Attached, is_new: bool) -> Result<(), Error> {
+    /// Adds to a transaction what is missing of the pod's networks, and returns whether anything is.
+    fn cover(&mut self, changes: &mut Transaction, attached: &Attached, is_new: bool) -> Result<bool, Error> {
         for family in Family::ALL {
             if !attached.masqueraded.iter().any(|address| Family::of(*address) == family) {
                 continue;
@@ -222,7 +230,7 @@ impl Nftables {
             changes.remove_elements(layout::TABLE, set, &removed.elements(family));
             changes.add_elements(layout::TABLE, set, &added.elements(family));
         }
-        Ok(())
+        Ok(!changes.is_empty() || is_new)
     }
 
     fn survey(&mut self, attached: &Attached, entries: &[Entry]) -> Result<Survey, Error> {
@@ -379,10 +387,8 @@ impl Nftables {
             };
             return Ok(Some(format!("{} of the nftables table routelet {fault}", shape.name)));
         }
-        let mut changes = Transaction::begin(None);
-        self.cover(&mut changes, attached, false)?;
-        Ok((!changes.is_empty())
-            .then(|| "the pod's network is missing in the nftables table routelet".to_owned()))
+        let is_missing = self.cover(&mut Transaction::begin(None), attached, false)?;
+        Ok(is_missing.then(|| "the pod's network is missing in the nftables table routelet".to_owned()))
     }
 }
 

@@ -42,13 +42,14 @@ impl Nftables {
         let groups = groups();
         let wanted = Family::ALL.map(|family| Intervals::of(family, prefixes.iter().chain(&groups)));
         for _ in 0..ATTEMPTS {
+            let generation = self.generation()?;
             let handle = self.handle(Scope::Inet)?;
             let found = match (handle, self.exempt.take()) {
                 (Some(handle), Some(written)) if written.handle == handle => written.intervals,
                 (Some(_), _) => self.read_exempt()?,
                 (None, _) => [Intervals::default(), Intervals::default()],
             };
-            let mut transaction = Transaction::begin(None);
+            let mut transaction = Transaction::begin(Some(generation));
             if handle.is_none() {
                 layout::build(&mut transaction, Scope::Inet);
             }

@@ -10,7 +10,9 @@
 //! # Races
 //!
 //! Nothing here holds a lock. Whatever is changed is changed in one transaction, which the kernel makes as
-//! a whole or not at all, and which is made up anew where it turns out that somebody was faster:
+//! a whole or not at all, and which is made up anew where it turns out that somebody was faster. What
+//! others may be about to change as well names the generation in which it was looked at: the kernel then
+//! refuses at once, while taking back half a transaction costs it some twenty milliseconds.
 //!
 //! - two first ADDs both want to make the table: the second is refused, and adds to what the first made;
 //! - an element is there already: it is looked at, and replaced unless its pod lives
@@ -44,7 +46,7 @@ use super::netlink_socket::Protocol;
 use super::refusal::Refusal;
 
 /// How often a change is made up anew because others were faster.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 1000;
 
 /// Questions in one send: what answers them must fit into the receive buffer.
 const QUESTIONS: usize = 256;
