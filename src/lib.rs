@@ -35,8 +35,8 @@
 //! | [`ipam`] | address allocation on disk | – |
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
 //! | [`api`] | gRPC over a View | `bgp`, `fib`, `speaker` |
-//! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bfd`, `bgp`, `cluster`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
-//! | [`cli`] | what people see | `api`, `cluster`, `fib`, `ipam`, `kernel` |
+//! | [`daemon`] | wiring: driver, transport, metrics, start and stop | `api`, `bfd`, `bgp`, `cluster`, `cni`, `fib`, `ipam`, `kernel`, `rib`, `speaker` |
+//! | [`cli`] | what people see | `api`, `cluster`, `cni`, `fib`, `ipam`, `kernel` |
 //! | [`lab`] | a topology file → namespaces, links, processes | `api`, `fib`, `ipam`, `kernel` |
 //!
 //! # Where is …

@@ -4,12 +4,15 @@
 //! arrives from outside (NLRI, manifests, the kernel) is parsed into these types once, so that no
 //! later comparison has to wonder whether `10.0.0.5/8` equals `10.0.0.0/8`.
 
+mod aggregate;
 pub(crate) mod hash;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+pub use aggregate::aggregate;
 
 /// An address family with unicast SAFI, the only kind of table this program keeps (RFC 4760).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

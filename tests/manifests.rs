@@ -25,7 +25,15 @@ spec:
   gracefulRestart: {enabled: true, restartTime: 120s, longLivedStaleTime: 1h, partialDeployment: true}
   bfd: {enabled: true, minTx: 300ms, minRx: 300ms, multiplier: 3, multihop: 2}
   fib: {install: true, table: main, metric: 20, maxPaths: 16, protocol: 114}
-  cni: {bridge: cni0, mtu: auto, masquerade: true}
+  cni:
+    network: pod-network
+    mode: bridge
+    bridge: cni0
+    mtu: auto
+    hairpin: true
+    masquerade: true
+    masqueradeExempt: [192.168.0.0/16]
+    masqueradeLearned: false
   serviceCIDRs: [10.96.0.0/12, "fd00:96::/112"]
 ---
 apiVersion: routelet.dev/v1alpha1
@@ -95,12 +103,16 @@ fn read(text: &str) -> Result<Reading, Error> {
 }
 
 #[test]
-fn the_documented_manifest_is_accepted_and_what_is_not_done_yet_is_named() {
+fn the_documented_manifest_is_accepted() {
     let reading = read(EVERYTHING).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(reading.warnings, []);
     let compiled = compile(&reading.objects, "node1").unwrap_or_else(|error| panic!("{error}"));
     let warnings: Vec<String> = compiled.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings, ["BgpConfiguration default: spec.cni.masquerade: not supported yet",]);
+    assert_eq!(warnings, [""; 0]);
+    let pods = &compiled.network.pods;
+    assert_eq!(pods.name, "pod-network");
+    let exempt: Vec<String> = pods.exempt.iter().map(ToString::to_string).collect();
+    assert_eq!(exempt, ["10.244.1.0/24", "192.168.0.0/16", "fd00:244:1::/64"]);
     let peer = &compiled.intent.peers["tor-a"];
     assert_eq!(peer.password.as_ref().unwrap().expose(), b"open sesame");
     assert_eq!(peer.export_communities, [65000 << 16 | 100]);

@@ -42,6 +42,8 @@ impl From<Summary> for proto::Summary {
             // Not the speaker's: added by whoever knows.
             settings: vec![],
             rules: vec![],
+            cni_config: None,
+            pools: vec![],
         }
     }
 }

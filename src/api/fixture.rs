@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable};
+use super::{
+    CniConfigView, KernelView, PodsView, PoolView, RouteFilter, RuleView, SettingView, Source, TableFilter,
+    Unavailable,
+};
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
 use crate::bgp::update::Treatment;
@@ -77,6 +80,10 @@ impl Source for Fixture {
 
     fn kernel(&self) -> KernelView {
         kernel()
+    }
+
+    fn pods(&self) -> PodsView {
+        pods()
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
@@ -172,6 +179,20 @@ pub(crate) fn kernel() -> KernelView {
             rule("1000: from all lookup 100", Some("No buffer space available (os error 105)")),
         ],
         differences: Some(3),
+    }
+}
+
+/// A runtime that takes somebody else's configuration, and a node that has been given another pod CIDR.
+pub(crate) fn pods() -> PodsView {
+    let pool =
+        |prefix: &str, taken, former| PoolView { prefix: prefix.parse().unwrap(), taken, size: 253, former };
+    PodsView {
+        config: Some(CniConfigView {
+            path: "/etc/cni/net.d/10-routelet.conflist".to_owned(),
+            in_place: true,
+            fault: Some("container runtimes take 05-other.conf instead: remove it".to_owned()),
+        }),
+        pools: vec![pool("10.244.1.0/24", 7, false), pool("10.244.9.0/24", 1, true)],
     }
 }
 

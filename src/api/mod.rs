@@ -13,6 +13,7 @@ mod drain;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod kernel;
+mod pods;
 pub mod proto;
 mod server;
 mod socket;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 pub use client::{Answers, Client};
 pub use kernel::{KernelView, RuleView, SettingView};
+pub use pods::{CniConfigView, PodsView, PoolView};
 pub use proto::PeerTable;
 pub use server::serve;
 pub use socket::Listener;

@@ -83,6 +83,7 @@ impl<S: Source> Routelet for Service<S> {
     async fn get_summary(&self, _: Request<GetSummaryRequest>) -> Result<Response<Summary>, Status> {
         let mut summary = within(ANSWER_LIMIT, self.source.summary()).await?.into();
         self.source.kernel().tell(&mut summary);
+        self.source.pods().tell(&mut summary);
         Ok(Response::new(summary))
     }
 

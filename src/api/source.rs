@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::kernel::KernelView;
+use super::pods::PodsView;
 use crate::fib::Difference;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::peer_table::{AdjRib, Cursor, Portion};
@@ -39,6 +40,11 @@ pub trait Source: Send + Sync + 'static {
     /// How the kernel stands beside its routes. Known without asking the speaker.
     fn kernel(&self) -> KernelView {
         KernelView::default()
+    }
+
+    /// How pods are attached. Known without asking the speaker.
+    fn pods(&self) -> PodsView {
+        PodsView::default()
     }
 
     /// Every route of ours, by prefix.

@@ -70,7 +70,8 @@ async fn everything_a_source_says_arrives() {
 
     let mut summary = fixture::summary().into();
     fixture::kernel().tell(&mut summary);
-    assert_eq!((summary.settings.len(), summary.rules.len()), (3, 2));
+    fixture::pods().tell(&mut summary);
+    assert_eq!((summary.settings.len(), summary.rules.len(), summary.pools.len()), (3, 2, 2));
     assert_eq!(client.summary().await.unwrap(), summary);
     let peers: Vec<proto::Peer> = fixture::peers().into_iter().map(Into::into).collect();
     assert_eq!(client.peers(None).await.unwrap().collect().await.unwrap(), peers);

@@ -1,6 +1,7 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
 //! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
-//! the node file. Nothing else.
+//! the node file and the network configuration that the daemon wrote for the container runtime. Nothing else:
+//! pods keep their interfaces and addresses until the runtime lets go of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::api::{self, Client};
+use crate::cni::conflist;
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
 use crate::kernel::routes::Ownership;
@@ -26,6 +28,9 @@ pub struct Args {
     /// Directory the daemon kept its state in
     #[arg(long, value_name = "DIR", env = "ROUTELET_STATE_DIR", default_value = "/run/routelet")]
     state_dir: PathBuf,
+    /// The container runtime's network configuration that the daemon wrote; a file of somebody else stays
+    #[arg(long, value_name = "FILE", env = "ROUTELET_CNI_CONFIG", default_value = conflist::DEFAULT_PATH)]
+    cni_config: PathBuf,
     /// Socket on which a daemon would answer; nothing is removed while one does
     #[arg(long, value_name = "PATH", env = "ROUTELET_API_SOCKET", default_value = api::DEFAULT_SOCKET)]
     api_socket: PathBuf,
@@ -43,6 +48,8 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     // First, for as long as they stand packets look for a way in a table that empties.
     remove_rules(args.protocol, &mut outcome).await?;
     remove_routes(ownership, &mut outcome)?;
+    // Before the node file: what a runtime asks of the plugin meanwhile would fail.
+    remove_config(&args.cni_config, &mut outcome);
     remove_file(&node_file, &mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
@@ -94,6 +101,14 @@ fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Erro
         }
     }
     Ok(())
+}
+
+fn remove_config(path: &Path, outcome: &mut Outcome) {
+    match conflist::remove(path) {
+        Ok(true) => outcome.removed.push(path.display().to_string()),
+        Ok(false) => {}
+        Err(error) => outcome.left_behind.push(error.to_string()),
+    }
 }
 
 fn remove_file(path: &Path, outcome: &mut Outcome) {

@@ -49,6 +49,18 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let standing = rule.error.as_ref().map(|error| format!("; the kernel has it not: {error}"));
         table.row(["Rule", &format!("{}, {family}{}", rule.rule, standing.unwrap_or_default())])?;
     }
+    if let Some(config) = &summary.cni_config {
+        let standing = if config.in_place { "in place" } else { "not in place" };
+        let fault = config.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+        table.row(["CNI config", &format!("{}, {standing}{fault}", config.path)])?;
+    }
+    for pool in &summary.pools {
+        let former = if pool.former { ", no longer given out" } else { "" };
+        table.row([
+            "Addresses",
+            &format!("{} of {} taken in {}{former}", pool.taken, pool.size, pool.prefix),
+        ])?;
+    }
     // What is needed before what is advised.
     for (needed, name) in [(true, "Wrong"), (false, "Advice")] {
         for fault in summary.settings.iter().filter(|s| s.needed == needed).flat_map(|s| &s.faults) {

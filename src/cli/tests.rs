@@ -49,6 +49,9 @@ Kernel routes  3 installed, 1 pending, 7 refusals
 Range rack     1 of 100 peers from 10.0.0.0/8, 3 refused
 Rule           999: from all to 10.244.1.0/24 lookup main suppress_prefixlength 23, ipv4Unicast
 Rule           1000: from all lookup 100, ipv4Unicast; the kernel has it not: No buffer space available (os error 105)
+CNI config     /etc/cni/net.d/10-routelet.conflist, in place: container runtimes take 05-other.conf instead: remove it
+Addresses      7 of 253 taken in 10.244.1.0/24
+Addresses      1 of 253 taken in 10.244.9.0/24, no longer given out
 Wrong          eth0 is strict
 Wrong          eth1 is strict
 Advice         it is 0 and should be 1
@@ -122,6 +125,25 @@ const STATUS_JSON: &str = r#"
       "family": "ipv4Unicast",
       "rule": "1000: from all lookup 100",
       "error": "No buffer space available (os error 105)"
+    }
+  ],
+  "cniConfig": {
+    "path": "/etc/cni/net.d/10-routelet.conflist",
+    "inPlace": true,
+    "fault": "container runtimes take 05-other.conf instead: remove it"
+  },
+  "pools": [
+    {
+      "prefix": "10.244.1.0/24",
+      "taken": 7,
+      "size": 253,
+      "former": false
+    },
+    {
+      "prefix": "10.244.9.0/24",
+      "taken": 1,
+      "size": 253,
+      "former": true
     }
   ]
 }

@@ -13,6 +13,7 @@ mod settings;
 mod tests;
 
 use self::settings::Settings;
+use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
@@ -32,16 +33,36 @@ pub struct Compiled {
 /// The pod network of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeNetwork {
-    /// Name of the bridge that pods are attached to.
-    pub bridge: String,
-    /// MTU of bridge and pods in octets; that of the path if `None`.
-    pub mtu: Option<u32>,
     /// Prefixes that pods get their addresses from.
     pub pod_cidrs: Vec<Prefix>,
+    /// How they are attached.
+    pub pods: PodNetwork,
     /// Policy rules that lead to the routing table of our routes.
     pub rules: Vec<RuleIntent>,
     /// The kernel's `rp_filter` may be made loose where it is strict.
     pub loose_reverse_path: bool,
+}
+
+/// How the pods of a node are attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodNetwork {
+    /// Name of the CNI network.
+    pub name: String,
+    /// Whether they share a link.
+    pub mode: Mode,
+    /// Name of the bridge that they share.
+    pub bridge: String,
+    /// MTU of bridge and pods in octets; that of the path if `None`.
+    pub mtu: Option<u32>,
+    /// Frames may leave by the port of the bridge that they came in by.
+    pub hairpin: bool,
+    /// They reach what is not exempt under the node's address.
+    pub masquerade: bool,
+    /// Destinations that see their own addresses: those of all nodes' pods, and what is configured. In order,
+    /// without duplicates.
+    pub exempt: Vec<Prefix>,
+    /// Destinations of learned routes are not exempt.
+    pub masquerade_learned: bool,
 }
 
 /// Which packets are routed by our table, if that is not `main`. What is absent does not restrict.
@@ -96,10 +117,11 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         peers,
         ranges,
     };
+    let all_pods = objects.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
+    let exempt: BTreeSet<Prefix> = own.pods.exempt.iter().copied().chain(all_pods).collect();
     let network = NodeNetwork {
-        bridge: own.bridge.clone(),
-        mtu: own.mtu,
         pod_cidrs: node.pod_cidrs.clone(),
+        pods: PodNetwork { exempt: exempt.into_iter().collect(), ..own.pods.clone() },
         rules: own.rules.clone(),
         loose_reverse_path: own.loose_reverse_path,
     };

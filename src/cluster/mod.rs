@@ -30,7 +30,7 @@ pub mod manifests;
 pub mod objects;
 pub mod watch;
 
-pub use intent::{Compiled, NodeNetwork, RuleIntent, compile};
+pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
 pub use watch::Watch;

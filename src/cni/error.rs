@@ -142,9 +142,11 @@ impl From<ipam::Error> for Error {
             ipam::Error::Duplicate { .. } => {
                 (Code::Exists, "the container is attached already; DEL it first")
             }
-            ipam::Error::Exhausted { .. } | ipam::Error::Requested { .. } => {
-                (Code::NoAddress, "no address for the pod")
-            }
+            ipam::Error::Exhausted { .. }
+            | ipam::Error::Requested { .. }
+            | ipam::Error::Taken { .. }
+            | ipam::Error::Owner { .. } => (Code::NoAddress, "no address for the pod"),
+            ipam::Error::Locked { .. } => (Code::TryAgainLater, "the address store is in use"),
         };
         Error::new(code, message, error)
     }

@@ -324,7 +324,7 @@ mod plans {
 
     fn node(pod_cidrs: &[&str]) -> NodeFile {
         let pod_cidrs = pod_cidrs.iter().map(|text| text.parse().unwrap()).collect();
-        NodeFile { pod_cidrs, bridge: "pods0".to_owned(), mtu: Some(1400) }
+        NodeFile { pod_cidrs, bridge: "pods0".to_owned(), mtu: Some(1400), ..NodeFile::default() }
     }
 
     fn gateways(plan: &Plan) -> Vec<String> {

@@ -1,7 +1,6 @@
 //! From manifests to the driver: read, compile, prepare the node, hand over; and the same again
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tracing::{error, info, warn};
 use super::input::Input;
 use super::metrics::Manifests;
 use super::node;
+use super::options::Paths;
 use super::routes::blocking;
 use crate::cluster::{self, Compiled, Reading};
 use crate::fib::{Change, Found, Route};
@@ -27,8 +27,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct Configuration {
     /// Name of the Node object that this daemon stands for.
     pub node_name: String,
-    /// Where the node file goes.
-    pub state_dir: PathBuf,
+    /// Where the node file goes, and where addresses are kept.
+    pub paths: Paths,
     /// The kernel.
     pub netlink: Netlink,
     /// Who writes routes.
@@ -37,6 +37,8 @@ pub struct Configuration {
     pub ownership: watch::Sender<Ownership>,
     /// What the objects mean, for those who look after settings and rules.
     pub compiled: watch::Sender<Option<Arc<Compiled>>>,
+    /// The same, once the node has been made ready for pods as they say.
+    pub prepared: watch::Sender<Option<Arc<Compiled>>>,
     /// Asked to prepare the node anew.
     pub prepare: Arc<Notify>,
     /// How the manifests stand, for the metrics.
@@ -142,11 +144,14 @@ impl Configuration {
     /// Makes the node ready for pods and tells the driver; `false` to be called again.
     async fn prepare(&self, compiled: &Compiled) -> bool {
         let addresses = &compiled.intent.addresses;
-        let outcome = node::prepare(&self.netlink, &compiled.network, addresses, &self.state_dir).await;
+        let outcome = node::prepare(&self.netlink, &compiled.network, addresses, &self.paths).await;
         if let Err(error) = &outcome {
             error!("the node is not ready for pods: {error:#}; trying again in {RETRY:?}");
         }
         let _ = self.inputs.send(Input::Bridge(outcome.is_ok())).await;
+        if outcome.is_ok() {
+            self.prepared.send_replace(Some(Arc::new(compiled.clone())));
+        }
         outcome.is_ok()
     }
 

@@ -7,7 +7,7 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::api::KernelView;
+use crate::api::{KernelView, PodsView};
 use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
@@ -35,6 +35,7 @@ pub fn render(
     peers: &[PeerView],
     manifests: &Manifests,
     kernel: &KernelView,
+    pods: &PodsView,
 ) -> Result<String, prometheus::Error> {
     let mut exposition = Exposition::default();
     let version = sample([("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -48,6 +49,7 @@ pub fn render(
     exposition.prefixes(peers);
     exposition.manifests(manifests);
     exposition.kernel(kernel);
+    exposition.pods(pods);
     prometheus::TextEncoder::new().encode_to_string(&exposition.families)
 }
 
@@ -250,6 +252,23 @@ impl Exposition {
         self.gauge("routelet_fib_differences", help, kernel.differences.map(|count| sample([], count)));
     }
 
+    fn pods(&mut self, pods: &PodsView) {
+        let addresses = pods.pools.iter().flat_map(|pool| {
+            let prefix = pool.prefix.to_string();
+            let free = if pool.former { 0 } else { pool.size.saturating_sub(pool.taken) };
+            [("taken", pool.taken), ("free", free)]
+                .map(|(state, count)| sample([("pool", prefix.as_str()), ("state", state)], count))
+        });
+        let help = "Addresses for pods by pod CIDR and state: taken, or free. None of a pod CIDR that the node no \
+                    longer has is free.";
+        self.gauge("routelet_ipam_addresses", help, addresses);
+        let right =
+            pods.config.iter().map(|config| sample([], (config.in_place && config.fault.is_none()).into()));
+        let help = "Whether the container runtime's network configuration is in place and the first it finds: 1, \
+                    else 0.";
+        self.gauge("routelet_cni_config_in_place", help, right);
+    }
+
     fn manifests(&mut self, manifests: &Manifests) {
         self.gauge(
             "routelet_manifests_valid",
@@ -354,7 +373,14 @@ mod tests {
     }
 
     fn rendered() -> String {
-        render(Some(&fixture::summary()), &fixture::peers(), &manifests(), &fixture::kernel()).unwrap()
+        render(
+            Some(&fixture::summary()),
+            &fixture::peers(),
+            &manifests(),
+            &fixture::kernel(),
+            &fixture::pods(),
+        )
+        .unwrap()
     }
 
     /// Reads an exposition as `promtool check metrics` does, and panics where that would complain.
@@ -431,6 +457,10 @@ mod tests {
             (r#"routelet_kernel_setting_right{setting="net.ipv4.conf.*.rp_filter",weight="needed"}"#, 0.0),
             (r#"routelet_kernel_rules{state="installed"}"#, 1.0),
             (r#"routelet_kernel_rules{state="failed"}"#, 1.0),
+            (r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"}"#, 7.0),
+            (r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="free"}"#, 246.0),
+            (r#"routelet_ipam_addresses{pool="10.244.9.0/24",state="free"}"#, 0.0),
+            ("routelet_cni_config_in_place", 0.0),
             ("routelet_manifests_valid", 0.0),
             ("routelet_manifest_errors_total", 3.0),
             ("routelet_manifests_last_good_timestamp_seconds", 1_790_000_000.0),
@@ -443,7 +473,10 @@ mod tests {
     fn a_drain_is_a_number() {
         let stages = (0..5).map(|stage| {
             let summary = Summary { drain: Some(fixture::draining(stage)), ..fixture::summary() };
-            checked(&render(Some(&summary), &[], &manifests(), &KernelView::default()).unwrap())["routelet_drain_stage"]
+            checked(
+                &render(Some(&summary), &[], &manifests(), &KernelView::default(), &PodsView::default())
+                    .unwrap(),
+            )["routelet_drain_stage"]
         });
         assert!(stages.eq([1.0, 2.0, 3.0, 4.0, 5.0]));
     }
@@ -451,7 +484,14 @@ mod tests {
     #[test]
     fn a_speaker_without_peers_has_metrics_too() {
         let samples = checked(
-            &render(Some(&fixture::summary()), &[], &Manifests::default(), &KernelView::default()).unwrap(),
+            &render(
+                Some(&fixture::summary()),
+                &[],
+                &Manifests::default(),
+                &KernelView::default(),
+                &PodsView::default(),
+            )
+            .unwrap(),
         );
         assert!(samples.contains_key("routelet_fib_failures_total"));
         assert!(!samples.keys().any(|series| series.contains("peer=")));
@@ -461,7 +501,14 @@ mod tests {
     fn a_peer_s_name_cannot_break_a_line() {
         let mut peers = fixture::peers();
         peers[0].name = "a\"b\\c\nd".to_owned();
-        let text = render(Some(&fixture::summary()), &peers[..1], &manifests(), &fixture::kernel()).unwrap();
+        let text = render(
+            Some(&fixture::summary()),
+            &peers[..1],
+            &manifests(),
+            &fixture::kernel(),
+            &fixture::pods(),
+        )
+        .unwrap();
         assert!(checked(&text).contains_key(r#"routelet_bgp_session_established{peer="a\"b\\c\nd"}"#));
     }
 }

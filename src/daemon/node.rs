@@ -1,18 +1,25 @@
 //! What a node needs before it can take pods: the bridge with its gateway addresses, and the file that
 //! tells the CNI plugin its pod CIDRs. Forwarding is looked after in [`super::settings`].
+//!
+//! A node may be given other pod CIDRs while pods have addresses of the old ones. The bridge then holds the
+//! gateway addresses of both until the last of those pods is gone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use anyhow::Context;
 use ipnetwork::IpNetwork;
+use tracing::info;
 
+use super::options::Paths;
 use crate::cluster::NodeNetwork;
-use crate::ipam::node::{FILE_NAME, NodeFile};
+use crate::cluster::objects::cni::Mode;
+use crate::ipam::node::{self, FILE_NAME, NodeFile};
+use crate::ipam::{self, Store};
 use crate::kernel::{Conversation, Netlink, sysctl};
-use crate::prefix::{Family, Prefix};
+use crate::prefix::{self, Family, Prefix};
 
-/// Makes the node ready for pods. Safe to repeat; changes only what is missing.
+/// Makes the node ready for pods. Safe to repeat; changes only what is missing, and removes from the bridge
+/// the gateway of a former pod CIDR that no pod has an address of any more.
 ///
 /// # Errors
 /// The kernel refuses, or the bridge's name belongs to something that is no bridge.
@@ -20,29 +27,71 @@ pub async fn prepare(
     netlink: &Netlink,
     network: &NodeNetwork,
     addresses: &[IpAddr],
-    state_dir: &Path,
+    paths: &Paths,
 ) -> anyhow::Result<()> {
     let families: Vec<Family> =
         Family::ALL.into_iter().filter(|f| network.pod_cidrs.iter().any(|p| p.family() == *f)).collect();
     if families.is_empty() {
         return Ok(());
     }
-    let mtu = match network.mtu {
+    let pods = &network.pods;
+    let mtu = match pods.mtu {
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = Conversation::open()?.ensure_bridge(&network.bridge, mtu)?;
+    let bridge = Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?;
     if families.contains(&Family::Ipv6Unicast) {
-        sysctl::enable_ipv6(&network.bridge)?;
+        sysctl::enable_ipv6(&pods.bridge)?;
     }
-    let gateways = network.pod_cidrs.iter().map(|pod_cidr| {
+    let node_file = paths.state_dir.join(FILE_NAME);
+    // One that cannot be read is replaced below.
+    let before = NodeFile::read(&node_file).ok().flatten().unwrap_or_default();
+    let (former, gone) = former(&before, network, paths)?;
+    for address in gone.iter().filter_map(|prefix| gateway(*prefix)) {
+        netlink.remove_address(bridge.index, address).await?;
+        info!("no pod is left that needs the gateway {address}");
+    }
+    // The plugin takes no gateway for ours that the file says nothing of.
+    let file = NodeFile {
+        pod_cidrs: network.pod_cidrs.clone(),
+        former_pod_cidrs: former.clone(),
+        mode: match pods.mode {
+            Mode::Bridge => node::Mode::Bridge,
+            Mode::Routed => node::Mode::Routed,
+        },
+        bridge: pods.bridge.clone(),
+        mtu,
+        masquerade: pods.masquerade,
+        masquerade_exempt: prefix::aggregate(pods.exempt.iter().copied()),
+    };
+    if file != before {
+        file.write(node_file)?;
+    }
+    let gateways = network.pod_cidrs.iter().chain(&former).map(|pod_cidr| {
         gateway(*pod_cidr).with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))
     });
     netlink.add_addresses(bridge.index, &gateways.collect::<anyhow::Result<Vec<_>>>()?).await?;
     netlink.set_up(bridge.index, true).await?;
-    let file = NodeFile { pod_cidrs: network.pod_cidrs.clone(), bridge: network.bridge.clone(), mtu };
-    let path = state_dir.join(FILE_NAME);
-    Ok(file.write(path)?)
+    Ok(())
+}
+
+/// Pod CIDRs that the node had before on the same bridge: those that pods still have addresses of, and those
+/// that none has.
+fn former(
+    before: &NodeFile,
+    network: &NodeNetwork,
+    paths: &Paths,
+) -> Result<(Vec<Prefix>, Vec<Prefix>), ipam::Error> {
+    let mut former = before.former_pod_cidrs.clone();
+    former.extend(&before.pod_cidrs);
+    former.retain(|prefix| before.bridge == network.pods.bridge && !network.pod_cidrs.contains(prefix));
+    if former.is_empty() {
+        return Ok((vec![], vec![]));
+    }
+    // Whoever does not say where addresses are kept has the gateways until the next boot.
+    let Some(data_dir) = &paths.cni_data_dir else { return Ok((former, vec![])) };
+    let held = Store::new(data_dir, &network.pods.name).reservations()?;
+    Ok(former.into_iter().partition(|prefix| held.iter().any(|r| prefix.contains_address(r.address))))
 }
 
 /// The MTU of the interface that holds the node's address: what pods can send without fragments. None

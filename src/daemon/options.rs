@@ -4,8 +4,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
+
 use super::log;
 use crate::api;
+
+/// Where pod addresses are kept unless said otherwise, as by `host-local`.
+const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// Options of the daemon.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,10 +27,32 @@ pub struct Options {
     /// Where to serve /metrics, /healthz and /readyz over HTTP: to anyone who can connect
     #[arg(long, value_name = "ADDR:PORT", env = "ROUTELET_METRICS_LISTEN", default_value = "127.0.0.1:9179")]
     pub metrics_listen: SocketAddr,
-    /// Directory for what the CNI plugin reads, gone with a reboot
-    #[arg(long, value_name = "DIR", env = "ROUTELET_STATE_DIR", default_value = "/run/routelet")]
-    pub state_dir: PathBuf,
+    /// Files that the daemon shares with others.
+    #[command(flatten)]
+    pub paths: Paths,
     /// Form of the log on stderr; ROUTELET_LOG (or RUST_LOG) chooses what is in it, such as debug
     #[arg(long, value_name = "FORMAT", env = "ROUTELET_LOG_FORMAT", value_enum, default_value = "human")]
     pub log_format: log::Format,
+}
+
+/// Files that the daemon shares with others on the machine. They are where it was started to find them, and
+/// none of the objects' business: whoever may write objects could have any file written otherwise.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Paths {
+    /// Directory for what the CNI plugin reads, gone with a reboot
+    #[arg(long, value_name = "DIR", env = "ROUTELET_STATE_DIR", default_value = "/run/routelet")]
+    pub state_dir: PathBuf,
+    /// File to write the container runtime's network configuration to, such as
+    /// /etc/cni/net.d/10-routelet.conflist; none is written unless this is given
+    #[arg(long, value_name = "FILE", env = "ROUTELET_CNI_CONFIG")]
+    pub cni_config: Option<PathBuf>,
+    /// Directory that the CNI plugin keeps addresses in: those of pods that are gone are freed there. Default
+    /// with --cni-config: /var/lib/cni/networks; without: none
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "ROUTELET_CNI_DATA_DIR",
+        default_value_if("cni_config", ArgPredicate::IsPresent, DATA_DIR)
+    )]
+    pub cni_data_dir: Option<PathBuf>,
 }

@@ -102,7 +102,7 @@ async fn needs(netlink: &Netlink, compiled: &Compiled) -> Needs {
     let most_pods = network.pod_cidrs.iter().map(pods).max().unwrap_or_default();
     Needs {
         families: network.pod_cidrs.iter().map(|prefix| prefix.family()).collect(),
-        bridge: network.bridge.clone(),
+        bridge: network.pods.bridge.clone(),
         uplinks: uplinks(netlink, compiled).await,
         multipath: intent.fib.install && intent.fib.max_paths > 1,
         loose_reverse_path: network.loose_reverse_path,
@@ -123,7 +123,9 @@ async fn uplinks(netlink: &Netlink, compiled: &Compiled) -> BTreeSet<String> {
     let leads_to_peers = |network: &IpNetwork| {
         intent.addresses.contains(&network.ip()) || peers.iter().any(|peer| network.contains(*peer))
     };
-    for link in links.into_iter().filter(|link| link.name != "lo" && link.name != compiled.network.bridge) {
+    for link in
+        links.into_iter().filter(|link| link.name != "lo" && link.name != compiled.network.pods.bridge)
+    {
         if addresses.iter().any(|(index, network)| *index == link.index && leads_to_peers(network)) {
             names.insert(link.name);
         }

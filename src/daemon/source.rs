@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::audit::Audits;
 use super::input::Input;
 use crate::api::{
-    Destinations, KernelView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable,
+    Destinations, KernelView, PodsView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable,
 };
 use crate::fib::Difference;
 use crate::kernel::routes::Ownership;
@@ -25,19 +25,21 @@ pub struct Look {
     inputs: mpsc::Sender<Input>,
     settings: watch::Receiver<Vec<SettingView>>,
     rules: watch::Receiver<Vec<RuleView>>,
+    pods: watch::Receiver<PodsView>,
     audits: Audits,
 }
 
 impl Look {
-    /// A handle on the driver behind `inputs`, and on what those have found who look after settings and
-    /// rules; `ownership` is which kernel routes are ours.
+    /// A handle on the driver behind `inputs`, and on what those have found who look after settings,
+    /// rules and pods; `ownership` is which kernel routes are ours.
     pub fn new(
         inputs: mpsc::Sender<Input>,
         settings: watch::Receiver<Vec<SettingView>>,
         rules: watch::Receiver<Vec<RuleView>>,
+        pods: watch::Receiver<PodsView>,
         ownership: watch::Receiver<Ownership>,
     ) -> Look {
-        Look { inputs, settings, rules, audits: Audits::new(ownership) }
+        Look { inputs, settings, rules, pods, audits: Audits::new(ownership) }
     }
 
     /// Asks the driver.
@@ -144,6 +146,10 @@ impl Source for Look {
             rules: self.rules.borrow().clone(),
             differences: self.audits.last(),
         }
+    }
+
+    fn pods(&self) -> PodsView {
+        self.pods.borrow().clone()
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

@@ -5,7 +5,8 @@
 //! while the daemon restarts.
 //!
 //! ```json
-//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "bridge": "cni0", "mtu": 1500}
+//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "bridge": "cni0", "mtu": 1500,
+//!  "masquerade": true, "masqueradeExempt": ["10.244.0.0/22", "fd00:10:244::/48"]}
 //! ```
 
 use std::fs::{self, File};
@@ -24,18 +25,44 @@ pub const DEFAULT_PATH: &str = "/run/routelet/node.json";
 /// The file's name in the daemon's state directory.
 pub const FILE_NAME: &str = "node.json";
 
-/// What the daemon tells the plugin. Fields unknown to this version are ignored, so that a newer
-/// daemon can serve an older plugin during an upgrade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What the daemon tells the plugin. Fields unknown to this version are ignored, and all but the first are
+/// optional, so that daemon and plugin may be of different versions during an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeFile {
     /// The node's pod CIDRs, any number of either family.
     #[serde(rename = "podCIDRs", with = "prefixes")]
     pub pod_cidrs: Vec<Prefix>,
+    /// Pod CIDRs that the node had before, from which pods still have addresses: the bridge keeps their
+    /// gateway addresses, and no new pod gets one of them.
+    #[serde(rename = "formerPodCIDRs", with = "prefixes", default, skip_serializing_if = "Vec::is_empty")]
+    pub former_pod_cidrs: Vec<Prefix>,
+    /// Whether pods share a bridge.
+    #[serde(default)]
+    pub mode: Mode,
     /// Name of the bridge that pods are attached to.
     pub bridge: String,
     /// MTU of the bridge and the pods in octets; the kernel's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// Pods reach what is not exempt under the node's address, where the network configuration does not say.
+    #[serde(default)]
+    pub masquerade: bool,
+    /// Destinations that see pods under their own addresses: all that the daemon knows without a peer, which
+    /// are the pod CIDRs of the whole cluster. Prefixes that fill a larger one are told as that one.
+    #[serde(with = "prefixes", default, skip_serializing_if = "Vec::is_empty")]
+    pub masquerade_exempt: Vec<Prefix>,
+}
+
+/// How a pod is connected to its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// By a bridge that all pods share.
+    #[default]
+    Bridge,
+    /// By a link of its own, and a route to its address.
+    Routed,
 }
 
 impl NodeFile {
@@ -61,27 +88,36 @@ impl NodeFile {
     /// The directory or the file cannot be written; the old file is then untouched.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
         let mut text = serde_json::to_vec(self)
             .map_err(|e| Error::NodeFile { path: path.to_owned(), why: e.to_string() })?;
         text.push(b'\n');
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        let written = File::create(&temporary)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .map_err(Error::io("write", &temporary))
-            .and_then(|()| fs::rename(&temporary, path).map_err(Error::io("replace", path)));
-        if written.is_err() {
-            // The first error is the one to report; debris is overwritten by the next write.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        replace(path, &text)
     }
+}
+
+/// Replaces a file in one step, making its directory if need be. Readers see the old content or the new,
+/// also after a power failure. While it lasts there is a file beside it whose name ends in `.new`.
+///
+/// # Errors
+/// The directory or the file cannot be written; the old file is then untouched.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .map_err(Error::io("write", &temporary))
+        .and_then(|()| fs::rename(&temporary, path).map_err(Error::io("replace", path)));
+    if written.is_err() {
+        // The first error is the one to report; debris is overwritten by the next write.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Prefixes as JSON strings.
@@ -97,7 +133,7 @@ mod prefixes {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
         Vec::<String>::deserialize(deserializer)?
             .iter()
-            .map(|text| text.parse().map_err(|e| D::Error::custom(format!("podCIDRs: {e}"))))
+            .map(|text| text.parse().map_err(D::Error::custom))
             .collect()
     }
 }

@@ -19,8 +19,10 @@ pub mod netns;
 pub mod news;
 pub mod nftables;
 mod refusal;
+mod station_request;
 mod sys;
 pub mod sysctl;
+mod unlink;
 
 // What takes a runtime, or is the daemon's alone.
 #[cfg(feature = "shell")]

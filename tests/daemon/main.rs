@@ -10,6 +10,7 @@ mod keepalive;
 mod links;
 mod liveness;
 mod played;
+mod pods;
 mod restarts;
 mod rig;
 mod rules;

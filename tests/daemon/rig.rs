@@ -172,6 +172,17 @@ impl Cluster {
         self.write("configuration.yaml", &format!("{}---\n{objects}", configuration("none")));
     }
 
+    /// The configuration `default` with this spec, beside the AS.
+    pub fn configure_spec(&self, spec: &str) {
+        let text = "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {name: default}\n";
+        self.write("configuration.yaml", &format!("{text}spec: {{asn: 64512, {spec}}}\n"));
+    }
+
+    pub fn replace_pod_cidrs(&mut self, node: usize, prefixes: &[&str]) {
+        self.nodes[node].pod_cidrs = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        self.write_nodes();
+    }
+
     pub fn add_pod_cidr(&mut self, node: usize, prefix: &str) {
         self.nodes[node].pod_cidrs.push(prefix.to_owned());
         self.write_nodes();
@@ -252,7 +263,11 @@ impl Cluster {
             .arg("--api-socket")
             .arg(self.socket(node))
             .arg("--state-dir")
-            .arg(self.directory.join(format!("state{node}")))
+            .arg(self.state_dir(node))
+            .arg("--cni-config")
+            .arg(self.cni_config(node))
+            .arg("--cni-data-dir")
+            .arg(self.directory.join(format!("networks{node}")))
             .env("ROUTELET_LOG", "debug,h2=off,hyper=off,tower=off,tonic=off")
             .stdin(Stdio::null())
             .stderr(stderr);
@@ -287,7 +302,7 @@ impl Cluster {
     pub fn cleanup(&self, node: usize) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
         command.arg("cleanup").arg("--api-socket").arg(self.socket(node)).arg("--state-dir");
-        command.arg(self.directory.join(format!("state{node}")));
+        command.arg(self.state_dir(node)).arg("--cni-config").arg(self.cni_config(node));
         let output = self.nodes[node].namespace.enter(|| command.output()).unwrap().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -444,6 +459,16 @@ impl Cluster {
                 self.log(node)
             );
         }
+    }
+
+    /// Directory of the node file.
+    pub fn state_dir(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("state{node}"))
+    }
+
+    /// Where a node's daemon writes the container runtime's configuration.
+    pub fn cni_config(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("net.d{node}/10-routelet.conflist"))
     }
 
     fn socket(&self, node: usize) -> PathBuf {

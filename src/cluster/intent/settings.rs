@@ -4,11 +4,13 @@
 //! built-in default. Overrides have no order among themselves, so two that disagree about a field for
 //! one node are an error that names both.
 
+mod cni;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::RuleIntent;
+use super::{PodNetwork, RuleIntent};
 use crate::bfd;
 use crate::cluster::Finding;
 use crate::cluster::objects::bfd::MeshBfdSpec;
@@ -32,12 +34,11 @@ pub(super) struct Settings {
     pub(super) restart: Restart,
     /// BFD on mesh sessions, if this node has it.
     pub(super) bfd: Option<BfdIntent>,
-    pub(super) bridge: String,
-    pub(super) mtu: Option<u32>,
+    pub(super) pods: PodNetwork,
     pub(super) service_cidrs: Vec<Prefix>,
     pub(super) rules: Vec<RuleIntent>,
     pub(super) loose_reverse_path: bool,
-    /// What is asked for and cannot be done.
+    /// What is asked for and cannot be done, or means nothing.
     pub(super) warnings: Vec<Finding>,
 }
 
@@ -86,7 +87,7 @@ impl Settings {
         };
         let service_cidrs =
             layers.value("spec.serviceCIDRs", |s| s.service_cidrs.clone()).unwrap_or_default();
-        let bridge = layers.value("spec.cni.bridge", |s| s.cni.as_ref()?.bridge.clone());
+        let (pods, warnings) = cni::pods(&mut layers);
         Settings {
             asn: layers.value("spec.asn", |s| s.asn).map_or(64512, |asn| asn.value()),
             router_id: layers
@@ -98,12 +99,11 @@ impl Settings {
             fib,
             restart: Restart::of(&mut layers),
             bfd: bfd(&mut layers),
-            bridge: bridge.map_or_else(|| "cni0".into(), |bridge| bridge.as_str().to_owned()),
-            mtu: layers.value("spec.cni.mtu", |s| s.cni.as_ref()?.mtu).and_then(|mtu| mtu.0),
+            pods,
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
             rules,
             loose_reverse_path: reverse_path == Some(ReversePathFilter::Loose),
-            warnings: unsupported(&mut layers),
+            warnings,
         }
     }
 }
@@ -213,19 +213,6 @@ fn role(layers: &mut Layers<'_>, node: &Node) -> Option<Role> {
             None
         }
     }
-}
-
-/// What the daemon cannot do yet. The session is kept: it works without, as it does with a peer that
-/// lacks the feature.
-fn unsupported(layers: &mut Layers<'_>) -> Vec<Finding> {
-    let masquerade = layers.find("spec.cni.masquerade", |s| s.cni.as_ref()?.masquerade);
-    [("spec.cni.masquerade", masquerade)]
-        .into_iter()
-        .filter_map(|(field, setting)| match setting {
-            Some((object, true)) => Some(Finding::about(configuration(object), field, "not supported yet")),
-            _ => None,
-        })
-        .collect()
 }
 
 /// The objects that hold for one node.

@@ -24,10 +24,11 @@ fn objects(text: &str) -> ObjectSet {
 }
 
 /// The settings of a node that is told nothing.
-const DEFAULTS: [&str; 4] = [
+const DEFAULTS: [&str; 5] = [
     "listen 179 on 0.0.0.0 ::",
     "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16, next_hop_groups: true, install_backup: false }",
-    "bridge cni0, mtu None",
+    "pods in pod-network, Bridge, bridge cni0, mtu None, hairpin: true",
+    "no masquerade",
     "loose reverse path: false",
 ];
 
@@ -41,11 +42,18 @@ fn show(compiled: &Compiled) -> String {
     writeln!(text, "\naddresses {}", list(&intent.addresses)).unwrap();
     writeln!(text, "pod CIDRs {}", list(&intent.pod_cidrs)).unwrap();
     writeln!(text, "protected {}", list(&intent.protected)).unwrap();
+    let pods = &network.pods;
+    let masquerade =
+        format!("masquerade but to {}; to what is learned: {}", list(&pods.exempt), pods.masquerade_learned);
     // What is as it is without any configuration goes without saying.
     let settings = [
         format!("listen {} on {}", intent.listen.port, list(&intent.listen.addresses)),
         format!("{:?}", intent.fib),
-        format!("bridge {}, mtu {:?}", network.bridge, network.mtu),
+        format!(
+            "pods in {}, {:?}, bridge {}, mtu {:?}, hairpin: {}",
+            pods.name, pods.mode, pods.bridge, pods.mtu, pods.hairpin
+        ),
+        if pods.masquerade { masquerade } else { "no masquerade".to_owned() },
         format!("loose reverse path: {}", network.loose_reverse_path),
     ];
     if intent.listen.mark != 0 {

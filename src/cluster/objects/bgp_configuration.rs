@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bfd::MeshBfdSpec;
+use super::cni::CniSpec;
 use super::graceful_restart::GracefulRestartSpec;
 use super::kernel::{KernelSpec, RuleSpec};
-use super::values::{Asn, Cidr, InterfaceName, Mtu, Table};
+use super::values::{Asn, Cidr, Table};
 use super::{Problems, selector};
 
 /// Cluster-wide settings of every router. The object named `default` holds for all nodes; any other
@@ -135,21 +136,6 @@ pub struct FibSpec {
     /// Protocol number by which our routes are told apart, from 5. Default 114.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u8>,
-}
-
-/// How pods are attached.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CniSpec {
-    /// Name of the bridge. Default `cni0`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bridge: Option<InterfaceName>,
-    /// MTU of bridge and pods in octets, or `auto`. Default `auto`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<Mtu>,
-    /// Whether pods reach what the routers do not know under the node's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub masquerade: Option<bool>,
 }
 
 impl BgpConfigurationSpec {

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub mod bfd;
 pub mod bgp_configuration;
 pub mod bgp_peer;
+pub mod cni;
 pub mod duration;
 pub mod graceful_restart;
 pub mod kernel;

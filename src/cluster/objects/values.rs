@@ -53,6 +53,7 @@ macro_rules! schema {
         }
     };
 }
+pub(super) use schema;
 
 /// Reads a value that is a text in manifests; `expected` says which, where something else stands.
 pub(super) fn from_text<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>

@@ -144,7 +144,7 @@ impl Expressions<'_, '_> {
     }
 
     /// Goes on if the destination is an address of this node.
-    pub fn to_this_node(&mut self) -> &mut Self {
+    pub fn for_this_node(&mut self) -> &mut Self {
         /// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`, `RTN_LOCAL`.
         const ADDRESS_TYPE: u32 = 3;
         const DESTINATION: u32 = 2;

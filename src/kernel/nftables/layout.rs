@@ -263,7 +263,7 @@ fn translation(transaction: &mut Transaction, chain: &str) {
     for family in Family::ALL {
         let address = registers(family);
         rule(transaction, Scope::Inet, chain, |rule| {
-            rule.to_this_node()
+            rule.for_this_node()
                 .of_family(family)
                 .destination(family, 0)
                 .service(address)
@@ -271,7 +271,7 @@ fn translation(transaction: &mut Transaction, chain: &str) {
                 .translate_destination(family, 0, address);
         });
         rule(transaction, Scope::Inet, chain, |rule| {
-            rule.to_this_node()
+            rule.for_this_node()
                 .of_family(family)
                 .service(0)
                 .look_up(PORTS.of(family).name, 0)

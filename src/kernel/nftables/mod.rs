@@ -42,7 +42,7 @@ use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
 use super::Error;
 use super::exchange::Exchange;
 use super::frame::{Requests, attributes};
-use super::netlink_socket::Protocol;
+use super::netlink_socket::{Protocol, Room};
 use super::refusal::Refusal;
 
 /// How often a change is made up anew because others were faster.
@@ -66,7 +66,7 @@ impl Nftables {
     /// # Errors
     /// The kernel has no such socket.
     pub fn open() -> Result<Nftables, Error> {
-        Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter)?, exempt: None })
+        Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter, Room::Messages)?, exempt: None })
     }
 
     /// Sees to it that both tables, if they are there, have all the chains and rules that they should.

@@ -1,0 +1,150 @@
+//! Pods under a running daemon: the network configuration that it writes for a container runtime, what the
+//! plugin does with it, and the addresses as the daemon counts them.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::{Command, Stdio};
+
+use routelet::ipam::NodeFile;
+use routelet::kernel::NetNs;
+use serde_json::{Value, json};
+
+use crate::rig::{Addressing, Cluster};
+
+/// A pod's namespace, which other processes find while this one lives.
+struct Pod {
+    namespace: NetNs,
+    name: &'static str,
+}
+
+impl Pod {
+    fn new(name: &'static str) -> Pod {
+        Pod { namespace: NetNs::create().unwrap(), name }
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_fd().as_raw_fd())
+    }
+}
+
+/// Does with the daemon's configuration what a container runtime does (libcni): takes the newest version that
+/// it knows, and hands the plugin its part of the list.
+fn call(cluster: &Cluster, node: usize, verb: &str, pod: &Pod) -> Result<Value, Value> {
+    let list: Value = serde_json::from_str(&fs::read_to_string(cluster.cni_config(node)).unwrap()).unwrap();
+    let mut conf = list["plugins"][0].clone();
+    conf["name"] = list["name"].clone();
+    conf["cniVersion"] = list["cniVersions"].as_array().unwrap().last().unwrap().clone();
+    conf.as_object_mut().unwrap().remove("capabilities");
+    assert_eq!(conf["type"], "routelet-cni");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_routelet-cni"));
+    command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", pod.name).env("CNI_PATH", "/nowhere");
+    command.env("CNI_NETNS", pod.path()).env("CNI_IFNAME", "eth0");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = cluster.namespace(node).enter(|| command.spawn()).unwrap().unwrap();
+    child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    if output.status.success() { Ok(document) } else { Err(document) }
+}
+
+fn address(result: &Value) -> &str {
+    result["ips"][0]["address"].as_str().unwrap()
+}
+
+async fn await_config(cluster: &Cluster, node: usize) {
+    cluster.await_metric(node, "routelet_cni_config_in_place 1").await;
+}
+
+async fn gateways(cluster: &Cluster, node: usize) -> Vec<String> {
+    let bridge = cluster.netlink(node).link("cni0").await.unwrap().unwrap();
+    let addresses = cluster.netlink(node).addresses(bridge.index).await.unwrap();
+    let mut own: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    own.retain(|address| !address.starts_with("fe80:"));
+    own.sort();
+    own
+}
+
+#[tokio::test]
+async fn the_runtime_s_configuration_comes_stays_and_goes() {
+    let mut cluster = Cluster::new("conflist", Addressing::Ipv4).await;
+    let path = cluster.cni_config(0);
+    cluster.set(0, "ipv4/ip_forward", "0");
+    // It cannot forward, and so it cannot take pods.
+    cluster.start_confined(0);
+    cluster.await_metric(0, "routelet_cni_config_in_place 0").await;
+    assert!(!path.exists());
+    let status = cluster.status(0);
+    assert!(status.contains("not in place: the node cannot take pods yet\n"), "{status}");
+    cluster.set(0, "ipv4/ip_forward", "1");
+    await_config(&cluster, 0).await;
+    cluster.kill(0).await;
+    assert!(path.exists(), "a runtime goes on without the daemon");
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+
+    let read = || fs::read_to_string(&path).unwrap();
+    let before = read();
+    assert_eq!(call(&cluster, 0, "STATUS", &Pod::new("p")), Ok(Value::Null));
+    cluster.configure_spec("mesh: full, cni: {hairpin: false, network: blue}");
+    cluster.eventually(0, "another configuration", async || read() != before).await;
+    let changed: Value = serde_json::from_str(&read()).unwrap();
+    assert_eq!((&changed["name"], &changed["plugins"][0]["hairpinMode"]), (&json!("blue"), &json!(false)));
+
+    // Somebody else's comes first, and somebody tampers with ours.
+    let other = path.with_file_name("05-other.conflist");
+    fs::write(&other, "{}").unwrap();
+    fs::write(&path, "{}").unwrap();
+    let pod = cluster.netlink(0).add_bridge("news", None).await.unwrap();
+    cluster.await_metric(0, "routelet_cni_config_in_place 0").await;
+    cluster.eventually(0, "put right", async || read() != "{}").await;
+    assert!(cluster.status(0).contains(&format!("container runtimes take {} instead", other.display())));
+    fs::remove_file(other).unwrap();
+    cluster.netlink(0).delete_link(pod.index).await.unwrap();
+    await_config(&cluster, 0).await;
+
+    cluster.terminate(0).await;
+    assert!(path.exists(), "replaced, not gone");
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    cluster.leave(0).await;
+    assert!(!path.exists(), "gone for good");
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    cluster.kill(0).await;
+    cluster.cleanup(0);
+    assert!(!path.exists(), "cleaned up");
+}
+
+#[tokio::test]
+async fn addresses_are_counted_and_another_pod_cidr_leaves_old_pods_alone() {
+    let mut cluster = Cluster::new("pools", Addressing::Ipv4).await;
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    let (first, second) = (Pod::new("first"), Pod::new("second"));
+    assert_eq!(address(&call(&cluster, 0, "ADD", &first).unwrap()), "10.244.1.2/24");
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"} 1"#).await;
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="free"} 252"#).await;
+
+    cluster.replace_pod_cidrs(0, &["10.244.7.0/24"]);
+    let both = ["10.244.1.1/24", "10.244.7.1/24"];
+    cluster.eventually(0, "the new gateway", async || gateways(&cluster, 0).await == both).await;
+    let given = async || call(&cluster, 0, "ADD", &second).map(|result| address(&result).to_owned());
+    assert_eq!(given().await, Ok("10.244.7.2/24".to_owned()), "the old gateway is no foreigner");
+    let file = NodeFile::read(cluster.state_dir(0).join("node.json")).unwrap().unwrap();
+    assert_eq!(file.former_pod_cidrs, ["10.244.1.0/24".parse().unwrap()]);
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"} 1"#).await;
+    let status = cluster.status(0);
+    assert!(status.contains("1 of 253 taken in 10.244.1.0/24, no longer given out\n"), "{status}");
+
+    // A daemon that starts meanwhile knows of it, too.
+    cluster.kill(0).await;
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    assert_eq!(gateways(&cluster, 0).await, both);
+    call(&cluster, 0, "DEL", &first).unwrap();
+    cluster.eventually(0, "no old gateway", async || gateways(&cluster, 0).await == both[1..]).await;
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.7.0/24",state="taken"} 1"#).await;
+    call(&cluster, 0, "DEL", &second).unwrap();
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.7.0/24",state="taken"} 0"#).await;
+}
