@@ -21,7 +21,7 @@ pub(super) struct Written {
     intervals: [Intervals; 2],
 }
 
-/// Groups of receivers: a source there is never translated by anybody (RFC 5771, RFC 4291 §2.7).
+/// Groups of receivers: a source that sends there is never translated by anybody (RFC 5771, RFC 4291 §2.7).
 const GROUPS: [(&str, Family); 2] = [("224.0.0.0/4", Family::Ipv4Unicast), ("ff00::/8", Family::Ipv6Unicast)];
 
 /// The groups of every family.

@@ -28,6 +28,7 @@
 mod attachment;
 mod exempt;
 mod expression;
+mod flows;
 mod intervals;
 mod layout;
 mod message;
@@ -35,6 +36,7 @@ mod owner;
 mod policy;
 
 pub use attachment::{Attached, Mapping, Transport, Way};
+pub use exempt::groups;
 pub use owner::Owner;
 
 use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
@@ -67,6 +69,14 @@ impl Nftables {
     /// The kernel has no such socket.
     pub fn open() -> Result<Nftables, Error> {
         Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter, Room::Messages)?, exempt: None })
+    }
+
+    /// Whether the kernel has nftables.
+    ///
+    /// # Errors
+    /// It has not, or one may not use it.
+    pub fn is_served(&mut self) -> Result<(), Error> {
+        self.generation().map(drop)
     }
 
     /// Sees to it that both tables, if they are there, have all the chains and rules that they should.
@@ -185,6 +195,8 @@ impl Nftables {
         match asked {
             Ok(()) => Ok(handle),
             Err(refusal) if refusal.is(nix::Error::ENOENT) => Ok(None),
+            // A kernel without nftables has no tables of ours.
+            Err(refusal) if refusal.is(nix::Error::EINVAL) => Ok(None),
             Err(refusal) => Err(refusal.to("look for the nftables table routelet")),
         }
     }
