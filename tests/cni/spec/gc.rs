@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Level, Must, Reference, Row, Should, scene::Scene};
+use super::{Must, Reference, Row, Should, scene::Scene};
 
 const LIST: &str = "cni.dev/valid-attachments";
 
