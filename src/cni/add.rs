@@ -94,7 +94,7 @@ impl Adding<'_> {
         let interface = At { index: pair.inside, name };
         pod.configure(interface, &ips, &routes)?;
         let deadline = Deadline::after(PATIENCE);
-        bridge.settle(host, &pair, deadline)?;
+        bridge.settle(host, plan, &pair, &ips, deadline)?;
         pod.announce(interface, pod_mac, &ips, deadline)?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };

@@ -121,7 +121,7 @@ impl Conflist {
         passed["name"] = json!(self.name);
         // The verb that reads all and changes nothing.
         let status = |name: &str| (name == "CNI_COMMAND").then(|| "STATUS".to_owned());
-        let reply = answer("routelet-cni", status, passed.to_string().as_bytes());
+        let reply = answer(PLUGIN, status, passed.to_string().as_bytes());
         let Some(refusal) = reply.document.filter(|_| !reply.success) else { return Ok(()) };
         let refused = NOT_NOW.iter().all(|code| refusal["code"] != code.number());
         let said = |field: &str| refusal[field].as_str().unwrap_or_default().to_owned();

@@ -199,8 +199,12 @@ fn read_success(document: &Map<String, Value>) -> Result<Success, Error> {
     let wrong = |error: Error| Error { details: format!("{}: {}", error.message, error.details), ..error };
     let root = Section::root(document);
     let ip = |section: &Section<'_>| {
-        let address = section.parsed("address")?;
-        let address = address.ok_or_else(|| Error::invalid(section.path("address"), "it is absent"))?;
+        let place = || section.path("address");
+        let text = section.text("address")?.ok_or_else(|| Error::invalid(place(), "it is absent"))?;
+        if !text.contains('/') {
+            return Err(Error::invalid(place(), format!("{text:?} has no prefix length")));
+        }
+        let address = text.parse().map_err(|e| Error::invalid(place(), format!("{text:?}: {e}")))?;
         Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
     };
     let read = || {
@@ -219,4 +223,71 @@ fn quote(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let short: String = text.chars().take(QUOTED).collect();
     format!("{short:?}{}", if short.len() < text.len() { "…" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A configuration for a plugin `giver` that is a script in a directory of its own.
+    fn network(name: &str, script: &str) -> (Network, PathBuf) {
+        let directory = std::env::temp_dir().join(format!("routelet-delegate-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let program = directory.join("giver");
+        fs::write(&program, format!("#!/bin/sh\nD={}\n{script}\n", directory.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = br#"{"cniVersion": "1.1.0", "name": "n", "type": "bridge", "ipam": {"type": "giver"}}"#;
+        let mut network = Network::parse(text).unwrap();
+        network.plugin_path = directory.display().to_string();
+        (network, directory)
+    }
+
+    /// Whether a process is gone before long, or about to be collected by whoever inherited it.
+    #[allow(clippy::disallowed_methods, reason = "a signal takes its time")]
+    fn ends(process: &str) -> bool {
+        (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ") || state.contains(") X ")
+        })
+    }
+
+    #[test]
+    fn one_that_hangs_is_ended_with_all_that_it_started() {
+        let (network, directory) = network("hangs", "sleep 1000 & echo $! > $D/child; wait");
+        let delegate =
+            Delegate { patience: Duration::from_millis(700), ..Delegate::find("giver", &network).unwrap() };
+        let error = delegate.call(Command::Add).unwrap_err();
+        assert_eq!(error.code, Code::TryAgainLater);
+        assert_eq!(error.message, "IPAM plugin giver: has not answered ADD in 0.7 s");
+        let child = fs::read_to_string(directory.join("child")).unwrap();
+        assert!(ends(child.trim()), "it goes on");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn one_that_reads_nothing_and_prints_much_is_no_deadlock() {
+        let (mut network, directory) = network("much", "head -c 500000 /dev/zero; exit 1");
+        let filler = "x".repeat(500_000);
+        let text = format!(r#"{{"name": "n", "filler": "{filler}", "ipam": {{"type": "giver"}}}}"#);
+        let path = std::mem::take(&mut network.plugin_path);
+        network = Network::parse(text.as_bytes()).unwrap();
+        network.plugin_path = path;
+        let error = Delegate::find("giver", &network).unwrap().call(Command::Check).unwrap_err();
+        assert_eq!(error.code, Code::Delegate);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn one_that_cannot_be_executed_is_named() {
+        let (network, directory) = network("mode", "");
+        fs::set_permissions(directory.join("giver"), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Delegate::find("giver", &network).unwrap().call(Command::Add).unwrap_err();
+        assert_eq!(error.code, Code::Io);
+        assert!(error.message.contains("giver") && error.details.contains("denied"), "{error}");
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

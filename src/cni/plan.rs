@@ -60,8 +60,8 @@ impl Plan {
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
-        let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let pod_cidrs = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
+        let own = pod_cidrs.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         Ok(Plan {
             bridge: wanted

@@ -23,7 +23,7 @@ impl Pod {
     /// As [`open_namespace`].
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
         let namespace = open_namespace(attachment)?;
-        let inside = Conversation::open_in(&namespace)?;
+        let inside = Conversation::open_in(&namespace).map_err(|e| unusable(attachment, e))?;
         Ok(Pod { namespace, inside })
     }
 
@@ -54,8 +54,10 @@ impl Pod {
     pub fn configure(&mut self, interface: At<'_>, ips: &[Ip], routes: &[Route]) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
-        // Has the kernel act on the carrier that has just come, before it looks at what follows.
-        batch.look_up_link_at(interface.index);
+        if ips.iter().any(|ip| ip.address.is_ipv6()) {
+            // Has the kernel act on the carrier that has just come, before it looks at what follows.
+            batch.look_up_link_at(interface.index);
+        }
         for ip in ips {
             batch.add_address(interface, ip.address);
         }
@@ -106,13 +108,15 @@ impl AsFd for Pod {
 /// It cannot be opened, or is the node's.
 pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
-    let unusable = |why: String| {
-        let message = "environment variables are absent or wrong";
-        Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
-    };
-    let namespace = NetNs::open(path).map_err(|e| unusable(e.to_string()))?;
+    let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
     if namespace.identity()? == NetNs::current()?.identity()? {
-        return Err(unusable("it is the node's own namespace".to_owned()));
+        return Err(unusable(attachment, "it is the node's own namespace"));
     }
     Ok(namespace)
+}
+
+fn unusable(attachment: &Attachment, why: impl std::fmt::Display) -> Error {
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let message = "environment variables are absent or wrong";
+    Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
 }

@@ -136,7 +136,7 @@ fn unknown_argument(scene: &Scene) {
 
 fn ignore_unknown(scene: &Scene) {
     for word in ["1", "true", "True", "TRUE", "t", "T"] {
-        assert_eq!(address(scene, &format!("IgnoreUnknown={word};K=V"), json!({})), "10.244.0.2/24");
+        assert!(address(scene, &format!("IgnoreUnknown={word};K=V"), json!({})).starts_with("10.244.0."));
     }
 }
 

@@ -125,14 +125,14 @@ fn host_local_old(scene: &Scene) {
 }
 
 /// The reference bridge, with ours where it looks for the address plugin first.
-fn with_reference_bridge(scene: &Scene, ipam: Value, address: &str) {
+fn with_reference_bridge(scene: &Scene, ipam: Value, addresses: &[&str]) {
     let bridge = Path::new(REFERENCE).join("bridge");
     assert!(bridge.exists(), "{} is missing", bridge.display());
     let mut conf = scene.conf(json!({"cniVersion": "1.0.0", "ipam": ipam}));
     let ask = |verb, conf: &Value| scene.ask(verb, conf).of(&bridge).run();
     let result = ask("ADD", &conf).result();
-    assert_eq!(result["ips"][0]["address"], address);
-    assert_eq!(scene.addresses(), [address]);
+    assert_eq!(result["ips"].as_array().unwrap().len(), addresses.len());
+    assert_eq!(scene.addresses(), addresses);
     // Ours keeps an index that theirs does not.
     assert!(scene.file("networks/pod-network").read_dir().unwrap().count() > 2);
     conf["prevResult"] = result;
@@ -142,12 +142,13 @@ fn with_reference_bridge(scene: &Scene, ipam: Value, address: &str) {
 }
 
 fn reference_bridge(scene: &Scene) {
-    with_reference_bridge(scene, json!({}), "10.244.0.2/24");
+    with_reference_bridge(scene, json!({}), &["10.244.0.2/24"]);
 }
 
 fn reference_bridge_routelet(scene: &Scene) {
     scene.node.dual_stack();
-    with_reference_bridge(scene, json!({"type": "routelet", "subnet": null}), "10.244.1.2/24");
+    let both = ["10.244.1.2/24", "fd00:10:244:1::2/64"];
+    with_reference_bridge(scene, json!({"type": "routelet", "subnet": null}), &both);
 }
 
 fn other_mains(scene: &Scene) {
@@ -177,11 +178,15 @@ fn loopback_as_reference(scene: &Scene) {
     for version in ["0.2.0", "0.3.1", "0.4.0", "1.0.0"] {
         let ours = call(scene, "loopback", "ADD", &lo(version)).result();
         let theirs = scene.ask("ADD", &lo(version)).of(Path::new(REFERENCE).join("loopback")).run().result();
-        for key in ["interfaces", "ips", "dns", "cniVersion"] {
-            assert_eq!(ours.get(key), theirs.get(key), "{version}");
-        }
-        for key in ["ip4", "ip6"] {
-            assert_eq!(ours[key]["ip"], theirs[key]["ip"]);
+        let keys: &[&str] = if version == "0.2.0" { &["ip4", "ip6"] } else { &["interfaces", "ips"] };
+        for key in keys {
+            // Theirs says of ip4 that it has no routes by leaving them out.
+            let without_routes = |result: &Value| {
+                let mut value = result[key].clone();
+                value.as_object_mut().map(|fields| fields.remove("routes"));
+                value
+            };
+            assert_eq!(without_routes(&ours), without_routes(&theirs), "{version}");
         }
     }
 }
