@@ -20,6 +20,9 @@ use crate::kernel::link::Link;
 use crate::kernel::plain_route::MAIN;
 use crate::kernel::{Conversation, NetNs};
 
+/// What to do about any of it.
+const REMEDY: &str = "DEL the container and ADD it again";
+
 /// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
 ///
 /// # Errors
@@ -73,13 +76,13 @@ fn expected(
     }
     if held.is_some() && addresses.is_empty() {
         let message = format!("no address of prevResult is reserved for container {container_id}");
-        return Err(Error::new(Code::Changed, message, "DEL it and ADD it again"));
+        return Err(changed(message));
     }
     Ok(addresses)
 }
 
 fn changed(what: impl Into<String>) -> Error {
-    Error::new(Code::Changed, what, "")
+    Error::new(Code::Changed, what, REMEDY)
 }
 
 /// The host end: there, up, on the bridge.

@@ -24,6 +24,7 @@ use super::convert;
 use super::environment::Command;
 use super::field::Section;
 use super::result::{Dns, Ip, Success};
+use super::version::Version;
 use super::{Code, Error};
 
 /// How long a plugin may take. The reference `dhcp` asks for a lease for up to a minute.
@@ -166,17 +167,9 @@ impl<'a> Delegate<'a> {
         }
     }
 
-    /// Reads a result of whatever version.
     fn read(&self, printed: &[u8]) -> Result<Success, Error> {
-        let unusable = |why: String| self.failed(Code::Decode, "printed no usable result", why);
-        let document: Map<String, Value> =
-            serde_json::from_slice(printed).map_err(|e| unusable(format!("{e}: {}", quote(printed))))?;
-        let success = read_success(&convert::upgrade(&document, self.network.version))
-            .map_err(|error| unusable(error.details))?;
-        if success.ips.is_empty() {
-            return Err(unusable(format!("there is no address in it: {}", quote(printed))));
-        }
-        Ok(success)
+        read_result(printed, self.network.version)
+            .map_err(|why| self.failed(Code::Decode, "printed no usable result", why))
     }
 
     fn failed(&self, code: Code, message: impl std::fmt::Display, details: impl std::fmt::Display) -> Error {
@@ -194,28 +187,39 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A result of the newest shape. Interfaces are none of an address plugin's business.
-fn read_success(document: &Map<String, Value>) -> Result<Success, Error> {
-    let wrong = |error: Error| Error { details: format!("{}: {}", error.message, error.details), ..error };
-    let root = Section::root(document);
-    let ip = |section: &Section<'_>| {
-        let place = || section.path("address");
-        let text = section.text("address")?.ok_or_else(|| Error::invalid(place(), "it is absent"))?;
-        if !text.contains('/') {
-            return Err(Error::invalid(place(), format!("{text:?} has no prefix length")));
-        }
-        let address = text.parse().map_err(|e| Error::invalid(place(), format!("{text:?}: {e}")))?;
-        Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
-    };
-    let read = || {
-        Ok(Success {
-            ips: root.sections("ips")?.iter().map(ip).collect::<Result<_, Error>>()?,
-            routes: root.sections("routes")?.iter().map(read_route).collect::<Result<_, Error>>()?,
-            dns: Dns::read(&root)?,
-            interfaces: Vec::new(),
-        })
-    };
-    read().map_err(wrong)
+/// Reads what an address plugin printed, in the shape of the version it says, else of `otherwise`.
+/// Interfaces are none of its business.
+///
+/// # Errors
+/// It is no result, or has no address; the text says what is wrong and where.
+pub fn read_result(printed: &[u8], otherwise: Version) -> Result<Success, String> {
+    let document: Map<String, Value> =
+        serde_json::from_slice(printed).map_err(|e| format!("{e}: {}", quote(printed)))?;
+    let document = convert::upgrade(&document, otherwise);
+    let success = read_success(&Section::root(&document)).map_err(|error| error.to_string())?;
+    match success.ips.as_slice() {
+        [] => Err(format!("there is no address in it: {}", quote(printed))),
+        _ => Ok(success),
+    }
+}
+
+fn read_success(root: &Section<'_>) -> Result<Success, Error> {
+    Ok(Success {
+        ips: root.sections("ips")?.iter().map(read_ip).collect::<Result<_, Error>>()?,
+        routes: root.sections("routes")?.iter().map(read_route).collect::<Result<_, Error>>()?,
+        dns: Dns::read(root)?,
+        interfaces: Vec::new(),
+    })
+}
+
+fn read_ip(section: &Section<'_>) -> Result<Ip, Error> {
+    let place = || section.path("address");
+    let text = section.text("address")?.ok_or_else(|| Error::invalid(place(), "it is absent"))?;
+    if !text.contains('/') {
+        return Err(Error::invalid(place(), format!("{text:?} has no prefix length")));
+    }
+    let address = text.parse().map_err(|e| Error::invalid(place(), format!("{text:?}: {e}")))?;
+    Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
 }
 
 /// The beginning of what was printed, on one line.
