@@ -17,8 +17,13 @@ use super::{Error, lease, veth};
 use crate::kernel::link_request::PodVeth;
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
-/// How long to wait until the pod can talk; nearly always nothing is left to wait for.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
+/// its pods have to wait, not the runtime.
+const FORWARDING: Duration = Duration::from_millis(200);
+
+/// How long to wait until the pod can use its addresses. Those of IPv6 take a millisecond, on a busy machine a
+/// few hundred.
+const USABLE: Duration = Duration::from_secs(3);
 
 /// Where the pod's interface stands in the result, after the bridge and the host end.
 const INTERFACE: usize = 2;
@@ -93,9 +98,8 @@ impl Adding<'_> {
         )?;
         let interface = At { index: pair.inside, name };
         pod.configure(interface, &ips, &routes)?;
-        let deadline = Deadline::after(PATIENCE);
-        bridge.settle(host, plan, &pair, &ips, deadline)?;
-        pod.announce(interface, pod_mac, &ips, deadline)?;
+        bridge.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
+        pod.announce(interface, pod_mac, &ips, Deadline::after(USABLE))?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
         ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
