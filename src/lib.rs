@@ -112,13 +112,13 @@ pub mod api;
 pub mod cli;
 #[cfg(feature = "shell")]
 pub mod cluster;
-#[cfg(feature = "shell")]
+#[cfg(feature = "plugin")]
 pub mod cni;
 #[cfg(feature = "shell")]
 pub mod daemon;
-#[cfg(feature = "shell")]
+#[cfg(feature = "plugin")]
 pub mod ipam;
-#[cfg(feature = "shell")]
+#[cfg(feature = "plugin")]
 pub mod kernel;
 #[cfg(feature = "shell")]
 pub mod lab;

@@ -44,6 +44,7 @@ impl From<Summary> for proto::Summary {
             rules: vec![],
             cni_config: None,
             pools: vec![],
+            swept_addresses: 0,
         }
     }
 }

@@ -192,6 +192,7 @@ pub(crate) fn pods() -> PodsView {
             in_place: true,
             fault: Some("container runtimes take 05-other.conf instead: remove it".to_owned()),
         }),
+        swept: 2,
         pools: vec![pool("10.244.1.0/24", 7, false), pool("10.244.9.0/24", 1, true)],
     }
 }

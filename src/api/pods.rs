@@ -10,6 +10,8 @@ pub struct PodsView {
     pub config: Option<CniConfigView>,
     /// Pod CIDRs of the node, where the daemon knows where addresses are kept.
     pub pools: Vec<PoolView>,
+    /// Addresses freed, since the daemon started, of pods that were gone without a word of their runtime.
+    pub swept: u64,
 }
 
 /// The container runtime's network configuration.
@@ -40,6 +42,7 @@ impl PodsView {
     /// Adds itself to a summary.
     pub(super) fn tell(self, summary: &mut proto::Summary) {
         summary.cni_config = self.config.map(Into::into);
+        summary.swept_addresses = self.swept;
         summary.pools = self.pools.into_iter().map(Into::into).collect();
     }
 }

@@ -145,7 +145,8 @@ const STATUS_JSON: &str = r#"
       "size": 253,
       "former": true
     }
-  ]
+  ],
+  "sweptAddresses": 2
 }
 "#;
 

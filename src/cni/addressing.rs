@@ -6,15 +6,12 @@
 
 use std::net::IpAddr;
 
-use super::conf::{Network, argument, capability, refuse};
+use super::conf::{Network, argument, capability};
 use super::field::Section;
-use super::result::{Dns, Route};
+use super::result::{Dns, Route, RouteOptions};
 use super::{Code, Error};
 use crate::ipam::{self, NodeFile, RangeSet, RangeSpec};
 use crate::prefix::{Family, Prefix};
-
-/// Fields of a route that are refused (CNI 1.1.0 brought them).
-const UNSUPPORTED_IN_ROUTES: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
 
 /// Who gives the addresses of pods (`ipam.type`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +50,12 @@ impl Source {
 /// How a configuration wants addresses given, before it is known on which node.
 #[derive(Debug, Clone)]
 pub struct Addressing {
+    /// Who gives them. What follows is for the store.
+    pub source: Source,
     /// Addresses asked for by name.
     pub requested: Vec<IpAddr>,
+    /// Gateways asked for by name, in place of those of the ranges.
+    pub gateways: Vec<IpAddr>,
     /// The pod's routes; `None` for default routes of every family that has an address.
     pub routes: Option<Vec<Route>>,
     /// Name service, from the file that `ipam.resolvConf` names.
@@ -64,22 +65,48 @@ pub struct Addressing {
 }
 
 impl Addressing {
-    /// Reads what the configuration and `CNI_ARGS` say.
+    /// Reads what the configuration and `CNI_ARGS` say, for whoever gives the addresses.
     ///
     /// # Errors
-    /// A field is wrong, or asks for what is not done here.
+    /// A field is wrong.
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Addressing, Error> {
+        match Source::of(network)? {
+            Source::Store => Addressing::of_store(network, args),
+            // What a plugin is told is its own to read.
+            source => Ok(Addressing {
+                source,
+                requested: Vec::new(),
+                gateways: Vec::new(),
+                routes: Some(Vec::new()),
+                dns: Dns::default(),
+                ranges: Vec::new(),
+            }),
+        }
+    }
+
+    /// Reads what is for the store, whatever `ipam.type` says.
+    ///
+    /// # Errors
+    /// A field is wrong, or there is nothing to give addresses from.
+    pub fn of_store(network: &Network, args: &[(String, String)]) -> Result<Addressing, Error> {
         let root = network.root();
         let ipam = root.section("ipam")?.ok_or_else(|| Error::invalid("ipam", "it is absent"))?;
         let ranges = read_ranges(&root, &ipam)?;
         // Ours knows the node's pod CIDRs; host-local knows what it is told.
         let told = ipam.text("type")?.as_deref() == Some("host-local");
         if ranges.is_empty() && told {
-            return Err(Error::invalid("ipam.subnet", "it is absent, and there are no ranges"));
+            let why = "it is absent, and there are no ranges; set it, or set ipam.type to routelet for the \
+                 node's pod CIDRs";
+            return Err(Error::invalid("ipam.subnet", why));
         }
         let routes = ipam.sections("routes")?.iter().map(read_route).collect::<Result<Vec<_>, _>>()?;
         Ok(Addressing {
+            source: Source::Store,
             requested: read_requested(&root, args)?,
+            gateways: match argument(args, "GATEWAY") {
+                Some(text) => read_addresses("GATEWAY in CNI_ARGS", text.split(','))?,
+                None => Vec::new(),
+            },
             routes: Some(routes).filter(|routes| told || !routes.is_empty()),
             dns: read_resolver(&ipam)?,
             ranges,
@@ -91,6 +118,9 @@ impl Addressing {
     /// # Errors
     /// The pod CIDRs are needed and not known yet; or a range makes no sense.
     pub fn sets(&self, network: &Network, node: Option<&NodeFile>) -> Result<Vec<RangeSet>, Error> {
+        if self.source != Source::Store {
+            return Ok(Vec::new());
+        }
         let pod_cidrs = node.map_or(&[][..], |node| &node.pod_cidrs);
         if !self.ranges.is_empty() {
             return self.configured_sets(pod_cidrs);
@@ -165,32 +195,52 @@ fn read_range(section: &Section<'_>) -> Result<RangeSpec, Error> {
     })
 }
 
-fn read_route(section: &Section<'_>) -> Result<Route, Error> {
-    refuse(section, &UNSUPPORTED_IN_ROUTES)?;
+/// A route, as configurations and results have it.
+///
+/// # Errors
+/// A field is absent or wrong.
+pub fn read_route(section: &Section<'_>) -> Result<Route, Error> {
     let dst: Option<Prefix> = section.parsed("dst")?;
     let dst = dst.ok_or_else(|| Error::invalid(section.path("dst"), "it is absent"))?;
     let gw: Option<IpAddr> = section.parsed("gw")?;
     if let Some(gw) = gw.filter(|gw| Prefix::host(*gw).family() != dst.family()) {
         return Err(Error::invalid(section.path("gw"), format!("{gw} is not of the family of {dst}")));
     }
-    Ok(Route { dst, gw })
+    Ok(Route { dst, gw, options: read_options(section)? })
 }
 
+/// Zero stands for absent, as in the reference plugins, but for the scope, where it has a meaning.
+fn read_options(section: &Section<'_>) -> Result<RouteOptions, Error> {
+    let positive =
+        |field: &str| Ok::<_, Error>(section.optional::<u32>(field)?.filter(|number| *number != 0));
+    Ok(RouteOptions {
+        mtu: positive("mtu")?,
+        advmss: positive("advmss")?,
+        priority: positive("priority")?,
+        table: positive("table")?,
+        scope: section.optional("scope")?,
+    })
+}
+
+/// What the runtime, else `args`, else `CNI_ARGS` ask for.
 fn read_requested(root: &Section<'_>, args: &[(String, String)]) -> Result<Vec<IpAddr>, Error> {
-    let (place, texts) = match capability(root, "ips")? {
-        Some(section) => (section.path("ips"), section.optional("ips")?.unwrap_or_default()),
-        None => {
-            let texts = argument(args, "IP").map(|text| text.split(',').map(str::to_owned).collect());
-            ("IP in CNI_ARGS".to_owned(), texts.unwrap_or_default())
+    match (capability(root, "ips")?, argument(args, "IP")) {
+        (Some(section), _) => {
+            let texts: Vec<String> = section.optional("ips")?.unwrap_or_default();
+            read_addresses(&section.path("ips"), texts.iter().map(String::as_str))
         }
-    };
-    let texts: Vec<String> = texts;
-    let read = |text: &String| {
+        (None, Some(text)) => read_addresses("IP in CNI_ARGS", text.split(',')),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn read_addresses<'a>(place: &str, texts: impl Iterator<Item = &'a str>) -> Result<Vec<IpAddr>, Error> {
+    let read = |text: &str| {
         // The prefix length is the range's to say.
-        let address = text.split_once('/').map_or(text.as_str(), |(address, _)| address);
-        address.trim().parse().map_err(|e| Error::invalid(&place, format!("{text:?}: {e}")))
+        let address = text.split_once('/').map_or(text, |(address, _)| address);
+        address.trim().parse().map_err(|e| Error::invalid(place, format!("{text:?}: {e}")))
     };
-    texts.iter().map(read).collect()
+    texts.map(read).collect()
 }
 
 /// What the file says that `ipam.resolvConf` names.

@@ -1,51 +1,166 @@
-//! The bridge that pods are attached to: made when first needed, used as it is found, never removed.
+//! The host side of an attachment to a bridge: the bridge itself, made when first needed, used as it is
+//! found, never removed; and the port that is the host end of a pod's veth pair.
+//!
+//! # Duplicates of IPv6 addresses
+//!
+//! Pods' addresses are used at once: duplicate detection (RFC 4862 §5.4) would take a second or two of
+//! every start. Instead the bridge, as a gateway, asks for the address by neighbor solicitation before the
+//! pod gets it, and looks for an answer when all else has been done. Whoever has the address on this node
+//! answers within microseconds, as the kernel carries the frames from port to port in the system call that
+//! sends them; somebody far away on a segment that the bridge is joined to may answer too late to be heard.
+
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use super::plan::Plan;
 use super::{Code, Error};
 use crate::ipam::Allocation;
-use crate::kernel::Netlink;
-use crate::kernel::links::Link;
+use crate::kernel::link::Link;
+use crate::kernel::link_request::{HAIRPIN, PodVeth};
+use crate::kernel::{Batch, Conversation, Deadline, LinkAddress, address_request, sysctl};
 use crate::prefix::Family;
 
-/// Sees to it that the bridge is there and up and, if it is the gateway, holds the gateway address of
-/// each allocation. Several ADDs may do this at once: each step is one that another may have done.
-///
-/// # Errors
-/// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
-/// it; the kernel refuses. Nothing that was there before has been changed then.
-pub async fn ensure(host: &Netlink, plan: &Plan, allocations: &[Allocation]) -> Result<Link, Error> {
-    let bridge = host.ensure_bridge(&plan.bridge, plan.mtu).await?;
-    if plan.is_gateway {
-        let present = host.addresses(bridge.index).await?;
-        for allocation in allocations {
-            let range = &allocation.range;
-            let wanted = IpNetwork::new(range.gateway, range.prefix.length())
-                .map_err(|e| Error::invalid("ipam: gateway", e))?;
-            refuse_foreign(plan, &present, wanted)?;
-            if !present.contains(&wanted) {
-                host.add_address(bridge.index, wanted).await?;
+/// A bridge that is ready for another port.
+#[derive(Debug)]
+pub struct Bridge {
+    /// The bridge.
+    pub link: Link,
+}
+
+/// A veth pair that has been made.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host's end.
+    pub port: Link,
+    /// Index of the pod's end, in the pod.
+    pub inside: u32,
+}
+
+impl Bridge {
+    /// Sees to it that the bridge is there and up and, if it is the gateway, holds the gateway address of
+    /// each allocation and the node forwards. Several ADDs may do this at once: each step is one that
+    /// another may have done.
+    ///
+    /// # Errors
+    /// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
+    /// it, or has another MTU; the kernel refuses. Nothing that was there before has been changed then.
+    pub fn prepare(
+        host: &mut Conversation,
+        plan: &Plan,
+        allocations: &[Allocation],
+    ) -> Result<Bridge, Error> {
+        let families: Vec<Family> =
+            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(allocations, *family)).collect();
+        let mut batch = Batch::new();
+        let bridge = batch.look_up_link(&plan.bridge);
+        let forwarding: Vec<_> = families.iter().map(|family| batch.look_up_forwarding(*family)).collect();
+        let found = host.carry_out(batch)?;
+        if forwarding.iter().any(|place| found.forwards(*place) != Some(true)) {
+            sysctl::ensure_forwarding(&families)?;
+        }
+        let ready = |link: &Link| link.up && link.kind.as_deref() == Some("bridge");
+        let link = match found.link(bridge).filter(ready) {
+            Some(link) => link,
+            None => host.ensure_bridge(&plan.bridge, plan.mtu)?,
+        };
+        refuse_mtu(plan, &link)?;
+        let mut batch = Batch::new();
+        if plan.is_gateway {
+            let present = host.addresses(link.index)?;
+            for allocation in allocations {
+                let range = &allocation.range;
+                let wanted = IpNetwork::new(range.gateway, range.prefix.length())
+                    .map_err(|e| Error::invalid("ipam: gateway", e))?;
+                refuse_foreign(plan, &present, wanted)?;
+                if !present.iter().any(|present| present.address == wanted) {
+                    batch.add_address((&link).into(), wanted);
+                }
             }
         }
+        if !link.up {
+            batch.set_up((&link).into());
+        }
+        host.carry_out(batch)?;
+        Ok(Bridge { link })
     }
-    if !bridge.up {
-        host.set_up(bridge.index, true).await?;
+
+    /// MTU of the pods in octets.
+    pub fn mtu(&self, plan: &Plan) -> u32 {
+        plan.mtu.unwrap_or(self.link.mtu)
     }
-    Ok(bridge)
+
+    /// Makes the veth pair, its host end up and a port of this bridge. `made` is set as soon as there is one.
+    ///
+    /// # Errors
+    /// A name is taken, or the kernel refuses.
+    pub fn connect(
+        &self,
+        host: &mut Conversation,
+        plan: &Plan,
+        pair: &PodVeth<'_>,
+        made: &mut bool,
+    ) -> Result<Pair, Error> {
+        let mut batch = Batch::new();
+        let pair_place = batch.add_pod_veth(&PodVeth { master: Some(self.link.index), ..pair.clone() });
+        if plan.hairpin {
+            batch.set_port_options(pair.name, &[(HAIRPIN, true)]);
+        }
+        let port = batch.look_up_link(pair.name);
+        let outcome = host.attempt(batch)?;
+        *made = !outcome.is_refused(pair_place);
+        let outcome = outcome.all_done()?;
+        let vanished = || Error::new(Code::Kernel, format!("interface {} vanished", pair.name), "");
+        let port = outcome.link(port).ok_or_else(vanished)?;
+        let inside = port.other.ok_or_else(vanished)?;
+        Ok(Pair { port, inside })
+    }
+
+    /// Waits until the port passes packets on. A bridge with spanning tree takes half a minute: its pods
+    /// have to wait, not the runtime.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn settle(&self, host: &mut Conversation, pair: &Pair, deadline: Deadline) -> Result<(), Error> {
+        host.await_forwarding(pair.port.index, deadline)?;
+        Ok(())
+    }
+}
+
+fn has(allocations: &[Allocation], family: Family) -> bool {
+    allocations.iter().any(|allocation| Family::of(allocation.address) == family)
+}
+
+/// Pods with another MTU than their bridge lose packets without a word.
+fn refuse_mtu(plan: &Plan, link: &Link) -> Result<(), Error> {
+    match plan.mtu.filter(|mtu| *mtu != link.mtu) {
+        None => Ok(()),
+        Some(mtu) => {
+            let message = format!("bridge {} has MTU {}, not {mtu}", link.name, link.mtu);
+            let why = "set the bridge's MTU, leave mtu out to take the bridge's, or name another bridge";
+            Err(Error::new(Code::Bridge, message, why))
+        }
+    }
 }
 
 /// An address of the same family that is neither this gateway nor another of ours means that the
-/// bridge serves something else, and that pods would share a link with it unawares.
-fn refuse_foreign(plan: &Plan, present: &[IpNetwork], wanted: IpNetwork) -> Result<(), Error> {
+/// bridge serves something else, and that pods would share a link with it unawares. Ours are those of the
+/// pod CIDRs that the node has now, and those that bear our mark: of pod CIDRs that it had, and that its
+/// older pods still have addresses of.
+fn refuse_foreign(plan: &Plan, present: &[LinkAddress], wanted: IpNetwork) -> Result<(), Error> {
     let family = Family::of(wanted.ip());
     let of_link = |a: &IpNetwork| matches!(a, IpNetwork::V6(a) if a.ip().is_unicast_link_local());
-    let ours = |a: &IpNetwork| {
-        if a.ip() == wanted.ip() { *a == wanted } else { plan.gateways.contains(&a.ip()) }
+    let ours = |a: &LinkAddress| match a.address {
+        a if a.ip() == wanted.ip() => a == wanted,
+        _ => a.protocol == address_request::OURS || plan.gateways.contains(&a.address.ip()),
     };
-    match present.iter().find(|a| Family::of(a.ip()) == family && !of_link(a) && !ours(a)) {
+    let foreign = |a: &&LinkAddress| {
+        let address: IpAddr = a.address.ip();
+        Family::of(address) == family && !of_link(&a.address) && !ours(a)
+    };
+    match present.iter().find(foreign) {
         None => Ok(()),
-        Some(foreign) => {
+        Some(LinkAddress { address: foreign, .. }) => {
             let message = format!("bridge {} has address {foreign}, which is not ours", plan.bridge);
             let why = format!("the gateway would be {wanted}; remove {foreign}, or name another bridge");
             Err(Error::new(Code::Bridge, message, why))

@@ -10,14 +10,10 @@ use super::environment::Attachment;
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, runtime, veth};
+use super::{Code, Error, veth};
 use crate::ipam::Store;
-use crate::kernel::links::Link;
-use crate::kernel::routes::Ownership;
-use crate::kernel::{NetNs, Netlink, found};
-
-/// How the kernel marks the routes that an ADD makes: the main table, protocol `boot`.
-const POD_ROUTES: Ownership = Ownership { table: 254, protocol: 3 };
+use crate::kernel::link::Link;
+use crate::kernel::{Conversation, NetNs};
 
 /// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
 ///
@@ -38,16 +34,15 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     }
     let path = attachment.netns.as_deref().unwrap_or_default();
     let pod = NetNs::open(path)?;
-    runtime()?.block_on(async {
-        check_port(attachment, network, &plan).await?;
-        let inside = Netlink::open_in(&pod)?;
-        let interface = check_interface(attachment, &inside, &previous).await?;
-        let present = inside.addresses(interface.index).await?;
-        if let Some(missing) = addresses.iter().find(|address| !present.contains(address)) {
-            return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
-        }
-        check_routes(&pod, &previous, &plan, &addresses)
-    })
+    check_port(attachment, network, &plan)?;
+    let mut inside = Conversation::open_in(&pod)?;
+    let interface = check_interface(attachment, &mut inside, &previous)?;
+    let present = inside.addresses(interface.index)?;
+    let lacks = |address: &&IpNetwork| !present.iter().any(|present| present.address == **address);
+    if let Some(missing) = addresses.iter().find(lacks) {
+        return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
+    }
+    check_routes(&mut inside, &previous, &plan, &addresses)
 }
 
 fn changed(what: impl Into<String>) -> Error {
@@ -55,13 +50,13 @@ fn changed(what: impl Into<String>) -> Error {
 }
 
 /// The host end: there, up, on the bridge.
-async fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<(), Error> {
-    let host = Netlink::open()?;
-    let Some(bridge) = host.link(&plan.bridge).await? else {
+fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<(), Error> {
+    let mut host = Conversation::open()?;
+    let Some(bridge) = host.link(&plan.bridge)? else {
         return Err(changed(format!("bridge {} is gone", plan.bridge)));
     };
     let name = veth::name(&network.name, &attachment.owner);
-    let port = match host.link(&name).await? {
+    let port = match host.link(&name)? {
         Some(port) => port,
         // Attached by the reference plugin: the name is in prevResult alone, and the pod's side says
         // enough.
@@ -74,13 +69,13 @@ async fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> 
 }
 
 /// The pod's end: there, up, with the hardware address it was given.
-async fn check_interface(
+fn check_interface(
     attachment: &Attachment,
-    inside: &Netlink,
+    inside: &mut Conversation,
     previous: &Section<'_>,
 ) -> Result<Link, Error> {
     let name = &attachment.owner.interface;
-    let Some(interface) = inside.link(name).await? else {
+    let Some(interface) = inside.link(name)? else {
         return Err(changed(format!("interface {name} is gone")));
     };
     if !interface.up {
@@ -101,15 +96,15 @@ async fn check_interface(
 
 /// Every route that the configuration asks for and the result told of.
 fn check_routes(
-    pod: &NetNs,
+    inside: &mut Conversation,
     previous: &Section<'_>,
     plan: &Plan,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
-    let present = pod.enter(|| found::found(POD_ROUTES))??.routes;
+    let present = inside.destinations()?;
     for told in previous.sections("routes")? {
         let Some(dst) = told.parsed("dst")? else { continue };
-        if plan.asks_for_route(dst, addresses) && !present.iter().any(|route| route.prefix == dst) {
+        if plan.asks_for_route(dst, addresses) && !present.contains(&dst) {
             return Err(changed(format!("the route to {dst} is gone")));
         }
     }

@@ -54,6 +54,10 @@ pub struct Network {
     pub name: String,
     /// Where addresses are kept.
     pub data_dir: PathBuf,
+    /// Where other plugins are looked for (`CNI_PATH`); empty until it is said.
+    pub plugin_path: String,
+    /// What was read: other plugins are handed it as it came.
+    text: Vec<u8>,
     document: Map<String, Value>,
 }
 
@@ -93,7 +97,12 @@ impl Network {
             None => None,
         };
         let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.to_owned()).into();
-        Ok(Network { version, name, data_dir, document })
+        Ok(Network { version, name, data_dir, plugin_path: String::new(), text: input.to_vec(), document })
+    }
+
+    /// The configuration as it was read.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The configuration's fields.
@@ -225,21 +234,11 @@ fn read_dns(root: &Section<'_>) -> Result<Option<Dns>, Error> {
         Some(runtime) => runtime.section("dns")?,
         None => None,
     };
-    // The two name their fields differently.
-    for (section, [servers, search]) in
-        [(runtime, ["servers", "searches"]), (root.section("dns")?, ["nameservers", "search"])]
-    {
-        let Some(section) = section else { continue };
-        let list = |field: &str| Ok::<_, Error>(section.optional(field)?.unwrap_or_default());
-        let dns = Dns {
-            nameservers: list(servers)?,
-            domain: section.text("domain")?,
-            search: list(search)?,
-            options: list("options")?,
-        };
+    if let Some(runtime) = runtime {
+        let dns = Dns::fields(&runtime, "servers", "searches")?;
         if dns != Dns::default() {
             return Ok(Some(dns));
         }
     }
-    Ok(None)
+    Ok(Some(Dns::read(root)?).filter(|dns| *dns != Dns::default()))
 }

@@ -6,9 +6,9 @@
 
 use super::conf::Network;
 use super::environment::Attachment;
-use super::{Error, runtime, veth};
+use super::{Error, veth};
 use crate::ipam::Store;
-use crate::kernel::{NetNs, Netlink};
+use crate::kernel::{At, Batch, Conversation, NetNs};
 
 /// Removes the veth pair and frees the addresses.
 ///
@@ -17,15 +17,15 @@ use crate::kernel::{NetNs, Netlink};
 pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let store = Store::new(&network.data_dir, &network.name);
     // The link first: an address must not be free while a pod still answers to it.
-    let unlinked = runtime().and_then(|r| r.block_on(remove_link(attachment, network, &store)));
+    let unlinked = remove_link(attachment, network, &store);
     let released = store.release(&attachment.owner).map_err(Error::from);
     Error::first_of([unlinked.err(), released.err()].into_iter().flatten().collect())
 }
 
-async fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {
-    let host = Netlink::open()?;
-    if let Some(link) = host.link(&veth::name(&network.name, &attachment.owner)).await? {
-        return Ok(host.delete_link(link.index).await?);
+fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {
+    let mut host = Conversation::open()?;
+    if let Some(link) = host.link(&veth::name(&network.name, &attachment.owner))? {
+        return delete(&mut host, link.index, &link.name);
     }
     // A pod that the reference plugin attached has a host end of random name, and must be looked for
     // inside. A namespace that cannot be opened has nothing left in it.
@@ -35,15 +35,22 @@ async fn remove_link(attachment: &Attachment, network: &Network, store: &Store) 
     if pod.identity()? == NetNs::current()?.identity()? {
         return Ok(());
     }
-    let inside = Netlink::open_in(&pod)?;
-    match inside.link(&attachment.owner.interface).await? {
+    let mut inside = Conversation::open_in(&pod)?;
+    match inside.link(&attachment.owner.interface)? {
         // Only if the address store knows the attachment: after an ADD that failed because the name
         // was taken, the interface is somebody else's.
         Some(link)
             if link.kind.as_deref() == Some("veth") && !store.held_by(&attachment.owner)?.is_empty() =>
         {
-            Ok(inside.delete_link(link.index).await?)
+            delete(&mut inside, link.index, &link.name)
         }
         _ => Ok(()),
     }
+}
+
+fn delete(conversation: &mut Conversation, index: u32, name: &str) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    batch.delete_link_at(At { index, name });
+    conversation.carry_out(batch)?;
+    Ok(())
 }

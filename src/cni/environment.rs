@@ -15,6 +15,9 @@ const INTERFACE_MOST: usize = 15;
 /// The key of `CNI_ARGS` that makes unknown keys welcome.
 const IGNORE_UNKNOWN: &str = "IgnoreUnknown";
 
+/// The keys of `CNI_ARGS` that mean something here or to plugins that give addresses.
+const KNOWN: [&str; 5] = [IGNORE_UNKNOWN, "IP", "MAC", "GATEWAY", "SUBNET"];
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the specification's own verbs; the map in the room's doc has them")]
@@ -68,6 +71,8 @@ pub struct Environment {
     netns: String,
     interface: String,
     args: String,
+    /// Directories in which other plugins are looked for, with colons between them.
+    pub plugin_path: String,
 }
 
 /// What ADD, DEL and CHECK are about: one interface of one container.
@@ -99,6 +104,7 @@ impl Environment {
             netns: value("CNI_NETNS"),
             interface: value("CNI_IFNAME"),
             args: value("CNI_ARGS"),
+            plugin_path: value("CNI_PATH"),
         })
     }
 
@@ -172,10 +178,25 @@ fn parse_args(text: &str) -> Result<Vec<(String, String)>, String> {
             None => Err(format!("CNI_ARGS: {pair:?} is not of the form KEY=VALUE")),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let tolerant =
-        pairs.iter().any(|(k, v)| k == IGNORE_UNKNOWN && (v == "1" || v.eq_ignore_ascii_case("true")));
-    match pairs.iter().find(|(key, _)| ![IGNORE_UNKNOWN, "IP", "MAC"].contains(&key.as_str())) {
-        Some((key, _)) if !tolerant => Err(format!("CNI_ARGS: {key:?} is not known here")),
+    let mut tolerant = false;
+    for (_, value) in pairs.iter().filter(|(key, _)| key == IGNORE_UNKNOWN) {
+        tolerant = parse_switch(value)
+            .ok_or_else(|| format!("CNI_ARGS: {IGNORE_UNKNOWN} is {value:?}, neither true nor false"))?;
+    }
+    match pairs.iter().find(|(key, _)| !KNOWN.contains(&key.as_str())) {
+        Some((key, _)) if !tolerant => {
+            let known = KNOWN.join(", ");
+            Err(format!("CNI_ARGS: {key:?} is not one of {known}; {IGNORE_UNKNOWN}=1 would let it pass"))
+        }
         _ => Ok(pairs),
+    }
+}
+
+/// The spellings that Go's `strconv.ParseBool` takes, and what the reference takes beyond it.
+fn parse_switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" => Some(true),
+        "0" | "f" | "false" => Some(false),
+        _ => None,
     }
 }

@@ -12,33 +12,64 @@ use crate::{ipam, kernel};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// The configuration's version is not supported, or does not have the verb.
-    IncompatibleVersion = 1,
+    IncompatibleVersion,
     /// A field of the configuration asks for what this plugin does not do.
-    UnsupportedField = 2,
+    UnsupportedField,
     /// An environment variable is absent or wrong.
-    InvalidEnvironment = 4,
+    InvalidEnvironment,
     /// A file could not be read or written.
-    Io = 5,
+    Io,
     /// The configuration, or a file, is not what it should be.
-    Decode = 6,
+    Decode,
     /// A field of the configuration has a wrong value.
-    InvalidConfiguration = 7,
+    InvalidConfiguration,
     /// Something is missing that will come.
-    TryAgainLater = 11,
+    TryAgainLater,
     /// STATUS: an ADD would fail.
-    NotAvailable = 50,
+    NotAvailable,
+    /// STATUS: an ADD would fail, and pods that are there may not be reached.
+    Limited,
     /// Every address is taken, or the one asked for.
-    NoAddress = 100,
+    NoAddress,
     /// The bridge cannot be used as it is.
-    Bridge = 101,
+    Bridge,
     /// The pod has an interface of that name, or this attachment exists.
-    Exists = 102,
+    Exists,
     /// The kernel refused.
-    Kernel = 103,
+    Kernel,
     /// CHECK: the pod is not as its ADD left it.
-    Changed = 104,
+    Changed,
+    /// A plugin that gives addresses failed and did not say how.
+    Delegate,
+    /// What another plugin said, in its own number.
+    Foreign(u32),
     /// The plugin itself is at fault.
-    Panic = 199,
+    Panic,
+}
+
+impl Code {
+    /// The number for the runtime.
+    pub fn number(self) -> u32 {
+        match self {
+            Code::IncompatibleVersion => 1,
+            Code::UnsupportedField => 2,
+            Code::InvalidEnvironment => 4,
+            Code::Io => 5,
+            Code::Decode => 6,
+            Code::InvalidConfiguration => 7,
+            Code::TryAgainLater => 11,
+            Code::NotAvailable => 50,
+            Code::Limited => 51,
+            Code::NoAddress => 100,
+            Code::Bridge => 101,
+            Code::Exists => 102,
+            Code::Kernel => 103,
+            Code::Changed => 104,
+            Code::Delegate => 105,
+            Code::Foreign(number) => number,
+            Code::Panic => 199,
+        }
+    }
 }
 
 /// Why a verb failed.
@@ -88,7 +119,7 @@ impl Error {
     pub fn document(&self, version: Version) -> Value {
         json!({
             "cniVersion": version.to_string(),
-            "code": self.code as u32,
+            "code": self.code.number(),
             "msg": self.message,
             "details": self.details,
         })
@@ -111,9 +142,11 @@ impl From<ipam::Error> for Error {
             ipam::Error::Duplicate { .. } => {
                 (Code::Exists, "the container is attached already; DEL it first")
             }
-            ipam::Error::Exhausted { .. } | ipam::Error::Requested { .. } => {
-                (Code::NoAddress, "no address for the pod")
-            }
+            ipam::Error::Exhausted { .. }
+            | ipam::Error::Requested { .. }
+            | ipam::Error::Taken { .. }
+            | ipam::Error::Owner { .. } => (Code::NoAddress, "no address for the pod"),
+            ipam::Error::Locked { .. } => (Code::TryAgainLater, "the address store is in use"),
         };
         Error::new(code, message, error)
     }

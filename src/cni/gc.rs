@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::conf::Network;
-use super::{Error, runtime, veth};
+use super::{Error, veth};
 use crate::ipam::{Owner, Store};
-use crate::kernel::Netlink;
+use crate::kernel::{self, Batch, Conversation};
 
 /// Where the runtime lists the attachments that are still valid.
 const VALID: &str = "cni.dev/valid-attachments";
+
+/// The group that links are put into in order to be deleted together; nobody else uses it ("rout").
+const DOOMED: u32 = 0x726f_7574;
 
 /// Removes veth pairs and addresses of every attachment that is not listed as valid.
 ///
@@ -19,14 +22,13 @@ pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
     let store = Store::new(&network.data_dir, &network.name);
     let owners = store.owners()?;
-    runtime()?.block_on(async {
-        let host = Netlink::open()?;
-        let mut failures = Vec::new();
-        for owner in owners.iter().filter(|owner| !is_valid(&valid, owner)) {
-            failures.extend(remove(&host, network, &store, owner).await.err());
-        }
-        Error::first_of(failures)
-    })
+    let gone: Vec<&Owner> = owners.iter().filter(|owner| !is_valid(&valid, owner)).collect();
+    let mut failures = Vec::new();
+    // An address must not be free while a pod still answers to it.
+    for owner in unlink(network, gone, &mut failures) {
+        failures.extend(store.release(owner).err().map(Error::from));
+    }
+    Error::first_of(failures)
 }
 
 /// The attachments that the runtime lists as valid.
@@ -54,10 +56,29 @@ pub fn is_valid(valid: &BTreeSet<Owner>, owner: &Owner) -> bool {
         || owner.interface.is_empty() && valid.iter().any(|v| v.container_id == owner.container_id)
 }
 
-async fn remove(host: &Netlink, network: &Network, store: &Store, owner: &Owner) -> Result<(), Error> {
-    if let Some(link) = host.link(&veth::name(&network.name, owner)).await? {
-        host.delete_link(link.index).await?;
+/// Deletes the links of these attachments, all at once: one by one, the kernel would take fifteen
+/// milliseconds for each. Returns those that have none any more.
+fn unlink<'a>(network: &Network, gone: Vec<&'a Owner>, failures: &mut Vec<Error>) -> Vec<&'a Owner> {
+    let mut delete = || {
+        let mut host = Conversation::open()?;
+        let mut batch = Batch::new();
+        let places: Vec<_> =
+            gone.iter().map(|owner| batch.put_in_group(&veth::name(&network.name, owner), DOOMED)).collect();
+        let marked = host.attempt(batch)?;
+        let refused: Vec<bool> = places.into_iter().map(|place| marked.is_refused(place)).collect();
+        failures.extend(marked.into_refusals().map(Error::from));
+        let mut batch = Batch::new();
+        batch.delete_group(DOOMED);
+        host.carry_out(batch)?;
+        Ok::<_, kernel::Error>(refused)
+    };
+    match delete() {
+        Ok(refused) => {
+            gone.into_iter().zip(refused).filter(|(_, refused)| !refused).map(|(o, _)| o).collect()
+        }
+        Err(error) => {
+            failures.push(error.into());
+            Vec::new()
+        }
     }
-    store.release(owner)?;
-    Ok(())
 }

@@ -6,19 +6,16 @@
 //! both at once. Beyond the reference: ranges are narrowed to the node's pod CIDRs, and without
 //! ranges, under `ipam.type` other than `host-local`, the pod CIDRs are the ranges; STATUS and GC.
 
-use std::collections::BTreeSet;
-
-use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::addressing::Addressing;
 use super::conf::Network;
 use super::environment::Attachment;
 use super::gc::valid_attachments;
-use super::result::{Ip, Success};
+use super::result::Success;
 use super::version::Version;
-use super::{Code, Error};
-use crate::ipam::{Allocation, NodeFile, Owner, RangeSet, Store};
+use super::{Code, Error, lease};
+use crate::ipam::{NodeFile, Owner, RangeSet, Store};
 use crate::prefix::Family;
 
 /// Gives the attachment an address out of each range set.
@@ -26,18 +23,11 @@ use crate::prefix::Family;
 /// # Errors
 /// The configuration is wrong, or an address is not to be had. Nothing is reserved then.
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
-    let addressing = Addressing::read(network, &attachment.args)?;
+    let addressing = Addressing::of_store(network, &attachment.args)?;
     let sets = sets(&addressing, network)?;
-    let given = store(network).allocate(&attachment.owner, &sets, &addressing.requested)?;
-    let ips = given.iter().map(ip).collect::<Result<_, Error>>()?;
+    let taken = lease::take(attachment, network, &addressing, &sets)?;
     let routes = addressing.routes.unwrap_or_default();
-    Ok(Success { ips, routes, dns: addressing.dns, ..Success::default() }.document(network.version, None))
-}
-
-fn ip(given: &Allocation) -> Result<Ip, Error> {
-    let address = IpNetwork::new(given.address, given.range.prefix.length())
-        .map_err(|e| Error::invalid("ipam: subnet", e))?;
-    Ok(Ip { address, gateway: Some(given.range.gateway), interface: None })
+    Ok(Success { routes, ..taken }.document(network.version, None))
 }
 
 /// Takes the attachment's addresses back. The ranges, which may have changed since, do not matter.
@@ -68,8 +58,11 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
 /// # Errors
 /// There are none, or the configuration is wrong.
 pub fn status(network: &Network) -> Result<(), Error> {
-    let sets = sets(&Addressing::read(network, &[])?, network)?;
-    store(network).has_room(&sets).map_err(|e| Error { code: Code::NotAvailable, ..e.into() })
+    let ready = || {
+        let addressing = Addressing::of_store(network, &[])?;
+        lease::status(network, &addressing, &sets(&addressing, network)?)
+    };
+    ready().map_err(lease::as_status)
 }
 
 /// Takes back the addresses of every attachment that is not listed as valid.
@@ -79,7 +72,7 @@ pub fn status(network: &Network) -> Result<(), Error> {
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
     let store = store(network);
-    let owners: BTreeSet<Owner> = store.reservations()?.into_iter().filter_map(|r| r.owner).collect();
+    let owners = store.owners()?;
     let stale = owners.iter().filter(|owner| !super::gc::is_valid(&valid, owner));
     Error::first_of(stale.filter_map(|owner| store.release(owner).err().map(Error::from)).collect())
 }

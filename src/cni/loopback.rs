@@ -6,14 +6,14 @@
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 
-use super::add::open_pod;
 use super::conf::Network;
 use super::environment::Attachment;
 use super::field::Section;
+use super::pod::Pod;
 use super::result::{Interface, Ip, Success};
-use super::{Code, Error, runtime};
-use crate::kernel::links::Link;
-use crate::kernel::{NetNs, Netlink};
+use super::{Code, Error};
+use crate::kernel::link::Link;
+use crate::kernel::{At, Batch, Conversation, NetNs};
 
 const NAME: &str = "lo";
 
@@ -23,13 +23,13 @@ const NAME: &str = "lo";
 /// The namespace cannot be opened or the kernel refuses.
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
-    let pod = open_pod(attachment)?;
-    let (link, addresses) = runtime()?.block_on(async {
-        let inside = Netlink::open_in(&pod)?;
-        let link = interface(&inside).await?;
-        inside.set_up(link.index, true).await?;
-        Ok::<_, Error>((interface(&inside).await?, inside.addresses(link.index).await?))
-    })?;
+    let mut pod = Pod::open(attachment)?;
+    let inside = pod.inside();
+    let link = interface(inside)?;
+    let mut batch = Batch::new();
+    batch.set_up((&link).into());
+    inside.carry_out(batch)?;
+    let addresses: Vec<IpNetwork> = inside.addresses(link.index)?.iter().map(|a| a.address).collect();
     if let Some(foreign) = addresses.iter().find(|address| !address.ip().is_loopback()) {
         let message = format!("the pod's {NAME} has address {foreign}");
         return Err(Error::new(Code::Changed, message, "remove it: it is not an address of loopback"));
@@ -68,13 +68,13 @@ pub fn del(attachment: &Attachment, _network: &Network) -> Result<(), Error> {
     if pod.identity()? == NetNs::current()?.identity()? {
         return Ok(());
     }
-    runtime()?.block_on(async {
-        let inside = Netlink::open_in(&pod)?;
-        match inside.link(NAME).await? {
-            Some(link) => Ok(inside.set_up(link.index, false).await?),
-            None => Ok(()),
-        }
-    })
+    let mut inside = Conversation::open_in(&pod)?;
+    if let Some(link) = inside.link(NAME)? {
+        let mut batch = Batch::new();
+        batch.set_down(At { index: link.index, name: NAME });
+        inside.carry_out(batch)?;
+    }
+    Ok(())
 }
 
 /// Whether the interface is up and has its addresses.
@@ -87,25 +87,23 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     for ip in Section::root(previous).sections("ips")? {
         told.extend(ip.parsed("address")?.filter(|address: &IpNetwork| address.ip().is_loopback()));
     }
-    let pod = open_pod(attachment)?;
-    runtime()?.block_on(async {
-        let inside = Netlink::open_in(&pod)?;
-        let link = interface(&inside).await?;
-        if !link.up {
-            return Err(Error::new(Code::Changed, format!("interface {NAME} is down"), "set it up again"));
+    let mut pod = Pod::open(attachment)?;
+    let inside = pod.inside();
+    let link = interface(inside)?;
+    if !link.up {
+        return Err(Error::new(Code::Changed, format!("interface {NAME} is down"), "set it up again"));
+    }
+    let present = inside.addresses(link.index)?;
+    match told.iter().find(|told| present.iter().all(|present| present.address != **told)) {
+        None => Ok(()),
+        Some(missing) => {
+            let message = format!("interface {NAME} lacks address {missing}");
+            Err(Error::new(Code::Changed, message, "set it down and up again"))
         }
-        let present = inside.addresses(link.index).await?;
-        match told.iter().find(|address| !present.contains(address)) {
-            None => Ok(()),
-            Some(missing) => {
-                let message = format!("interface {NAME} lacks address {missing}");
-                Err(Error::new(Code::Changed, message, "set it down and up again"))
-            }
-        }
-    })
+    }
 }
 
-async fn interface(inside: &Netlink) -> Result<Link, Error> {
+fn interface(inside: &mut Conversation) -> Result<Link, Error> {
     let gone = || Error::new(Code::Kernel, format!("the pod has no interface {NAME}"), "");
-    inside.link(NAME).await?.ok_or_else(gone)
+    inside.link(NAME)?.ok_or_else(gone)
 }

@@ -33,14 +33,19 @@ pub mod bridge;
 pub mod check;
 pub mod conf;
 pub mod conflist;
+pub mod convert;
 pub mod del;
+pub mod delegate;
 pub mod environment;
 pub mod error;
 pub mod field;
 pub mod gc;
 pub mod host_local;
+pub mod lease;
+pub mod life;
 pub mod loopback;
 pub mod plan;
+pub mod pod;
 pub mod program;
 pub mod result;
 pub mod status;
@@ -72,7 +77,8 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
         // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.
         _ if environment.command == Command::Version => Ok(Some(version::version(&input))),
         Ok(_) => {
-            let network = Network::parse(&input)?;
+            let mut network = Network::parse(&input)?;
+            network.plugin_path.clone_from(&environment.plugin_path);
             Program::of(called_as, &network)?.call(&environment, &network)
         }
         Err(source) => Err(Error::new(Code::Io, "cannot read the configuration from stdin", source)),
@@ -91,14 +97,6 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
 pub fn panicked(what: impl std::fmt::Display) -> Value {
     let message = "a fault in routelet-cni: please report it";
     Error::new(Code::Panic, message, what).document(Version::NEWEST)
-}
-
-/// The runtime that drives the netlink conversations: this thread, and nothing but it.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::new(Code::Io, "cannot start", source))
 }
 
 #[cfg(test)]

@@ -1,21 +1,24 @@
-//! Results of ADD, in the shape each version of the specification asks for (CNI specification,
-//! section 5, "Success"; for 0.1.0 and 0.2.0 their own "Result").
+//! Results of ADD: what was made, and how it is said (CNI specification, section 5, "Success").
+//!
+//! A result is said in the newest shape and brought into that of the version asked for ([`convert`]):
 //!
 //! | | 0.1.0, 0.2.0 | 0.3.0 to 0.4.0 | 1.0.0 | 1.1.0 |
 //! |---|---|---|---|---|
 //! | addresses | `ip4`, `ip6`: one each | `ips` with `version` | `ips` without | as before |
 //! | interfaces | none | `name`, `mac`, `sandbox` | as before | and `mtu` |
-//! | routes | in `ip4` and `ip6` | `routes` | as before | as before |
+//! | routes | in `ip4` and `ip6` | `routes`: `dst`, `gw` | as before | and `mtu`, `advmss`, `priority`, `table`, `scope` |
 //! | `dns` | always | always | unless empty | unless empty |
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::field::Section;
 use super::version::Version;
-use crate::prefix::{Family, Prefix};
+use super::{Error, convert};
+use crate::prefix::Prefix;
 
 /// What an ADD made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +64,35 @@ pub struct Route {
     pub dst: Prefix,
     /// The gateway if it was chosen for this route; the address's own otherwise.
     pub gw: Option<IpAddr>,
+    /// What else was said of it.
+    pub options: RouteOptions,
+}
+
+/// What may be said of a route, since CNI 1.1.0; the kernel's own choice where it is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteOptions {
+    /// Largest packet along the path, in octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Largest TCP segment to announce, in octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advmss: Option<u32>,
+    /// The lower, the better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// The routing table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<u32>,
+    /// How far the destinations are: 0 anywhere, 253 on the link, 254 on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<u8>,
+}
+
+impl Route {
+    /// A route of which nothing else is said.
+    pub fn new(dst: Prefix, gw: Option<IpAddr>) -> Route {
+        Route { dst, gw, options: RouteOptions::default() }
+    }
 }
 
 /// Name service for the pod, as in resolv.conf(5).
@@ -82,45 +114,50 @@ pub struct Dns {
 
 impl Success {
     /// The result in the shape of `version`, after `previous`: the result of the plugins that ran
-    /// before this one, in the same version, whose every field is kept.
+    /// before this one, whose every field is kept.
     pub fn document(&self, version: Version, previous: Option<&Map<String, Value>>) -> Value {
-        let mut document = previous.cloned().unwrap_or_default();
-        document.insert("cniVersion".to_owned(), json!(version.as_str()));
-        if version < Version::V0_3_0 {
-            for (family, key) in [(Family::Ipv4Unicast, "ip4"), (Family::Ipv6Unicast, "ip6")] {
-                document.extend(self.of_family(family).map(|value| (key.to_owned(), value)));
-            }
-        } else {
-            let earlier = list(&mut document, "interfaces").len();
-            list(&mut document, "interfaces").extend(self.interfaces.iter().map(|i| i.document(version)));
-            list(&mut document, "ips").extend(self.ips.iter().map(|ip| ip.document(version, earlier)));
-            list(&mut document, "routes").extend(self.routes.iter().map(Route::document));
+        let mut document = previous.map(|previous| convert::upgrade(previous, version)).unwrap_or_default();
+        let told = previous.and_then(convert::version_of).unwrap_or(version);
+        let new = version >= Version::V1_1_0;
+        // What earlier plugins said in this version stays, be it named in it or not.
+        if told >= Version::V1_1_0 && !new {
+            convert::strip(&mut document);
         }
-        let dns = json!(self.dns);
-        if version < Version::V1_0_0 || self.dns != Dns::default() {
-            let empty = document.get("dns").is_none_or(|dns| dns.as_object().is_none_or(Map::is_empty));
-            if empty || self.dns != Dns::default() {
-                document.insert("dns".to_owned(), dns);
-            }
+        let earlier = convert::list(&mut document, "interfaces").len();
+        convert::list(&mut document, "interfaces").extend(self.interfaces.iter().map(|i| i.document(new)));
+        convert::list(&mut document, "ips").extend(self.ips.iter().map(|ip| ip.document(earlier)));
+        convert::list(&mut document, "routes").extend(self.routes.iter().map(|route| route.document(new)));
+        if self.dns != Dns::default() {
+            document.insert("dns".to_owned(), json!(self.dns));
         }
-        Value::Object(document)
-    }
-
-    /// The first address of a family with the routes of that family: all that the first versions
-    /// can say.
-    fn of_family(&self, family: Family) -> Option<Value> {
-        let ip = self.ips.iter().find(|ip| Family::of(ip.address.ip()) == family)?;
-        let routes = self.routes.iter().filter(|route| route.dst.family() == family);
-        let routes: Vec<Value> = routes.map(Route::document).collect();
-        let mut document = json!({"ip": ip.address.to_string(), "routes": routes});
-        if let Some(gateway) = ip.gateway {
-            document["gateway"] = json!(gateway.to_string());
-        }
-        Some(document)
+        convert::shape(document, version)
     }
 }
 
 impl Dns {
+    /// Reads the section `dns` of a configuration or a result.
+    ///
+    /// # Errors
+    /// A field is wrong.
+    pub fn read(root: &Section<'_>) -> Result<Dns, Error> {
+        let section = root.section("dns")?;
+        section.map_or(Ok(Dns::default()), |section| Dns::fields(&section, "nameservers", "search"))
+    }
+
+    /// Reads the fields of a name service, two of which have several names.
+    ///
+    /// # Errors
+    /// A field is wrong.
+    pub fn fields(section: &Section<'_>, servers: &str, search: &str) -> Result<Dns, Error> {
+        let list = |field: &str| Ok::<_, Error>(section.optional(field)?.unwrap_or_default());
+        Ok(Dns {
+            nameservers: list(servers)?,
+            domain: section.text("domain")?,
+            search: list(search)?,
+            options: list("options")?,
+        })
+    }
+
     /// Reads the text of a resolver configuration, resolv.conf(5). What is not understood is passed
     /// over, as resolvers do.
     pub fn parse(text: &str) -> Dns {
@@ -142,13 +179,14 @@ impl Dns {
 }
 
 impl Interface {
-    fn document(&self, version: Version) -> Value {
+    /// With what CNI 1.1.0 brought, if `new`.
+    fn document(&self, new: bool) -> Value {
         let mut document = json!({"name": self.name});
+        if new {
+            document["mtu"] = json!(self.mtu);
+        }
         if let Some(mac) = self.mac {
             document["mac"] = json!(format_mac(mac));
-        }
-        if version >= Version::V1_1_0 {
-            document["mtu"] = json!(self.mtu);
         }
         if let Some(sandbox) = &self.sandbox {
             document["sandbox"] = json!(sandbox);
@@ -158,7 +196,7 @@ impl Interface {
 }
 
 impl Ip {
-    fn document(&self, version: Version, earlier_interfaces: usize) -> Value {
+    fn document(&self, earlier_interfaces: usize) -> Value {
         let mut document = json!({"address": self.address.to_string()});
         if let Some(gateway) = self.gateway {
             document["gateway"] = json!(gateway.to_string());
@@ -166,35 +204,23 @@ impl Ip {
         if let Some(interface) = self.interface {
             document["interface"] = json!(interface + earlier_interfaces);
         }
-        if version < Version::V1_0_0 {
-            document["version"] = json!(if self.address.is_ipv4() { "4" } else { "6" });
-        }
         document
     }
 }
 
 impl Route {
-    fn document(&self) -> Value {
-        match self.gw {
-            Some(gw) => json!({"dst": self.dst.to_string(), "gw": gw.to_string()}),
-            None => json!({"dst": self.dst.to_string()}),
+    /// With what CNI 1.1.0 brought, if `new`.
+    fn document(&self, new: bool) -> Value {
+        let mut document = if new { json!(self.options) } else { json!({}) };
+        document["dst"] = json!(self.dst.to_string());
+        if let Some(gw) = self.gw {
+            document["gw"] = json!(gw.to_string());
         }
+        document
     }
 }
 
 /// A hardware address in the usual writing.
 pub fn format_mac(mac: [u8; 6]) -> String {
     mac.map(|octet| format!("{octet:02x}")).join(":")
-}
-
-/// The list under a key, made if it is not there.
-fn list<'a>(document: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
-    let entry = document.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-    if !entry.is_array() {
-        *entry = Value::Array(Vec::new());
-    }
-    match entry {
-        Value::Array(list) => list,
-        _ => unreachable!("made an array above"),
-    }
 }

@@ -120,7 +120,10 @@ mod requests {
             fault("ADD", &[("CNI_ARGS", "IgnoreUnknown=1;nonsense")]),
             "CNI_ARGS: \"nonsense\" is not of the form KEY=VALUE"
         );
-        assert_eq!(fault("ADD", &[("CNI_ARGS", "IP=10.0.0.1;K=V")]), "CNI_ARGS: \"K\" is not known here");
+        assert_eq!(
+            fault("ADD", &[("CNI_ARGS", "IP=10.0.0.1;K=V")]),
+            "CNI_ARGS: \"K\" is not one of IgnoreUnknown, IP, MAC, GATEWAY, SUBNET; IgnoreUnknown=1 would let it pass"
+        );
         assert_eq!(
             fault("add", &[]),
             "CNI_COMMAND is \"add\", not one of ADD, DEL, CHECK, STATUS, GC, VERSION"
@@ -184,7 +187,7 @@ mod configurations {
 
     fn fault(changes: Value) -> (u64, String) {
         let error = Plan::make(&network(changes), &[]).unwrap_err();
-        (error.code as u64, error.to_string())
+        (u64::from(error.code.number()), error.to_string())
     }
 
     #[test]
@@ -195,7 +198,11 @@ mod configurations {
             (json!({"mtu": -1}), "mtu", "invalid value: integer `-1`, expected u32"),
             (json!({"ipam": null}), "ipam.type", "it is absent"),
             (ipam(json!({"subnet": "10.0.0.0/24"})), "ipam.type", "it is absent"),
-            (ipam(json!({"type": "host-local"})), "ipam.subnet", "it is absent, and there are no ranges"),
+            (
+                ipam(json!({"type": "host-local"})),
+                "ipam.subnet",
+                "it is absent, and there are no ranges; set it, or set ipam.type to routelet for the node's pod CIDRs",
+            ),
             (
                 ipam(json!({"type": "host-local", "subnet": "10.0.0.1/24"})),
                 "ipam.subnet",
@@ -259,10 +266,6 @@ mod configurations {
             (
                 json!({"ipam": {"type": "dhcp"}}),
                 "unsupported field ipam.type=\"dhcp\": known are host-local and routelet",
-            ),
-            (
-                json!({"ipam": {"type": "routelet", "routes": [{"dst": "::/0", "table": 7}]}}),
-                "unsupported field ipam.routes[0].table=7: leave it out",
             ),
         ] {
             assert_eq!(fault(changes), (2, text.to_owned()));
@@ -398,7 +401,7 @@ mod results {
         Success {
             interfaces: vec![interface("cni0", None), interface("eth0", Some("/run/netns/p"))],
             ips: vec![ip("10.0.0.2/24", "10.0.0.1"), ip("fd00::2/64", "fd00::1")],
-            routes: vec![Route { dst: "0.0.0.0/0".parse().unwrap(), gw: None }],
+            routes: vec![Route::new("0.0.0.0/0".parse().unwrap(), None)],
             dns: Dns::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! Names of the host ends of veth pairs.
+//! Names and hardware addresses of veth pairs.
 
 use crate::ipam::Owner;
 
@@ -9,9 +9,25 @@ use crate::ipam::Owner;
 /// without the result of the ADD. Eleven digits are 44 bits: among 1,000 pods of a node the odds that
 /// any two share a name are 3 in 100 million, and then the second ADD fails, as the name is taken.
 pub fn name(network: &str, owner: &Owner) -> String {
+    format!("veth{:011x}", digest_of(network, owner) >> 20)
+}
+
+/// Hardware addresses of the host end and of the pod's end.
+///
+/// They follow from the attachment as well, and are set when the pair is made: an address that was chosen
+/// by the kernel would be changed by udev a moment later (systemd.link(5), `MACAddressPolicy=`), when the
+/// runtime has been told it. 45 bits, and container ids are unique in the world.
+pub fn macs(network: &str, owner: &Owner) -> ([u8; 6], [u8; 6]) {
+    // Of a station, locally administered (IEEE 802): the two lowest bits of the first octet are 0 and 1.
+    let [_, _, first, rest @ ..] = digest_of(network, owner).rotate_left(32).to_be_bytes();
+    let [a, b, c, d, e] = rest;
+    // The ends differ in one bit.
+    ([first & !7 | 2, a, b, c, d, e], [first & !7 | 6, a, b, c, d, e])
+}
+
+fn digest_of(network: &str, owner: &Owner) -> u64 {
     // Neither a network name nor a container id nor an interface name can hold a zero octet.
-    let key = [network, &owner.container_id, &owner.interface].join("\0");
-    format!("veth{:011x}", digest(key.as_bytes()) >> 20)
+    digest([network, &owner.container_id, &owner.interface].join("\0").as_bytes())
 }
 
 /// FNV-1a of 64 bits, finished by the mixer of SplitMix64, as the high bits of plain FNV depend

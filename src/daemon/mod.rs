@@ -30,6 +30,7 @@ mod rules;
 mod session_thread;
 mod settings;
 mod source;
+mod sweep;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -11,11 +11,12 @@ use ipnetwork::IpNetwork;
 use tracing::info;
 
 use super::options::Paths;
+use super::pools;
 use crate::cluster::NodeNetwork;
 use crate::cluster::objects::cni::Mode;
 use crate::ipam::node::{self, FILE_NAME, NodeFile};
 use crate::ipam::{self, Store};
-use crate::kernel::{Netlink, sysctl};
+use crate::kernel::{Conversation, Netlink, sysctl};
 use crate::prefix::{self, Family, Prefix};
 
 /// Makes the node ready for pods. Safe to repeat; changes only what is missing, and removes from the bridge
@@ -39,7 +40,7 @@ pub async fn prepare(
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = netlink.ensure_bridge(&pods.bridge, mtu).await?;
+    let bridge = Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?;
     if families.contains(&Family::Ipv6Unicast) {
         sysctl::enable_ipv6(&pods.bridge)?;
     }
@@ -90,8 +91,11 @@ fn former(
     }
     // Whoever does not say where addresses are kept has the gateways until the next boot.
     let Some(data_dir) = &paths.cni_data_dir else { return Ok((former, vec![])) };
-    let held = Store::new(data_dir, &network.pods.name).reservations()?;
-    Ok(former.into_iter().partition(|prefix| held.iter().any(|r| prefix.contains_address(r.address))))
+    let usages = pools::usage(&Store::new(data_dir, &network.pods.name), &former)?;
+    let taken = usages.iter().map(|usage| usage.taken > 0);
+    let (kept, gone): (Vec<_>, Vec<_>) = former.into_iter().zip(taken).partition(|(_, taken)| *taken);
+    let prefixes = |list: Vec<(Prefix, bool)>| list.into_iter().map(|(prefix, _)| prefix).collect();
+    Ok((prefixes(kept), prefixes(gone)))
 }
 
 /// The MTU of the interface that holds the node's address: what pods can send without fragments. None

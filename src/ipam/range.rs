@@ -176,6 +176,16 @@ impl RangeSet {
         self.0.iter().any(|a| other.0.iter().any(|b| a.first <= b.last && b.first <= a.last))
     }
 
+    /// How many addresses the set offers. A `::/0` has one more than can be counted, which is let go.
+    pub fn size(&self) -> u128 {
+        let of_range = |range: &Range| {
+            let (first, last) = (number(range.first), number(range.last));
+            let gateway = u128::from((first..=last).contains(&number(range.gateway)));
+            (last - first).saturating_add(1) - gateway
+        };
+        self.0.iter().map(of_range).fold(0, u128::saturating_add)
+    }
+
     /// Every address the set offers, once, in a circle that starts after `last`, so that released
     /// addresses rest for a full turn before they are given again.
     pub fn after(&self, last: Option<IpAddr>) -> impl Iterator<Item = (IpAddr, &Range)> {

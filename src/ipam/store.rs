@@ -1,52 +1,24 @@
 //! The reservation directory of one network: who holds which address. The format is described in
 //! [`super`].
 //!
-//! Every operation holds the directory's lock from beginning to end; `flock` ends with its process,
-//! however that ends.
+//! Every operation holds the directory's lock from beginning to end.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Error, Range, RangeSet};
+use super::boot::BootId;
+use super::choose::{choose, last_reserved};
+use super::disk::Disk;
+use super::index::{Scan, repair};
+use super::lock::{self, Lock};
+use super::owner::{Named, Record};
+use super::resting::Resting;
+use super::{Error, Origin, Owner, Range, RangeSet};
 
-/// How many candidates are tried one by one before the whole directory is listed. Nearly always the
-/// first is free, for allocation goes round: only after a full turn does it meet old reservations.
-const PROBES: usize = 32;
-
+/// The file whose lock is the store's.
 const LOCK: &str = "lock";
-const NEW: &str = ".new";
-const OWNERS: &str = "owners";
-
-/// Who holds an address: one interface of one container.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Owner {
-    /// The runtime's name of the container (`CNI_CONTAINERID`).
-    pub container_id: String,
-    /// The interface inside it (`CNI_IFNAME`).
-    pub interface: String,
-}
-
-impl Owner {
-    /// What an address file of this owner holds, as `host-local` writes it.
-    fn line(&self) -> String {
-        format!("{}\r\n{}", self.container_id, self.interface)
-    }
-
-    /// Name of the owner's record. Neither part may hold a colon, so no two owners share a name.
-    fn record(&self) -> String {
-        format!("{}:{}", self.container_id, self.interface)
-    }
-
-    /// Whether the content of an address file names this owner. The first versions of `host-local`
-    /// wrote the container id alone.
-    fn owns(&self, content: &str) -> bool {
-        let content = content.trim();
-        content == self.line() || content == self.container_id
-    }
-}
 
 /// An address given to an owner, with the range it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,21 +34,47 @@ pub struct Allocation {
 pub struct Reservation {
     /// The address.
     pub address: IpAddr,
-    /// Who holds it; `None` if the file names nobody. The interface is empty where `host-local`
-    /// wrote none.
+    /// Who holds it; `None` if the file names no owner.
     pub owner: Option<Owner>,
+}
+
+/// How far a range set is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Addresses the set may give out at all.
+    pub size: u128,
+    /// How many of them are taken.
+    pub taken: u64,
+    /// How many are not.
+    pub free: u128,
 }
 
 /// The reservation directory of one network.
 #[derive(Debug, Clone)]
 pub struct Store {
-    directory: PathBuf,
+    pub(super) disk: Disk,
+    boot: Option<BootId>,
+    namespace: Option<u64>,
 }
 
 impl Store {
     /// The store of `network` under `data_dir`. Touches nothing yet.
     pub fn new(data_dir: impl AsRef<Path>, network: &str) -> Store {
-        Store { directory: data_dir.as_ref().join(network) }
+        let disk = Disk::new(data_dir.as_ref().join(network));
+        Store { disk, boot: BootId::current(), namespace: None }
+    }
+
+    /// The same store; what it allocates is noted as for a container in the network namespace with
+    /// this inode number, so that a sweep can tell whether the container is gone.
+    #[must_use]
+    pub fn for_namespace(self, inode: Option<u64>) -> Store {
+        Store { namespace: inode, ..self }
+    }
+
+    /// The same store in another boot of the machine.
+    #[cfg(test)]
+    pub(super) fn at_boot(self, boot: Option<BootId>) -> Store {
+        Store { boot, ..self }
     }
 
     /// Gives `owner` one address out of each range set, or none at all. Addresses in `requested`
@@ -91,16 +89,20 @@ impl Store {
         sets: &[RangeSet],
         requested: &[IpAddr],
     ) -> Result<Vec<Allocation>, Error> {
-        let owners = self.directory.join(OWNERS);
-        fs::create_dir_all(&owners).map_err(Error::io("create", &owners))?;
-        let _lock = self.lock()?;
-        self.refuse_second(owner)?;
-        let chosen = self.choose(sets, requested)?;
+        let _lock = self.lock_made()?;
+        let scan = self.settle()?;
+        self.refuse_second(owner, scan.as_ref())?;
+        let chosen = choose(&self.disk, sets, requested)?;
         match self.reserve(owner, &chosen) {
-            Ok(()) => Ok(chosen),
+            Ok(()) => {
+                if scan.is_none() {
+                    self.renew_seal();
+                }
+                Ok(chosen)
+            }
             Err(error) => {
-                // The first error is the one to report. What cannot be removed now is named by the
-                // record, and the owner's DEL will find it.
+                // The first error is the one to report. What cannot be removed now is not sealed
+                // either: whoever comes next finds it.
                 let _ = self.release_locked(owner);
                 Err(error)
             }
@@ -113,10 +115,7 @@ impl Store {
     /// # Errors
     /// The directory cannot be read or written. Everything that could be taken back has been.
     pub fn release(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let _lock = self.lock()?;
+        let Some(_lock) = self.lock()? else { return Ok(Vec::new()) };
         self.release_locked(owner)
     }
 
@@ -125,50 +124,37 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub fn reservations(&self) -> Result<Vec<Reservation>, Error> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let _lock = self.lock()?;
-        let mut found = Vec::new();
-        for address in self.taken()? {
-            let content = self.read(&address.to_string())?.unwrap_or_default();
-            let mut lines = content.split_whitespace();
-            let owner = lines.next().map(|container_id| Owner {
-                container_id: container_id.to_owned(),
-                interface: lines.next().unwrap_or_default().to_owned(),
-            });
-            found.push(Reservation { address, owner });
-        }
-        Ok(found)
+        let Some(_lock) = self.lock()? else { return Ok(Vec::new()) };
+        let scan = match self.settle()? {
+            Some(unsound) => unsound,
+            None => Scan::read(&self.disk)?,
+        };
+        let reservation = |(address, named)| {
+            let owner = if let Named::Owner(owner) = named { Some(owner) } else { None };
+            Reservation { address, owner }
+        };
+        Ok(scan.named.into_iter().map(reservation).collect())
     }
 
-    /// Everybody who holds something here: an address, or a record that a DEL which was killed could
-    /// not remove any more. Reads every address file.
+    /// Everybody who holds an address and can be asked for. Reads no address file.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn owners(&self) -> Result<BTreeSet<Owner>, Error> {
-        let reservations = self.reservations()?;
-        let mut owners: BTreeSet<Owner> = reservations.into_iter().filter_map(|r| r.owner).collect();
-        let records = self.directory.join(OWNERS);
-        for name in names(&records)? {
-            if let Some((container_id, interface)) = name.split_once(':') {
-                owners.insert(Owner { container_id: container_id.into(), interface: interface.into() });
-            }
+        let Some(_lock) = self.lock()? else { return Ok(BTreeSet::new()) };
+        match self.settle()? {
+            Some(unsound) => Ok(unsound.owners().cloned().collect()),
+            None => Ok(self.disk.records()?.iter().filter_map(|name| Owner::of_record(name)).collect()),
         }
-        Ok(owners)
     }
 
-    /// The addresses `owner` holds. Without a record of ours, reads every file.
+    /// The addresses `owner` holds.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn held_by(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let _lock = self.lock()?;
-        self.held(owner, &self.candidates(owner)?)
+        let Some(_lock) = self.lock()? else { return Ok(Vec::new()) };
+        self.held(owner, self.settle()?.as_ref())
     }
 
     /// Whether each range set has a free address left.
@@ -176,221 +162,168 @@ impl Store {
     /// # Errors
     /// One has not, or the directory cannot be read.
     pub fn has_room(&self, sets: &[RangeSet]) -> Result<(), Error> {
-        if !self.exists()? {
-            return Ok(());
-        }
-        let _lock = self.lock()?;
-        self.choose(sets, &[]).map(drop)
+        let Some(_lock) = self.lock()? else { return Ok(()) };
+        choose(&self.disk, sets, &[]).map(drop)
     }
 
-    /// Whether anything was ever reserved. Not being able to tell is no "no": a release would then
-    /// be taken for done.
-    fn exists(&self) -> Result<bool, Error> {
-        self.directory.try_exists().map_err(Error::io("look for", &self.directory))
-    }
-
-    fn lock(&self) -> Result<File, Error> {
-        let path = self.directory.join(LOCK);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
-        file.lock().map_err(Error::io("lock", &path))?;
-        Ok(file)
-    }
-
-    fn refuse_second(&self, owner: &Owner) -> Result<(), Error> {
-        // What host-local reserved is not looked for: it would cost every first ADD a reading of all
-        // files, to find a fault of the runtime that the pod's interface shows as well.
-        match self.held(owner, &self.recorded(owner)?.unwrap_or_default())?.first() {
-            None => Ok(()),
-            Some(address) => Err(Error::Duplicate {
-                address: *address,
-                container_id: owner.container_id.clone(),
-                interface: owner.interface.clone(),
-            }),
-        }
-    }
-
-    /// One free address for each set; reserves nothing.
-    fn choose(&self, sets: &[RangeSet], requested: &[IpAddr]) -> Result<Vec<Allocation>, Error> {
-        if let Some(address) = requested.iter().find(|a| sets.iter().all(|s| s.range_of(**a).is_none())) {
-            let why = "is in none of the ranges, or is not for pods".to_owned();
-            return Err(Error::Requested { address: *address, why });
-        }
-        let choose_one = |(index, set): (usize, &RangeSet)| {
-            let asked = requested.iter().find_map(|a| Some((*a, set.range_of(*a)?)));
-            match asked {
-                Some((address, _)) if self.is_taken(address) => {
-                    Err(Error::Requested { address, why: "is taken".to_owned() })
-                }
-                Some((address, range)) => Ok(Allocation { address, range: range.clone() }),
-                None => self.next_free(index, set),
-            }
+    /// How far each range set is used, for statistics: one listing, for which nobody has to wait, so
+    /// that what changes meanwhile may or may not be counted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn usage(&self, sets: &[RangeSet]) -> Result<Vec<Usage>, Error> {
+        let taken = self.disk.taken()?;
+        let usage = |set: &RangeSet| {
+            let taken = taken.iter().filter(|address| set.range_of(**address).is_some()).count() as u64;
+            let size = set.size();
+            Usage { size, taken, free: size - u128::from(taken) }
         };
-        sets.iter().enumerate().map(choose_one).collect()
+        Ok(sets.iter().map(usage).collect())
     }
 
-    fn next_free(&self, index: usize, set: &RangeSet) -> Result<Allocation, Error> {
-        let last = self.read(&last_reserved(index))?.and_then(|text| text.trim().parse().ok());
-        let give = |(address, range): (IpAddr, &Range)| Allocation { address, range: range.clone() };
-        let mut candidates = set.after(last);
-        if let Some(free) = candidates.by_ref().take(PROBES).find(|(a, _)| !self.is_taken(*a)) {
-            return Ok(give(free));
-        }
-        let mut taken = self.taken()?;
-        if let Some(free) = candidates.find(|(address, _)| !taken.contains(address)) {
-            return Ok(give(free));
-        }
-        // Exhausted, unless a power failure left files that name nobody.
-        for address in taken.clone() {
-            if set.range_of(address).is_some() && self.is_ownerless(address)? {
-                self.remove(&address.to_string())?;
-                taken.remove(&address);
-            }
-        }
-        let free = set.after(last).find(|(address, _)| !taken.contains(address));
-        free.map(give).ok_or_else(|| Error::Exhausted { ranges: set.to_string(), taken: taken.len() })
+    /// The lock; `None` without a directory.
+    pub(super) fn lock(&self) -> Result<Option<Lock>, Error> {
+        lock::take(&self.disk.path(LOCK), lock::PATIENCE)
     }
 
-    /// Puts the chosen addresses on disk: the record, the addresses, the place to go on from.
+    /// The lock, in a directory made if need be.
+    fn lock_made(&self) -> Result<Lock, Error> {
+        if let Some(lock) = self.lock()? {
+            return Ok(lock);
+        }
+        self.disk.create()?;
+        let vanished = || Error::io("open", &self.disk.path(LOCK))(ErrorKind::NotFound.into());
+        self.lock()?.ok_or_else(vanished)
+    }
+
+    /// Sees to it that the records are true: reads and repairs everything unless the seal says that
+    /// nothing has changed since that was last done. Returns what was read if not everything could be
+    /// repaired: the records are not to be relied on then.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub(super) fn settle(&self) -> Result<Option<Scan>, Error> {
+        if self.disk.is_sealed(self.boot) {
+            return Ok(None);
+        }
+        let mut scan = Scan::read(&self.disk)?;
+        let sealed = repair(&self.disk, &mut scan, self.boot).and_then(|()| self.disk.seal(self.boot));
+        // A disk that is full or broken in one place still has addresses to release.
+        Ok(if sealed.is_ok() { None } else { Some(scan) })
+    }
+
+    /// Whether a record is of a boot before this one.
+    pub(super) fn is_of_older_boot(&self, record: &Record) -> bool {
+        matches!((record.boot, self.boot), (Some(then), Some(now)) if then != now)
+    }
+
+    /// An owner holds addresses once. Those of an older boot were another container's, which had the
+    /// same name, as containers have that are started again at boot; they are taken back.
+    fn refuse_second(&self, owner: &Owner, scan: Option<&Scan>) -> Result<(), Error> {
+        let held = self.held(owner, scan)?;
+        let Some(address) = held.first() else { return Ok(()) };
+        let record = owner.record().map(|name| self.disk.record(&name)).transpose()?.flatten();
+        if record.and_then(|text| Record::parse(&text)).is_some_and(|record| self.is_of_older_boot(&record)) {
+            return self.release_locked(owner).map(drop);
+        }
+        Err(Error::Duplicate {
+            address: *address,
+            container_id: owner.container_id.clone(),
+            interface: owner.interface.clone(),
+        })
+    }
+
+    /// Puts the chosen addresses on disk. The first draft breaks the seal, and the last act of an
+    /// operation renews it: whatever happens between is found by the next one.
     fn reserve(&self, owner: &Owner, chosen: &[Allocation]) -> Result<(), Error> {
-        let record: String = chosen.iter().map(|a| format!("{}\n", a.address)).collect();
-        self.publish(&self.record(owner), &record)?;
-        for allocation in chosen {
-            self.publish(&self.directory.join(allocation.address.to_string()), &owner.line())?;
+        let Some(name) = owner.record() else {
+            let why = "neither part of an owner may hold a colon, a slash or white space".to_owned();
+            return Err(Error::Owner { owner: owner.clone(), why });
+        };
+        let addresses = chosen.iter().map(|allocation| allocation.address).collect();
+        let origin = Origin::Ours { namespace: self.namespace };
+        let record = Record { addresses, boot: self.boot, origin };
+        self.disk.draft(&owner.line())?;
+        self.disk.write_record(&name, &record.text())?;
+        for (index, allocation) in chosen.iter().enumerate() {
+            if index > 0 {
+                self.disk.draft(&owner.line())?;
+            }
+            self.disk.publish(&allocation.address.to_string())?;
         }
         for (index, allocation) in chosen.iter().enumerate() {
-            self.publish(&self.directory.join(last_reserved(index)), &allocation.address.to_string())?;
+            // Only where to look first the next time.
+            let _ = self.disk.overwrite(&last_reserved(index), &allocation.address.to_string());
         }
         Ok(())
     }
 
-    fn release_locked(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        let record = self.record(owner);
-        let candidates = self.candidates(owner)?;
+    pub(super) fn release_locked(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
+        let scan = self.settle()?;
+        let (candidates, records) = self.candidates(owner, scan.as_ref())?;
         let mut released = Vec::new();
-        // What a process that was killed while it wrote has left.
-        let mut first_error = remove_file(&self.directory.join(NEW)).err();
+        let mut failure = None;
         for address in candidates {
-            match self.release_if_owned(owner, address) {
+            match self.release_if_held(owner, address) {
                 Ok(true) => released.push(address),
                 Ok(false) => {}
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        match first_error {
-            // The record stays: it is what the next attempt goes by.
-            Some(error) => Err(error),
-            None => remove_file(&record).map(|_| released),
+        if let Some(error) = failure {
+            // The records stay: they are what the next attempt goes by.
+            return Err(error);
         }
-    }
-
-    fn release_if_owned(&self, owner: &Owner, address: IpAddr) -> Result<bool, Error> {
-        let name = address.to_string();
-        match self.read(&name)? {
-            Some(content) if owner.owns(&content) => self.remove(&name),
-            _ => Ok(false),
+        for name in &records {
+            self.disk.remove_record(name)?;
         }
+        if !released.is_empty() {
+            // A rest is not worth an error: the addresses are free.
+            let _ = Resting::note(&self.disk, &released);
+            if scan.is_none() {
+                self.renew_seal();
+            }
+        }
+        Ok(released)
     }
 
-    /// Addresses that `owner` may hold: those its record names or, if it has none or an outdated one,
-    /// any that host-local may have given it.
-    fn candidates(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        let recorded = self.recorded(owner)?.unwrap_or_default();
-        let outdated = self.held(owner, &recorded)?.is_empty();
-        Ok(if outdated { self.taken()?.into_iter().collect() } else { recorded })
+    fn release_if_held(&self, owner: &Owner, address: IpAddr) -> Result<bool, Error> {
+        Ok(self.is_held(owner, address)? && self.disk.remove(&address.to_string())?)
     }
 
-    /// Those of the candidates whose files name `owner`.
-    fn held(&self, owner: &Owner, candidates: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
+    /// Addresses that `owner` may hold, and the names of the records that say so. Where the records
+    /// are not to be relied on, the files themselves have been read.
+    fn candidates(&self, owner: &Owner, scan: Option<&Scan>) -> Result<(Vec<IpAddr>, Vec<String>), Error> {
+        let mut addresses = scan.map(|scan| scan.held_by(owner)).unwrap_or_default();
+        let mut records = Vec::new();
+        for name in [owner.record(), owner.container().record()].into_iter().flatten() {
+            if let Some(text) = self.disk.record(&name)? {
+                addresses.extend(Record::parse(&text).into_iter().flat_map(|record| record.addresses));
+                records.push(name);
+            }
+        }
+        Ok((addresses, records))
+    }
+
+    /// The addresses whose files name `owner`.
+    fn held(&self, owner: &Owner, scan: Option<&Scan>) -> Result<Vec<IpAddr>, Error> {
         let mut held = Vec::new();
-        for address in candidates {
-            if self.read(&address.to_string())?.is_some_and(|content| owner.owns(&content)) {
-                held.push(*address);
+        for address in self.candidates(owner, scan)?.0 {
+            if self.is_held(owner, address)? && !held.contains(&address) {
+                held.push(address);
             }
         }
         Ok(held)
     }
 
-    /// The addresses an owner's record names; `None` without a record.
-    fn recorded(&self, owner: &Owner) -> Result<Option<Vec<IpAddr>>, Error> {
-        let text = read(&self.record(owner))?;
-        Ok(text.map(|text| text.lines().filter_map(|line| line.parse().ok()).collect()))
+    fn is_held(&self, owner: &Owner, address: IpAddr) -> Result<bool, Error> {
+        let content = self.disk.read(&address.to_string())?;
+        Ok(content.is_some_and(|content| owner.is(&Named::of(&content))))
     }
 
-    fn record(&self, owner: &Owner) -> PathBuf {
-        self.directory.join(OWNERS).join(owner.record())
-    }
-
-    /// All addresses that have a file: one listing, no file opened.
-    fn taken(&self) -> Result<BTreeSet<IpAddr>, Error> {
-        Ok(names(&self.directory)?.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn is_taken(&self, address: IpAddr) -> bool {
-        // What cannot be looked at counts as taken: better to skip an address than to give it twice.
-        !matches!(
-            self.directory.join(address.to_string()).symlink_metadata(),
-            Err(e) if e.kind() == ErrorKind::NotFound
-        )
-    }
-
-    fn is_ownerless(&self, address: IpAddr) -> Result<bool, Error> {
-        Ok(self.read(&address.to_string())?.is_some_and(|content| content.trim().is_empty()))
-    }
-
-    /// Makes `content` appear under `path` all at once.
-    fn publish(&self, path: &Path, content: &str) -> Result<(), Error> {
-        let new = self.directory.join(NEW);
-        fs::write(&new, content).map_err(Error::io("write", &new))?;
-        fs::rename(&new, path).map_err(Error::io("create", path))
-    }
-
-    fn read(&self, name: &str) -> Result<Option<String>, Error> {
-        read(&self.directory.join(name))
-    }
-
-    fn remove(&self, name: &str) -> Result<bool, Error> {
-        remove_file(&self.directory.join(name))
-    }
-}
-
-fn last_reserved(index: usize) -> String {
-    format!("last_reserved_ip.{index}")
-}
-
-/// A file's text; `None` when there is none. Bytes that are no text name no owner and no address.
-fn read(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::io("read", path)(source)),
-    }
-}
-
-/// The names in a directory that are text; none if there is no directory.
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
-    let failed = || Error::io("list", directory);
-    let entries = match fs::read_dir(directory) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed())?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.map_err(failed())?.file_name().into_string().ok());
-    }
-    Ok(names)
-}
-
-/// Whether there was a file to remove.
-fn remove_file(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::io("remove", path)(source)),
+    /// Seals the directory after an operation that left everything in order. Without a seal it is
+    /// still in order, and the next operation looks for itself.
+    fn renew_seal(&self) {
+        let _ = self.disk.seal(self.boot);
     }
 }

@@ -1,97 +1,102 @@
 //! Telling a link who has an address: a gratuitous ARP request (RFC 5227 §2.3) or an unsolicited
-//! neighbor advertisement (RFC 4861 §7.2.6).
+//! neighbor advertisement (RFC 4861 §7.2.6); and waiting until that is heard.
 //!
 //! An address that is given to a new pod may stand in the caches of others with the old pod's
 //! hardware address, and they would send into the void until it expires.
 //!
 //! The ARP request is the kernel's own: it sends one for every address of an interface that has
-//! `arp_notify` set when its hardware address is set, be it to what it was. A packet socket could
-//! send the frame too, but closing one waits until every processor has been through the scheduler,
-//! which made an ADD take ten milliseconds longer.
+//! `arp_notify` set when its hardware address is set, be it to what it was
+//! ([`Batch::set_up_talkative`]). A packet socket could send the frame too, but closing one waits
+//! until every processor has been through the scheduler, which made an ADD take ten milliseconds
+//! longer.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 
-use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, InetDevConf, LinkAttribute, LinkMessage};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::links::Link;
-use super::{Error, NetNs, Netlink};
+use super::address_request::{is_local_route, is_via_router};
+use super::batch::{At, Batch};
+use super::news::{Deadline, News, Subject};
+use super::{Conversation, Error, NetNs};
 
 /// All nodes on the link (RFC 4291 §2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-impl Netlink {
-    /// Whether packets to and from these addresses of a link pass now. The kernel finishes with a
-    /// link that was set up a moment ago, and with its IPv6 addresses, after it has answered: until
-    /// then it drops what comes for them, and sends multicast to the default router.
+impl Conversation {
+    /// Waits until a port of a bridge passes packets on, which it does some time after it is up; whether it
+    /// does in time. On Linux 6.8 and later the question settles it. The conversation must be in the calling
+    /// thread's namespace.
     ///
     /// # Errors
     /// The kernel refused to say.
-    pub async fn can_use(&self, link: &Link, addresses: &[IpAddr]) -> Result<bool, Error> {
-        for address in addresses.iter().filter(|address| address.is_ipv6()) {
-            let own = self.route_to(*address, None).await?;
-            let everybody = self.route_to(ALL_NODES.into(), Some(link.index)).await?;
-            let local = own.is_some_and(|route| route.header.kind == RouteType::Local);
-            let via_router = |route: &RouteMessage| {
-                route.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Gateway(_)))
-            };
-            if !local || everybody.is_none_or(|route| via_router(&route)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    pub fn await_forwarding(&mut self, port: u32, deadline: Deadline) -> Result<bool, Error> {
+        let mut forwards = || {
+            let mut batch = Batch::new();
+            let place = batch.look_up_link_at(port);
+            let link = self.carry_out(batch)?.link(place);
+            // Who is no port, or no longer there, is not worth waiting for.
+            Ok(link.is_none_or(|link| link.forwarding || link.master.is_none()))
+        };
+        Ok(forwards()? || News::of(Subject::Links)?.wait_until(deadline, forwards)?)
     }
 
-    /// The route that the kernel would take to an IPv6 destination; `None` for no route.
-    async fn route_to(&self, to: IpAddr, interface: Option<u32>) -> Result<Option<RouteMessage>, Error> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet6;
-        message.header.destination_prefix_length = 128;
-        message.attributes.push(RouteAttribute::Destination(to.into()));
-        message.attributes.extend(interface.map(RouteAttribute::Oif));
-        match self.query(RouteNetlinkMessage::GetRoute(message)).await {
-            Ok(RouteNetlinkMessage::NewRoute(route)) => Ok(Some(route)),
-            Ok(_) => Ok(None),
-            Err(refusal) if refusal.is(nix::Error::ENETUNREACH) => Ok(None),
-            Err(refusal) => Err(refusal.to(format_args!("look up the route to {to}"))),
+    /// Waits until packets to and from these IPv6 addresses of a link pass; whether they do in time. The
+    /// kernel finishes with a link that was set up a moment ago, and with its IPv6 addresses, after it has
+    /// answered: until then it drops what comes for them, and sends multicast to the default router. The
+    /// conversation must be in `namespace`.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn await_usable(
+        &mut self,
+        namespace: &NetNs,
+        link: At<'_>,
+        addresses: &[Ipv6Addr],
+        deadline: Deadline,
+    ) -> Result<bool, Error> {
+        if addresses.is_empty() {
+            return Ok(true);
         }
+        let mut usable = || {
+            let mut batch = Batch::new();
+            let everybody = batch.look_up_route(ALL_NODES.into(), Some(link.index));
+            let own: Vec<_> =
+                addresses.iter().map(|address| batch.look_up_route((*address).into(), None)).collect();
+            let outcome = self.carry_out(batch)?;
+            let routed = |place, is: fn(&[u8]) -> bool| outcome.answer(place).is_some_and(is);
+            Ok(own.into_iter().all(|place| routed(place, is_local_route))
+                && routed(everybody, |route| !is_via_router(route)))
+        };
+        let subscribe = || namespace.enter(|| News::of(Subject::Ipv6Routes))?;
+        Ok(usable()? || subscribe()?.wait_until(deadline, usable)?)
     }
 
-    /// Announces usable addresses of a link to everybody on it. The link must be in `namespace`, the
-    /// one that this conversation is in. IPv4 addresses are announced all, if any is given.
+    /// Announces usable addresses of a link, with its hardware address, to everybody on it. The conversation
+    /// must be in `namespace`. IPv4 addresses are announced all, if any is given, and only if the link was
+    /// set up by [`Batch::set_up_talkative`].
     ///
     /// # Errors
     /// There is no such link, or it cannot send.
-    pub async fn announce(&self, namespace: &NetNs, link: &Link, addresses: &[IpAddr]) -> Result<(), Error> {
-        if let Some(mac) = link.mac
-            && addresses.iter().any(IpAddr::is_ipv4)
-        {
-            self.set_arp_notify(link).await?;
-            self.set_mac(link.index, mac).await?;
+    pub fn announce(
+        &mut self,
+        namespace: &NetNs,
+        link: At<'_>,
+        mac: [u8; 6],
+        addresses: &[IpAddr],
+    ) -> Result<(), Error> {
+        if addresses.iter().any(IpAddr::is_ipv4) {
+            let mut batch = Batch::new();
+            batch.set_mac(link, mac);
+            self.carry_out(batch)?;
         }
         for address in addresses {
-            if let (IpAddr::V6(address), Some(mac)) = (*address, link.mac) {
+            if let IpAddr::V6(address) = *address {
                 namespace
                     .enter(|| advertise(link.index, mac, address))?
                     .map_err(Error::system(|| format!("announce {address} on interface {}", link.name)))?;
             }
         }
         Ok(())
-    }
-
-    /// By netlink and not by sysctl: the lookup of a file there is linear in the number of
-    /// namespaces.
-    async fn set_arp_notify(&self, link: &Link) -> Result<(), Error> {
-        let mut message = LinkMessage::default();
-        message.header.index = link.index;
-        let mut conf = InetDevConf::default();
-        conf.arp_notify = 1;
-        let inet = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)]);
-        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet]));
-        let what = format_args!("set arp_notify of link {}", link.name);
-        self.change(RouteNetlinkMessage::SetLink(message), 0).await.map_err(|refusal| refusal.to(what))
     }
 }
 

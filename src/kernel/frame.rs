@@ -4,6 +4,8 @@
 //! Pure: sends nothing, and knows no message's meaning. For what is asked for by the hundred thousand:
 //! a route costs a hundred octets in a buffer that is used again, and no allocation.
 
+#![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Flags of a message (`linux/netlink.h`): a request; it is to be acknowledged; everything of a kind.

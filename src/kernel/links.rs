@@ -9,31 +9,9 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+pub use super::link::Link;
 use super::refusal::Refusal;
 use super::{Error, NetNs, Netlink};
-
-/// A network interface as the kernel describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Interface index, unique in its namespace.
-    pub index: u32,
-    /// Interface name.
-    pub name: String,
-    /// Hardware address; `None` for a link that has none.
-    pub mac: Option<[u8; 6]>,
-    /// Largest packet in octets.
-    pub mtu: u32,
-    /// Administratively up.
-    pub up: bool,
-    /// The lower layer is there (`LOWER_UP`).
-    pub carrier: bool,
-    /// Driver kind, such as `bridge` or `veth`; `None` for hardware and loopback.
-    pub kind: Option<String>,
-    /// Index of the bridge the link is a port of.
-    pub master: Option<u32>,
-    /// As a port of a bridge, it passes packets on. Comes some time after `up` and `carrier`.
-    pub forwarding: bool,
-}
 
 /// A veth pair to be made.
 #[derive(Debug, Clone)]
@@ -253,6 +231,7 @@ impl Link {
             carrier: flags.contains(LinkFlags::LowerUp),
             kind: None,
             master: None,
+            other: None,
             forwarding: false,
         };
         for attribute in &message.attributes {
@@ -260,6 +239,7 @@ impl Link {
                 LinkAttribute::IfName(value) => name = Some(value.clone()),
                 LinkAttribute::Address(value) => link.mac = value.as_slice().try_into().ok(),
                 LinkAttribute::Mtu(value) => link.mtu = *value,
+                LinkAttribute::Link(value) => link.other = Some(*value),
                 LinkAttribute::Controller(value) => link.master = Some(*value),
                 LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
                 _ => {}

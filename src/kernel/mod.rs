@@ -4,48 +4,85 @@
 //! Owns every system call the program makes on the network. Decides nothing: what to install comes
 //! from `fib`, what to attach from `cni`, what to build from `lab`.
 
-pub mod addresses;
+// What the plugin needs, too.
+pub mod address_request;
 pub mod announce;
-pub mod bell;
-pub mod bridge;
-mod conflict;
-pub mod datagram;
+pub mod batch;
+mod bridge;
+mod conversation;
 mod exchange;
-mod filter;
-pub mod found;
 mod frame;
-pub mod installer;
-pub mod links;
-mod look;
-mod mirror;
-pub mod netlink;
+pub mod link;
+pub mod link_request;
 mod netlink_socket;
 pub mod netns;
-pub mod nexthop_message;
-mod nexthops;
-mod notice;
-pub mod port_holder;
-pub mod priority;
+pub mod news;
 mod refusal;
-mod route_message;
-mod route_reply;
-mod route_request;
-pub mod route_writer;
-pub mod router_discovery;
-pub mod routes;
-pub mod rules;
-pub mod settings;
-pub mod socket;
 mod sys;
 pub mod sysctl;
+
+// What takes a runtime, or is the daemon's alone.
+#[cfg(feature = "shell")]
+pub mod addresses;
+#[cfg(feature = "shell")]
+pub mod bell;
+#[cfg(feature = "shell")]
+mod conflict;
+#[cfg(feature = "shell")]
+pub mod datagram;
+#[cfg(feature = "shell")]
+mod filter;
+#[cfg(feature = "shell")]
+pub mod found;
+#[cfg(feature = "shell")]
+pub mod installer;
+#[cfg(feature = "shell")]
+pub mod links;
+#[cfg(feature = "shell")]
+mod look;
+#[cfg(feature = "shell")]
+mod mirror;
+#[cfg(feature = "shell")]
+pub mod netlink;
+#[cfg(feature = "shell")]
+pub mod nexthop_message;
+#[cfg(feature = "shell")]
+mod nexthops;
+#[cfg(feature = "shell")]
+mod notice;
+#[cfg(feature = "shell")]
+pub mod port_holder;
+#[cfg(feature = "shell")]
+pub mod priority;
+#[cfg(feature = "shell")]
+mod route_message;
+#[cfg(feature = "shell")]
+mod route_reply;
+#[cfg(feature = "shell")]
+mod route_request;
+#[cfg(feature = "shell")]
+pub mod route_writer;
+#[cfg(feature = "shell")]
+pub mod router_discovery;
+#[cfg(feature = "shell")]
+pub mod routes;
+#[cfg(feature = "shell")]
+pub mod rules;
+#[cfg(feature = "shell")]
+pub mod settings;
+#[cfg(feature = "shell")]
+pub mod socket;
+#[cfg(feature = "shell")]
 pub mod watch;
 
-pub use bell::Bell;
-pub use installer::Installer;
-pub use netlink::Netlink;
+pub use address_request::LinkAddress;
+pub use batch::{At, Batch, Outcome, Place};
+pub use conversation::Conversation;
 pub use netns::NetNs;
-pub use route_writer::RouteWriter;
-pub use watch::Watch;
+pub use news::{Deadline, News};
+
+#[cfg(feature = "shell")]
+pub use self::{bell::Bell, installer::Installer, netlink::Netlink, route_writer::RouteWriter, watch::Watch};
 
 use crate::prefix::Prefix;
 
@@ -69,6 +106,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another listener has the address.
+    #[cfg(feature = "shell")]
     #[error("listen on {address}: {holder}")]
     PortTaken {
         /// The address that was asked for.
@@ -112,6 +150,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what was to be made is there already.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Error::Netlink { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
+    }
+
     /// For `map_err` on a system call: says what was being done.
     fn system<E: Into<std::io::Error>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> Error {
         move |source| Error::System { what: what(), source: source.into() }

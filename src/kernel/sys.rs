@@ -5,16 +5,18 @@
 //! sched_setscheduler(2), and the promise to tokio that a descriptor stays open.
 
 #![allow(unsafe_code)]
+#![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-use super::datagram::Datagrams;
+#[cfg(feature = "shell")]
+use {
+    super::datagram::Datagrams,
+    tokio::io::{Interest, unix::AsyncFd},
+};
 
 /// Longest TCP MD5 key in octets (`TCP_MD5SIG_MAXKEYLEN`).
 pub(super) const MD5_KEY_MOST: usize = 80;
@@ -145,6 +147,7 @@ fn set<T: Plain>(socket: impl AsFd, level: libc::c_int, option: libc::c_int, val
 }
 
 /// Has the runtime watch a socket for what arrives.
+#[cfg(feature = "shell")]
 pub(super) fn await_readable(socket: Datagrams) -> io::Result<AsyncFd<Datagrams>> {
     // SAFETY: the socket owns its descriptor, always answers with the same one, and closes it only when it
     // is dropped, which `AsyncFd` does after it has taken its leave of the runtime.

@@ -3,6 +3,8 @@
 //! That directory shows the namespace of the thread that reads it: call these inside the namespace
 //! that is meant. Which settings the daemon wants is in [`super::settings`].
 
+#![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -53,7 +53,7 @@ impl Scene {
     /// A call with one error on the way. `None` when it makes fewer system calls; `Some(None)` when
     /// that one is left out.
     fn faulty(&self, verb: &str, conf: &Value, at: usize, errno: Errno) -> Option<Option<Outcome>> {
-        let child = self.node.start(Path::new(PLUGIN), verb, "c1", &self.pod.path(), "");
+        let child = self.node.start(self.node.command(Path::new(PLUGIN), verb, "c1", &self.pod.path()));
         let run = steps::run(child, conf.to_string().as_bytes(), at, Fault::Fail(errno));
         let hit = run.hit?;
         if number::OF_MEMORY.contains(&hit.number) || number::OF_THE_END.contains(&hit.number) {

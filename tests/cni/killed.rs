@@ -42,7 +42,7 @@ impl Scene {
 
     /// A call that is killed at a boundary.
     fn killed(&self, verb: &str, conf: &Value, at: usize, fault: Fault) -> Option<Hit> {
-        let child = self.node.start(Path::new(PLUGIN), verb, "c1", &self.pod.path(), "");
+        let child = self.node.start(self.node.command(Path::new(PLUGIN), verb, "c1", &self.pod.path()));
         let Run { hit, output } = steps::run(child, conf.to_string().as_bytes(), at, fault);
         // What dies on its way must not have said that it succeeded, but for the very last step.
         assert!(hit.is_some() || output.status.success(), "{verb}: {output:?}");

@@ -5,11 +5,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attach;
+mod chain;
+mod chained;
+mod crowd;
 mod exchange;
 mod failures;
 mod faults;
 mod killed;
+mod migration;
 mod reference;
 mod rig;
+mod side_by_side;
+mod spec;
 mod steps;
 mod storms;

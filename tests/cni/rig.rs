@@ -35,7 +35,7 @@ impl Namespace {
 
     /// A path by which other processes can open the namespace while this one lives.
     pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_fd().as_raw_fd())
+        path_of(&self.handle)
     }
 
     pub async fn link(&self, name: &str) -> Option<Link> {
@@ -139,28 +139,42 @@ impl Node {
         conf: &Value,
         args: &str,
     ) -> Child {
-        let mut child = self.start(plugin, verb, container, netns, args);
-        // It may have been killed, or have failed, before it has read.
-        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
-        child
+        let mut command = self.command(plugin, verb, container, netns);
+        command.env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAME=p{args}"));
+        self.feed(command, conf)
     }
 
-    /// Starts a plugin that still waits for its configuration.
-    pub fn start(&self, plugin: &Path, verb: &str, container: &str, netns: &str, args: &str) -> Child {
+    /// How a plugin is called, but for the configuration.
+    pub fn command(&self, plugin: &Path, verb: &str, container: &str, netns: &str) -> Command {
         let mut command = Command::new(plugin);
         command
             .env_clear()
+            // The reference plugins look for iptables.
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", container)
             .env("CNI_NETNS", netns)
             .env("CNI_IFNAME", "eth0")
-            .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAME=p{args}"))
+            .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=p")
             .env("CNI_PATH", plugin.parent().unwrap())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it in the node's namespace. It waits for its configuration.
+    pub fn start(&self, mut command: Command) -> Child {
         // A child starts in the namespace of the thread that makes it.
         self.namespace.handle.enter(|| command.spawn()).unwrap().unwrap()
+    }
+
+    /// Starts it and hands it the configuration.
+    pub fn feed(&self, command: Command, conf: &Value) -> Child {
+        let mut child = self.start(command);
+        // It may have been killed, or have failed, before it has read.
+        let _ = child.stdin.take().unwrap().write_all(conf.to_string().as_bytes());
+        child
     }
 
     pub fn call(&self, verb: &str, container: &str, netns: &str, conf: &Value) -> Answer {
@@ -196,6 +210,7 @@ impl Node {
         let known = |name: &String| {
             name == "lock"
                 || name == "owners"
+                || name == "resting"
                 || name.starts_with("last_reserved_ip.")
                 || name.parse::<std::net::IpAddr>().is_ok()
         };
@@ -207,6 +222,11 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A path by which other processes can open a namespace while its handle is open.
+pub fn path_of(namespace: &NetNs) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), namespace.as_fd().as_raw_fd())
 }
 
 /// Reads what a call printed. There is at most one document, and nothing else, ever.

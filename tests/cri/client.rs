@@ -17,7 +17,7 @@ use tower::service_fn;
 use crate::messages::{
     ContainerId, CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, Image, ImageSpec,
     ImageStatusRequest, ImageStatusResponse, ListPodSandboxResponse, Nothing, PodSandboxConfig, PodSandboxId,
-    PodSandboxStatusRequest, PodSandboxStatusResponse, RunPodSandboxRequest, RuntimeCondition,
+    PodSandboxStatusRequest, PodSandboxStatusResponse, RunPodSandboxRequest, RuntimeCondition, StatusRequest,
     StatusResponse,
 };
 
@@ -57,8 +57,16 @@ impl Cri {
 
     /// `RuntimeReady` and `NetworkReady`.
     pub async fn conditions(&self) -> Result<Vec<RuntimeCondition>, Status> {
-        let answer: StatusResponse = self.call("/runtime.v1.RuntimeService/Status", Nothing {}).await?;
-        Ok(answer.status.unwrap_or_default().conditions)
+        Ok(self.status().await?.status.unwrap_or_default().conditions)
+    }
+
+    /// The network configuration that the runtime goes by, as it shows it.
+    pub async fn network(&self) -> Result<String, Status> {
+        Ok(self.status().await?.info.remove("cniconfig").unwrap_or_default())
+    }
+
+    async fn status(&self) -> Result<StatusResponse, Status> {
+        self.call("/runtime.v1.RuntimeService/Status", StatusRequest { verbose: true }).await
     }
 
     /// An image, if the runtime has it.

@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::pod::Pod;
+use crate::stream::Stream;
 use crate::traces;
 
 /// Stopped, stopped again, removed, in the order of a kubelet.
@@ -33,5 +34,23 @@ pub async fn without_namespace(cluster: &mut Cluster) -> anyhow::Result<()> {
     node.run(&format!("umount -l {}", pod.netns.display()))?;
     node.run(&format!("rm {}", pod.netns.display()))?;
     pod.remove(node).await?;
+    traces::gone(node, &before).await
+}
+
+/// As when the machine has run out of memory: the pod's process dies, its pod is run anew before the old one is removed,
+/// and the removal is no business of the new one.
+pub async fn replaced(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let [node, other, ..] = &cluster.nodes[..] else { anyhow::bail!("the cluster has too few nodes") };
+    let before = traces::after_a_first_pod(node).await?;
+    let (old, far) = (Pod::run(node, "replaced").await?, Pod::run(other, "far").await?);
+    node.run(&format!("kill -9 {}", old.pid))?;
+    let new = old.run_again(node).await?;
+    let stream = Stream::start(node, &new, far.address()).await?;
+    old.remove(node).await?;
+    stream.flow(3).await?;
+    stream.end()?;
+    new.check_addresses()?;
+    new.remove(node).await?;
+    far.remove(other).await?;
     traces::gone(node, &before).await
 }

@@ -32,6 +32,7 @@ mod messages;
 // The rows, and how they are played.
 mod attached;
 mod leaving;
+mod migration;
 mod play;
 mod ready;
 mod restarts;

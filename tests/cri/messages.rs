@@ -5,14 +5,23 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-/// `StatusRequest`, `ListPodSandboxRequest`: everything at its default.
+/// `ListPodSandboxRequest` and others: everything at its default.
 #[derive(Clone, PartialEq, Message)]
 pub struct Nothing {}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct StatusRequest {
+    #[prost(bool, tag = "1")]
+    pub verbose: bool,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub struct StatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: Option<RuntimeStatus>,
+    /// JSON, in containerd's own form.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub info: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

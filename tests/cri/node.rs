@@ -94,7 +94,8 @@ impl Node {
 
     /// Writes a network configuration.
     pub fn write_configuration(&self) -> anyhow::Result<()> {
-        let text = serde_json::json!({"cniVersion": "1.0.0", "name": "pod-network", "plugins": [{
+        use serde_json::json;
+        let text = json!({"cniVersion": "1.0.0", "name": "pod-network", "plugins": [{
             "type": "routelet-cni", "isGateway": true, "hairpinMode": true, "ipam": {"type": "routelet"},
         }]});
         self.sandbox.write(std::path::Path::new("/etc/cni/net.d/10-routelet.conflist"), &text.to_string())
@@ -103,6 +104,16 @@ impl Node {
     /// A new conversation with containerd.
     pub async fn cri(&self) -> anyhow::Result<Cri> {
         Cri::connect(&self.sandbox.path(runtime::SOCKET)).await
+    }
+
+    /// Waits until containerd goes by a configuration that names a plugin of this type.
+    pub async fn await_plugin(&self, kind: &str) -> anyhow::Result<()> {
+        let cri = self.cri().await?;
+        wait::until(&format!("containerd uses {kind}"), async || {
+            let network = cri.network().await.map_err(|status| status.to_string())?;
+            if network.contains(&format!("\"type\":\"{kind}\"")) { Ok(()) } else { Err(network) }
+        })
+        .await
     }
 
     /// Whether containerd would attach a pod; why not, if not.

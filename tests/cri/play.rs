@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
-use crate::{attached, leaving, ready, restarts, storm, torn};
+use crate::{attached, leaving, migration, ready, restarts, storm, torn};
 
 /// Longer than any row takes.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -36,7 +36,13 @@ const ROWS: &[Row] = &[
         name: "a pod goes whose namespace was taken away",
         play: |c| Box::pin(leaving::without_namespace(c)),
     },
-    Row { name: "containerd is killed while it makes pods", play: |c| Box::pin(torn::killed(c)) },
+    Row { name: "a pod is replaced that has died", play: |c| Box::pin(leaving::replaced(c)) },
+    Row {
+        name: "a node changes plugins and back under its pods",
+        play: |c| Box::pin(migration::there_and_back(c)),
+    },
+    Row { name: "containerd is killed while it makes pods", play: |c| Box::pin(torn::while_making(c)) },
+    Row { name: "containerd is killed while it stops pods", play: |c| Box::pin(torn::while_stopping(c)) },
     Row { name: "a storm of pods on three nodes", play: |c| Box::pin(storm::storm(c)) },
 ];
 

@@ -53,8 +53,20 @@ pub fn wish(name: &str) -> PodSandboxConfig {
 impl Pod {
     /// Runs a pod.
     pub async fn run(node: &Node, name: &str) -> anyhow::Result<Pod> {
-        let (cri, config) = (node.cri().await?, wish(name));
-        let what = || format!("{}: running {name}", node.name);
+        Pod::run_as(node, wish(name)).await
+    }
+
+    /// Runs it anew, as a kubelet does whose pod has died.
+    pub async fn run_again(&self, node: &Node) -> anyhow::Result<Pod> {
+        let mut config = self.config.clone();
+        config.metadata.get_or_insert_default().attempt += 1;
+        Pod::run_as(node, config).await
+    }
+
+    /// Runs the pod that is wished for.
+    pub async fn run_as(node: &Node, config: PodSandboxConfig) -> anyhow::Result<Pod> {
+        let cri = node.cri().await?;
+        let what = || format!("{}: running {}", node.name, config.hostname);
         let id = cri.run_pod(config.clone()).await.with_context(what)?;
         Pod::look(node, &cri, id, config).await
     }
@@ -115,7 +127,7 @@ impl Pod {
         Ok(())
     }
 
-    /// Its address of the family of another pod's first one.
+    /// Its IPv4 address.
     pub fn address(&self) -> IpAddr {
         self.addresses[0]
     }

@@ -18,8 +18,11 @@ pub const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where runtimes look for plugins unless told otherwise.
 const PLUGINS: &str = "/opt/cni/bin";
 
-/// The loopback plugin, which every runtime asks for before ours.
-const LOOPBACK: &str = "/usr/lib/cni/loopback";
+/// Names that our plugin has in there: its own, and that of a plugin without which containerd does not start a pod.
+const NAMES: [&str; 2] = ["routelet-cni", "loopback"];
+
+/// The reference plugins that a node may have used before.
+const REFERENCE: [&str; 2] = ["/usr/lib/cni/bridge", "/usr/lib/cni/host-local"];
 
 /// runc as containerd is to run it.
 pub const RUNC: &str = "/run/runc";
@@ -48,8 +51,11 @@ pub fn furnish(node: &Sandbox) -> anyhow::Result<()> {
     node.write(Path::new(RUNC), RUNC_SCRIPT)?;
     run(node, Command::new("chmod").args(["755", RUNC]))?;
     node.write(Path::new(CONFIGURATION), &configuration())?;
-    let plugin = env!("CARGO_BIN_EXE_routelet-cni");
-    run(node, Command::new("ln").args(["-s", plugin, LOOPBACK, PLUGINS]))?;
+    for name in NAMES {
+        let ours = env!("CARGO_BIN_EXE_routelet-cni");
+        run(node, Command::new("ln").args(["-s", ours, &format!("{PLUGINS}/{name}")]))?;
+    }
+    run(node, Command::new("ln").arg("-s").args(REFERENCE).arg(PLUGINS))?;
     Ok(())
 }
 

@@ -1,15 +1,16 @@
-//! containerd is killed in the middle of `RunPodSandbox`.
+//! containerd is killed while it makes pods, and while it ends them.
 
 use std::collections::BTreeSet;
 
 use nix::sys::signal::Signal;
 
+use crate::client::Cri;
 use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::pod::{self, Pod};
 use crate::{traces, wait};
 
-/// Pods asked for at once.
+/// Pods at once.
 const PODS: usize = 4;
 
 /// A count that tells how far containerd has come.
@@ -22,14 +23,21 @@ const MOMENTS: [(&str, Count); 3] = [
     ("results", |node| entries(node, "/var/lib/cni/results")),
 ];
 
-/// At each moment, for the first pod and for the last: when a new containerd has removed whatever it still knows of, as
-/// a kubelet has it do, nothing is left of any.
-pub async fn killed(cluster: &mut Cluster) -> anyhow::Result<()> {
+/// When a new containerd has removed whatever it still knows of, as a kubelet has it do, nothing is left of any pod.
+pub async fn while_making(cluster: &mut Cluster) -> anyhow::Result<()> {
     let node = &mut cluster.nodes[2];
     let before = traces::after_a_first_pod(node).await?;
     for (what, count) in MOMENTS {
         for wanted in [1, PODS] {
-            kill_when(node, &format!("{wanted} {what}"), count, wanted).await?;
+            let none = count(node);
+            let cri = node.cri().await?;
+            for i in 0..PODS {
+                let (cri, wish) = (cri.clone(), pod::wish(&format!("torn{i}")));
+                // Nobody will hear the answer.
+                tokio::spawn(async move { cri.run_pod(wish).await.map(drop) });
+            }
+            let made = |node: &Node| count(node).saturating_sub(none);
+            kill_when(node, &format!("{wanted} {what} made"), made, wanted).await?;
             remove_all(node, &before).await?;
         }
     }
@@ -40,15 +48,40 @@ pub async fn killed(cluster: &mut Cluster) -> anyhow::Result<()> {
     remove_all(node, &before).await
 }
 
-async fn kill_when(node: &mut Node, what: &str, count: Count, wanted: usize) -> anyhow::Result<()> {
-    let before = count(node);
-    let cri = node.cri().await?;
-    for i in 0..PODS {
-        let (cri, wish) = (cri.clone(), pod::wish(&format!("torn{i}")));
-        // Nobody will hear the answer.
-        tokio::spawn(async move { cri.run_pod(wish).await.map(drop) });
+/// The same for pods that are being stopped.
+pub async fn while_stopping(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let node = &mut cluster.nodes[2];
+    let before = traces::after_a_first_pod(node).await?;
+    for (what, count) in MOMENTS {
+        for wanted in [1, PODS] {
+            let mut pods = vec![];
+            for i in 0..PODS {
+                pods.push(Pod::run(node, &format!("ending{i}")).await?.id);
+            }
+            let all = count(node);
+            stop_all(&node.cri().await?, pods);
+            let ended = |node: &Node| all.saturating_sub(count(node));
+            kill_when(node, &format!("{wanted} {what} gone"), ended, wanted).await?;
+            remove_all(node, &before).await?;
+        }
     }
-    wait::until(what, async || match count(node).saturating_sub(before) {
+    Ok(())
+}
+
+fn stop_all(cri: &Cri, pods: Vec<String>) {
+    for id in pods {
+        let cri = cri.clone();
+        tokio::spawn(async move { cri.stop_pod(&id).await });
+    }
+}
+
+async fn kill_when(
+    node: &mut Node,
+    what: &str,
+    progress: impl Fn(&Node) -> usize,
+    wanted: usize,
+) -> anyhow::Result<()> {
+    wait::until(what, async || match progress(node) {
         there if there >= wanted => Ok(()),
         there => Err(format!("there are {there}")),
     })

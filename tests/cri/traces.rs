@@ -15,7 +15,7 @@ pub fn of(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     let links = links.lines().filter_map(|line| line.split_whitespace().next());
     let links = links.filter_map(|name| name.split('@').next()).filter(|name| *name != UPLINK);
     let mut found: BTreeSet<String> = links.map(|name| format!("link {name}")).collect();
-    let files = node.run("find /run/netns /var/lib/cni -type f")?;
+    let files = node.run("find /run/netns /var/lib/cni ! -type d")?;
     found.extend(files.lines().map(|file| format!("file {file}")));
     let rules = node.run("nft list ruleset")?;
     found.extend(rules.lines().map(|line| format!("nft {}", line.trim())).filter(|line| line != "nft }"));

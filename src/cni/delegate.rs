@@ -1,0 +1,222 @@
+//! Executing the plugin that `ipam.type` names (CNI specification, section 4).
+//!
+//! It is looked for in `CNI_PATH`, gets this process's environment and the whole configuration as it
+//! came, and says what it has to say on the same stderr. Its error is our error, with its code.
+//!
+//! The specification sets it no limit. A runtime gives up on us some day, and would leave it behind
+//! if it hangs; so it is ended before that, with everything it has started.
+
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Map, Value};
+
+use super::addressing::read_route;
+use super::conf::Network;
+use super::convert;
+use super::environment::Command;
+use super::field::Section;
+use super::result::{Dns, Ip, Success};
+use super::{Code, Error};
+
+/// How long a plugin may take. The reference `dhcp` asks for a lease for up to a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The most that is read of what a plugin prints, in octets. A result takes some hundred.
+const LONGEST: u64 = 1 << 20;
+
+/// The most of it that is repeated in an error, in characters.
+const QUOTED: usize = 200;
+
+/// A plugin that gives addresses, as `ipam.type` names it.
+#[derive(Debug)]
+pub struct Delegate<'a> {
+    name: &'a str,
+    program: PathBuf,
+    network: &'a Network,
+    patience: Duration,
+}
+
+impl<'a> Delegate<'a> {
+    /// Looks for the plugin.
+    ///
+    /// # Errors
+    /// `CNI_PATH` is absent, or the plugin is in none of its directories.
+    pub fn find(name: &'a str, network: &'a Network) -> Result<Delegate<'a>, Error> {
+        if network.root().text("type")?.as_deref() == Some(name) {
+            let why = format!("{name} would execute itself; name a plugin that gives addresses");
+            return Err(Error::invalid("ipam.type", why));
+        }
+        let path = &network.plugin_path;
+        if path.is_empty() {
+            let why = format!("CNI_PATH is absent: the plugin {name:?} of ipam.type is looked for in it");
+            return Err(Error::new(
+                Code::InvalidEnvironment,
+                "environment variables are absent or wrong",
+                why,
+            ));
+        }
+        let candidates = path.split(':').filter(|directory| !directory.is_empty());
+        let mut candidates = candidates.map(|directory| PathBuf::from(directory).join(name));
+        match candidates.find(|candidate| candidate.is_file()) {
+            Some(program) => Ok(Delegate { name, program, network, patience: PATIENCE }),
+            None => {
+                let why = format!("there is no plugin {name:?} in CNI_PATH {path}; install it there");
+                Err(Error::invalid("ipam.type", why))
+            }
+        }
+    }
+
+    /// ADD: asks for addresses. If that fails the plugin is asked to forget it.
+    ///
+    /// # Errors
+    /// The plugin cannot be executed, fails, takes too long, or does not print a result.
+    pub fn add(&self) -> Result<Success, Error> {
+        let added = self.execute(Command::Add).and_then(|printed| self.read(&printed));
+        added.map_err(|error| {
+            let forgotten = self.execute(Command::Del);
+            error.also(forgotten.err().as_slice())
+        })
+    }
+
+    /// DEL, CHECK, STATUS or GC.
+    ///
+    /// # Errors
+    /// The plugin cannot be executed, fails, or takes too long.
+    pub fn call(&self, command: Command) -> Result<(), Error> {
+        self.execute(command).map(drop)
+    }
+
+    fn execute(&self, command: Command) -> Result<Vec<u8>, Error> {
+        let mut child = Process::new(&self.program)
+            .env("CNI_COMMAND", command.as_str())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Of its own, so that what it starts can be ended with it.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| {
+                self.failed(Code::Io, format!("cannot be executed: {}", self.program.display()), e)
+            })?;
+        let (printed, status) = self.talk(&mut child, command)?;
+        if status.success() { Ok(printed) } else { Err(self.told(&printed, status)) }
+    }
+
+    /// Hands the configuration over and takes what is printed. The two go side by side: neither pipe
+    /// holds much, and a plugin may print before it has read.
+    fn talk(&self, child: &mut Child, command: Command) -> Result<(Vec<u8>, ExitStatus), Error> {
+        if let Some(mut stdin) = child.stdin.take() {
+            let text = self.network.text().to_vec();
+            // One that ends without having read is judged by what it printed.
+            thread::spawn(move || drop(stdin.write_all(&text)));
+        }
+        let (sender, receiver) = mpsc::channel();
+        let stdout = child.stdout.take();
+        thread::spawn(move || {
+            let mut printed = Vec::new();
+            let read = stdout.map_or(Ok(0), |stdout| stdout.take(LONGEST + 1).read_to_end(&mut printed));
+            // Nobody waits any more if it took too long.
+            let _ = sender.send(read.map(|_| printed));
+        });
+        let broken = |e: io::Error| self.failed(Code::Io, "cannot be listened to", e);
+        match receiver.recv_timeout(self.patience) {
+            Ok(Ok(printed)) if printed.len() as u64 > LONGEST => {
+                end(child);
+                let why = format!("ended after {LONGEST} octets; a result is one JSON document");
+                Err(self.failed(Code::Decode, "prints without end", why))
+            }
+            Ok(Ok(printed)) => Ok((printed, child.wait().map_err(broken)?)),
+            Ok(Err(e)) => {
+                end(child);
+                Err(broken(e))
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                end(child);
+                let message = format!("has not answered {command} in {} s", self.patience.as_secs_f32());
+                Err(self.failed(
+                    Code::TryAgainLater,
+                    message,
+                    "it was ended; its log may say what it waits for",
+                ))
+            }
+        }
+    }
+
+    /// What a plugin that failed says of it.
+    fn told(&self, printed: &[u8], status: ExitStatus) -> Error {
+        let document: Option<Map<String, Value>> = serde_json::from_slice(printed).ok();
+        let text = |key: &str| document.as_ref()?.get(key)?.as_str().map(str::to_owned);
+        let code = document.as_ref().and_then(|document| document.get("code")?.as_u64()?.try_into().ok());
+        match (code, text("msg")) {
+            (Some(code), Some(message)) => {
+                self.failed(Code::Foreign(code), message, text("details").unwrap_or_default())
+            }
+            _ => self.failed(
+                Code::Delegate,
+                format!("failed ({status}) without a reason"),
+                format!("it printed {}; see its stderr", quote(printed)),
+            ),
+        }
+    }
+
+    /// Reads a result of whatever version.
+    fn read(&self, printed: &[u8]) -> Result<Success, Error> {
+        let unusable = |why: String| self.failed(Code::Decode, "printed no usable result", why);
+        let document: Map<String, Value> =
+            serde_json::from_slice(printed).map_err(|e| unusable(format!("{e}: {}", quote(printed))))?;
+        let success = read_success(&convert::upgrade(&document, self.network.version))
+            .map_err(|error| unusable(error.details))?;
+        if success.ips.is_empty() {
+            return Err(unusable(format!("there is no address in it: {}", quote(printed))));
+        }
+        Ok(success)
+    }
+
+    fn failed(&self, code: Code, message: impl std::fmt::Display, details: impl std::fmt::Display) -> Error {
+        Error::new(code, format!("IPAM plugin {}: {message}", self.name), details)
+    }
+}
+
+/// Ends a plugin with everything it has started.
+fn end(child: &mut Child) {
+    // What has ended by itself meanwhile is fine as well.
+    if let Ok(group) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A result of the newest shape. Interfaces are none of an address plugin's business.
+fn read_success(document: &Map<String, Value>) -> Result<Success, Error> {
+    let wrong = |error: Error| Error { details: format!("{}: {}", error.message, error.details), ..error };
+    let root = Section::root(document);
+    let ip = |section: &Section<'_>| {
+        let address = section.parsed("address")?;
+        let address = address.ok_or_else(|| Error::invalid(section.path("address"), "it is absent"))?;
+        Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
+    };
+    let read = || {
+        Ok(Success {
+            ips: root.sections("ips")?.iter().map(ip).collect::<Result<_, Error>>()?,
+            routes: root.sections("routes")?.iter().map(read_route).collect::<Result<_, Error>>()?,
+            dns: Dns::read(&root)?,
+            interfaces: Vec::new(),
+        })
+    };
+    read().map_err(wrong)
+}
+
+/// The beginning of what was printed, on one line.
+fn quote(printed: &[u8]) -> String {
+    let text = String::from_utf8_lossy(printed);
+    let short: String = text.chars().take(QUOTED).collect();
+    format!("{short:?}{}", if short.len() < text.len() { "…" } else { "" })
+}

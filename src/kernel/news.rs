@@ -1,0 +1,113 @@
+//! News of links and routes as they change, for a program that waits for one of them (rtnetlink(7)).
+//!
+//! What is waited for is looked up, not read out of the news: those may get lost for want of room. Whoever
+//! waits subscribes, looks, and looks again after each piece of news.
+
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::frame::{Frame, frames};
+use super::netlink_socket::{NetlinkSocket, Protocol};
+
+/// What there is news of (`enum rtnetlink_groups` of `linux/rtnetlink.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Links, `RTNLGRP_LINK`.
+    Links = 1,
+    /// IPv6 routes, `RTNLGRP_IPV6_ROUTE`.
+    Ipv6Routes = 11,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub struct News {
+    socket: NetlinkSocket,
+}
+
+/// What has come.
+pub(super) enum Heard<T> {
+    /// What was waited for.
+    This(T),
+    /// Nothing until the time was up.
+    Nothing,
+    /// More than there was room for: something has been lost.
+    Lost,
+}
+
+impl News {
+    /// Subscribes in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn of(subject: Subject) -> Result<News, Error> {
+        let open = || {
+            let socket = NetlinkSocket::open(Protocol::Route)?;
+            socket.subscribe(subject as i32)?;
+            Ok::<_, std::io::Error>(News { socket })
+        };
+        open().map_err(Error::system(|| "subscribe to the kernel's news".to_owned()))
+    }
+
+    /// Looks again and again, after each piece of news, whether `is_so`, until it is or the time is up.
+    ///
+    /// # Errors
+    /// It cannot be looked at, or not be waited.
+    pub fn wait_until(
+        &mut self,
+        deadline: Deadline,
+        mut is_so: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        loop {
+            if is_so()? {
+                return Ok(true);
+            }
+            if let Heard::Nothing = self.hear(deadline, |_| Some(()))? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Waits for a message of which `pick` makes something.
+    pub(super) fn hear<T>(
+        &mut self,
+        deadline: Deadline,
+        mut pick: impl FnMut(Frame<'_>) -> Option<T>,
+    ) -> Result<Heard<T>, Error> {
+        let failed = || Error::system(|| "wait for the kernel's news".to_owned());
+        loop {
+            match self.socket.receive() {
+                Ok(datagram) => {
+                    if let Some(found) = frames(datagram).find_map(&mut pick) {
+                        return Ok(Heard::This(found));
+                    }
+                    continue;
+                }
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(Heard::Lost),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(failed()(error)),
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                return Ok(Heard::Nothing);
+            }
+            self.socket.wait(left).map_err(failed())?;
+        }
+    }
+}
+
+/// When a wait ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So long from now.
+    #[allow(clippy::disallowed_methods, reason = "how long a system call may wait is the clock's to say")]
+    pub fn after(most: Duration) -> Deadline {
+        Deadline(Instant::now() + most)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "as above")]
+    fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
