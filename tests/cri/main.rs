@@ -35,6 +35,7 @@ mod leaving;
 mod migration;
 mod play;
 mod ready;
+mod reboot;
 mod restarts;
 mod storm;
 mod torn;

@@ -17,6 +17,18 @@ use crate::{image, runtime, wait};
 /// Where the archive of the image is seen on a node.
 pub const IMAGE: &str = "/run/image/image.tar";
 
+/// Unmade in the order in which one holds the other. `kill` spares process 1, and the shell that says it.
+const DOWN: &str = "
+kill -9 -1
+awk '$2 ~ \"^/run/(containerd|netns)\" { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+rm -rf /run/containerd /run/netns /run/routelet /run/pods
+mkdir /run/netns
+ip link delete cni0
+nft flush ruleset
+cat /proc/sys/kernel/random/uuid > /run/boot_id
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
+";
+
 /// A node of the cluster.
 pub struct Node {
     pub name: String,
@@ -142,6 +154,19 @@ impl Node {
         let mut words = line.split(' ');
         let mut command = Command::new(words.next().unwrap_or_default());
         runtime::run(&self.sandbox, command.args(words))
+    }
+
+    /// What a script of the shell prints here, which succeeds.
+    pub fn run_script(&self, script: &str) -> anyhow::Result<String> {
+        runtime::run(&self.sandbox, Command::new("sh").args(["-ec", script]))
+    }
+
+    /// As far as pods are concerned, the machine is switched off, and on again: no process has lived on, no namespace, no
+    /// link of theirs, no rule, nothing in `/run`; and this is another boot.
+    pub fn go_down(&mut self) -> anyhow::Result<()> {
+        self.kill_daemon();
+        self.end_containerd(Signal::SIGKILL);
+        self.run_script(DOWN).map(drop)
     }
 
     /// The ends of its logs.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
-use crate::{attached, leaving, migration, ready, restarts, storm, torn};
+use crate::{attached, leaving, migration, ready, reboot, restarts, storm, torn};
 
 /// Longer than any row takes.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -43,6 +43,7 @@ const ROWS: &[Row] = &[
     },
     Row { name: "containerd is killed while it makes pods", play: |c| Box::pin(torn::while_making(c)) },
     Row { name: "containerd is killed while it stops pods", play: |c| Box::pin(torn::while_stopping(c)) },
+    Row { name: "a node reboots", play: |c| Box::pin(reboot::reboots(c)) },
     Row { name: "a storm of pods on three nodes", play: |c| Box::pin(storm::storm(c)) },
 ];
 
