@@ -45,6 +45,7 @@ impl From<Summary> for proto::Summary {
             cni_config: None,
             pools: vec![],
             swept_addresses: 0,
+            firewall: None,
         }
     }
 }

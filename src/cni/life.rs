@@ -1,77 +1,70 @@
-//! Whether an attachment is still there, as far as it can be told without its runtime.
+//! Whether attachments still live: what a sweep of the address store asks of the kernel.
 //!
-//! The host end of a pod's link has a name that follows from the attachment, and the kernel removes it with
-//! the pod's namespace: while there is an interface of that name, the pod is taken for alive. Where there is
-//! none, the namespace that the address was given for may still be seen, if the runtime shows it under
-//! `/run/netns` or a process of it under `/proc`: the pod of another plugin, which only has its address from
-//! here. What `host-local` has given says neither, and is left to a boot to settle.
+//! Decides nothing: `ipam` has the rule by which an address is freed.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
-use nix::net::if_::if_nametoindex;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::veth;
-use crate::ipam::sweep::{Holding, Life};
-use crate::ipam::{Origin, Owner};
+use crate::ipam::{Holding, Life, Origin};
+use crate::kernel::{self, Conversation};
 
-/// Where runtimes bind the namespaces of pods. `/var/run` is the same directory.
-const BOUND: &str = "/run/netns";
+/// Where runtimes bind the namespaces of pods.
+const BOUND: [&str; 3] = ["/run/netns", "/var/run/netns", "/var/run/docker/netns"];
 
-/// A look at the attachments of one network, from the calling thread's namespace. Namespaces are listed once,
-/// when they are first asked for.
+/// The host ends and the network namespaces that are there.
 #[derive(Debug)]
-pub struct Lives<'a> {
-    network: &'a str,
-    namespaces: OnceCell<BTreeSet<u64>>,
+pub struct Census {
+    host: Conversation,
+    namespaces: BTreeSet<u64>,
 }
 
-impl<'a> Lives<'a> {
-    /// Of the network of that name.
-    pub fn of(network: &'a str) -> Lives<'a> {
-        Lives { network, namespaces: OnceCell::new() }
+impl Census {
+    /// Looks around, in the network namespace of the node. Namespaces are looked for where they are
+    /// bound and among processes, as far as either can be seen from here.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn take() -> Result<Census, kernel::Error> {
+        let bound = BOUND.iter().flat_map(|folder| entries(Path::new(folder)));
+        let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
+        let inode = |path: PathBuf| fs::metadata(path).ok().map(|metadata| metadata.ino());
+        Ok(Census {
+            host: Conversation::open()?,
+            namespaces: bound.chain(of_processes).filter_map(inode).collect(),
+        })
     }
 
-    /// Whether whoever holds an address is there.
-    pub fn life(&self, holding: &Holding) -> Life {
-        if self.is_linked(&holding.owner) {
-            return Life::Alive;
+    /// Whether the attachment that holds these addresses on this network is still there.
+    ///
+    /// It is while its host end is, whose name follows from the owner. Without, one that this plugin
+    /// attached is gone, unless its namespace is still to be seen. Of what others attached there is no
+    /// telling: of those for whom it only gave the address, and those of the reference plugins.
+    pub fn life(&mut self, network: &str, holding: &Holding) -> Life {
+        match self.host.link(&veth::name(network, &holding.owner)) {
+            Ok(Some(_)) => Life::Alive,
+            Ok(None) => match holding.origin {
+                Origin::Ours { namespace: Some(inode) } if !self.namespaces.contains(&inode) => Life::Gone,
+                Origin::Ours { namespace: Some(_) } => Life::Alive,
+                Origin::Ours { namespace: None } | Origin::HostLocal => Life::Unknown,
+            },
+            Err(_) => Life::Unknown,
         }
-        match holding.origin {
-            Origin::HostLocal => Life::Unknown,
-            Origin::Ours { namespace: Some(inode) } if self.namespaces().contains(&inode) => Life::Alive,
-            Origin::Ours { .. } => Life::Gone,
-        }
-    }
-
-    /// Whether there is an interface that leads to the owner.
-    pub fn is_linked(&self, owner: &Owner) -> bool {
-        if_nametoindex(veth::name(self.network, owner).as_str()).is_ok()
-    }
-
-    fn namespaces(&self) -> &BTreeSet<u64> {
-        self.namespaces.get_or_init(namespaces)
     }
 }
 
-/// Inode numbers of all network namespaces that can be seen. What may not be looked at is passed over.
-fn namespaces() -> BTreeSet<u64> {
-    let listed = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
-    let bound = listed(Path::new(BOUND)).map(|entry| entry.path());
-    let of_processes = listed(Path::new("/proc")).map(|entry| entry.path().join("ns/net"));
-    bound.chain(of_processes).filter_map(|path| Some(fs::metadata(path).ok()?.ino())).collect()
+/// What lies in a folder; nothing if there is none.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok().map(|entry| entry.path()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_namespace_is_seen() {
-        let own = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
-        assert!(namespaces().contains(&own));
+/// For a sweep that is seldom needed: looks around when it is first asked.
+pub fn on_demand(network: &str) -> impl FnMut(&Holding) -> Life {
+    let mut census: Option<Option<Census>> = None;
+    move |holding| match census.get_or_insert_with(|| Census::take().ok()) {
+        Some(census) => census.life(network, holding),
+        None => Life::Unknown,
     }
 }

@@ -19,6 +19,7 @@ mod kernel_watch;
 mod link_peers;
 mod listeners;
 pub mod log;
+mod masquerade;
 pub mod metrics;
 mod node;
 pub mod options;

@@ -94,7 +94,7 @@ impl Keeper {
             self.prepare.notify_one();
         }
         let in_order = config.as_ref().is_none_or(|config| config.in_place);
-        let view = PodsView { config, pools, swept: self.sweeper.freed() };
+        let view = PodsView { config, pools, swept: self.sweeper.freed(), ..PodsView::default() };
         self.told.send_if_modified(|told| {
             let news = *told != view;
             *told = view;

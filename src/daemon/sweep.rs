@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::cni::life::Lives;
+use crate::cni::life;
 use crate::ipam::sweep::{GRACE, Swept};
 use crate::ipam::{Error, Store};
 
@@ -66,6 +66,5 @@ impl Sweeper {
 }
 
 fn sweep(store: &Store, network: &str) -> Result<Swept, Error> {
-    let lives = Lives::of(network);
-    store.sweep(GRACE, |holding| lives.life(holding))
+    store.sweep(GRACE, life::on_demand(network))
 }
