@@ -63,8 +63,8 @@ impl Plan {
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let pod_cidrs = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
-        let own = pod_cidrs.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
+        let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         let treatment = Treatment::read(network, node.as_ref(), addressing.subnets())?;
         Ok(Plan {
