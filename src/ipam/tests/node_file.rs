@@ -20,7 +20,8 @@ fn what_is_written_is_read() {
          \"masquerade\":false}\n"
     );
     assert_eq!(NodeFile::read(&path).unwrap(), Some(file.clone()));
-    fs::write(&path, r#"{"podCIDRs": ["10.244.1.0/24", "fd00::/64"], "bridge": "cni0", "other": 1}"#).unwrap();
+    fs::write(&path, r#"{"podCIDRs": ["10.244.1.0/24", "fd00::/64"], "bridge": "cni0", "other": 1}"#)
+        .unwrap();
     assert_eq!(NodeFile::read(&path).unwrap(), Some(file.clone()), "of an older or newer daemon");
     NodeFile { mtu: Some(1400), ..file }.write(&path).unwrap();
     assert_eq!(NodeFile::read(&path).unwrap().unwrap().mtu, Some(1400));
