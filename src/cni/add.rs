@@ -95,7 +95,7 @@ impl Adding<'_> {
         let interface = At { index: pair.inside, name };
         pod.configure(interface, allocations, &routes)?;
         let deadline = Deadline::after(PATIENCE);
-        bridge.settle(host, &pair, deadline)?;
+        bridge.settle(host, plan, &pair, allocations, deadline)?;
         pod.announce(interface, pod_mac, allocations, deadline)?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };

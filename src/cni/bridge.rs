@@ -1,20 +1,12 @@
 //! The host side of an attachment to a bridge: the bridge itself, made when first needed, used as it is
 //! found, never removed; and the port that is the host end of a pod's veth pair.
-//!
-//! # Duplicates of IPv6 addresses
-//!
-//! Pods' addresses are used at once: duplicate detection (RFC 4862 §5.4) would take a second or two of
-//! every start. Instead the bridge, as a gateway, asks for the address by neighbor solicitation before the
-//! pod gets it, and looks for an answer when all else has been done. Whoever has the address on this node
-//! answers within microseconds, as the kernel carries the frames from port to port in the system call that
-//! sends them; somebody far away on a segment that the bridge is joined to may answer too late to be heard.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use super::plan::Plan;
-use super::{Code, Error};
+use super::{Code, Error, duplicates};
 use crate::ipam::Allocation;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::{HAIRPIN, PodVeth};
@@ -35,6 +27,8 @@ pub struct Pair {
     pub port: Link,
     /// Index of the pod's end, in the pod.
     pub inside: u32,
+    /// Hardware address of the pod's end.
+    pub pod_mac: [u8; 6],
 }
 
 impl Bridge {
@@ -77,6 +71,7 @@ impl Bridge {
                     batch.add_address((&link).into(), wanted);
                 }
             }
+            duplicates::seek(&mut batch, (&link).into(), allocations);
         }
         if !link.up {
             batch.set_up((&link).into());
@@ -106,23 +101,36 @@ impl Bridge {
         if plan.hairpin {
             batch.set_port_options(pair.name, &[(HAIRPIN, true)]);
         }
-        let port = batch.look_up_link(pair.name);
         let outcome = host.attempt(batch)?;
         *made = !outcome.is_refused(pair_place);
-        let outcome = outcome.all_done()?;
+        let port = match outcome.all_done()?.link(pair_place) {
+            Some(port) => Some(port),
+            // A kernel that does not say what it has made.
+            None => host.link(pair.name)?,
+        };
         let vanished = || Error::new(Code::Kernel, format!("interface {} vanished", pair.name), "");
-        let port = outcome.link(port).ok_or_else(vanished)?;
+        let port = port.ok_or_else(vanished)?;
         let inside = port.other.ok_or_else(vanished)?;
-        Ok(Pair { port, inside })
+        Ok(Pair { port, inside, pod_mac: pair.pod_mac })
     }
 
     /// Waits until the port passes packets on. A bridge with spanning tree takes half a minute: its pods
     /// have to wait, not the runtime.
     ///
     /// # Errors
-    /// The kernel refused to say.
-    pub fn settle(&self, host: &mut Conversation, pair: &Pair, deadline: Deadline) -> Result<(), Error> {
+    /// Somebody else on the bridge has an address of the pod's; the kernel refused to say.
+    pub fn settle(
+        &self,
+        host: &mut Conversation,
+        plan: &Plan,
+        pair: &Pair,
+        allocations: &[Allocation],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
         host.await_forwarding(pair.port.index, deadline)?;
+        if plan.is_gateway && has(allocations, Family::Ipv6Unicast) {
+            duplicates::refuse(host, (&self.link).into(), pair.pod_mac, allocations)?;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::conf::Network;
 use super::environment::Attachment;
 use super::{Error, veth};
 use crate::ipam::Store;
-use crate::kernel::{At, Batch, Conversation, NetNs};
+use crate::kernel::{Batch, Conversation, NetNs};
 
 /// Removes the veth pair and frees the addresses.
 ///
@@ -25,7 +25,7 @@ pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
 fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {
     let mut host = Conversation::open()?;
     if let Some(link) = host.link(&veth::name(&network.name, &attachment.owner))? {
-        return delete(&mut host, link.index, &link.name);
+        return Ok(host.delete_quickly((&link).into())?);
     }
     // A pod that the reference plugin attached has a host end of random name, and must be looked for
     // inside. A namespace that cannot be opened has nothing left in it.
@@ -42,15 +42,11 @@ fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Res
         Some(link)
             if link.kind.as_deref() == Some("veth") && !store.held_by(&attachment.owner)?.is_empty() =>
         {
-            delete(&mut inside, link.index, &link.name)
+            let mut batch = Batch::new();
+            batch.delete_link_at((&link).into());
+            inside.carry_out(batch)?;
+            Ok(())
         }
         _ => Ok(()),
     }
-}
-
-fn delete(conversation: &mut Conversation, index: u32, name: &str) -> Result<(), Error> {
-    let mut batch = Batch::new();
-    batch.delete_link_at(At { index, name });
-    conversation.carry_out(batch)?;
-    Ok(())
 }

@@ -36,6 +36,7 @@ pub mod conflist;
 pub mod convert;
 pub mod del;
 pub mod delegate;
+pub mod duplicates;
 pub mod environment;
 pub mod error;
 pub mod field;

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
-use super::result::{Dns, Route, RouteOptions};
+use super::result::{Dns, Route};
 use super::{Code, Error};
 use crate::ipam::{Allocation, NodeFile, RangeSet, RangeSpec};
 use crate::prefix::{Family, Prefix};
@@ -57,17 +57,12 @@ impl Plan {
         let addressing = Addressing::read(network, args)?;
         let path = network.node_file()?;
         let node = NodeFile::read(&path)?;
-        if let Some(route) = addressing.routes.iter().flatten().find(|r| r.options != RouteOptions::default())
-        {
-            let message = format!("unsupported field ipam.routes: {route:?}");
-            return Err(Error::new(Code::UnsupportedField, message, "leave it out"));
-        }
         let sets = addressing.sets(network, node.as_ref())?;
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
-        let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let pod_cidrs = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
+        let own = pod_cidrs.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         Ok(Plan {
             bridge: wanted
@@ -106,7 +101,7 @@ impl Plan {
                     return Err(Error::invalid("isDefaultGateway", why));
                 }
                 None if self.is_default_gateway || self.routes.is_none() => {
-                    routes.push(Route::new(default_of(family), Some(gateway)));
+                    routes.push(Route { dst: default_of(family), gw: Some(gateway) });
                 }
                 _ => {}
             }

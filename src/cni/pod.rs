@@ -62,8 +62,10 @@ impl Pod {
     ) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
-        // Has the kernel act on the carrier that has just come, before it looks at what follows.
-        batch.look_up_link_at(interface.index);
+        if allocations.iter().any(|allocation| allocation.address.is_ipv6()) {
+            // Has the kernel act on the carrier that has just come, before it looks at what follows.
+            batch.look_up_link_at(interface.index);
+        }
         for allocation in allocations {
             batch.add_address(interface, address_of(allocation)?);
         }

@@ -14,6 +14,7 @@ mod connections;
 mod driver;
 pub mod http;
 mod input;
+mod keepers;
 mod kernel_watch;
 mod link_peers;
 mod listeners;
@@ -49,9 +50,9 @@ use clock::Clock;
 use configuration::Configuration;
 use driver::Driver;
 use http::{Readiness, Sight};
+use keepers::{Keepers, Known};
 use metrics::Manifests;
 use session_thread::SessionThread;
-use source::Look;
 
 /// Inputs that may wait for the driver before their senders do.
 const QUEUE: usize = 1024;
@@ -91,23 +92,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
-    let (settings, settings_seen) =
-        settings::Keeper::new(compiled_seen.clone(), prepare.clone(), inputs.clone())?;
-    let (rules, rules_seen) = rules::Keeper::new(compiled_seen.clone())?;
     let (prepared, prepared_seen) = watch::channel(None);
-    let (pods, pods_seen) =
-        pods::Keeper::new(options.paths.clone(), prepared_seen, readiness_seen.clone(), prepare.clone());
-    let source = Arc::new(Look::new(inputs.clone(), settings_seen, rules_seen, pods_seen, owned.clone()));
+    let known = Known {
+        compiled: compiled_seen,
+        prepared: prepared_seen,
+        readiness: readiness_seen.clone(),
+        owned: owned.clone(),
+    };
+    let (keepers, source) = Keepers::start(known, options.paths.clone(), prepare.clone(), inputs.clone())?;
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
     kernel_watch::start(writer.port(), owned, news)?;
-    tokio::spawn(settings.run());
     tokio::spawn(audit::run(source.clone()));
-    let rules = tokio::spawn(rules.run());
-    let pods = tokio::spawn(pods.run());
     let configuration = Configuration {
         node_name: options.node_name,
-        paths: options.paths.clone(),
+        paths: options.paths,
         netlink: preparer,
         writer: writer.clone(),
         ownership,
@@ -134,20 +133,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
-    match departure {
-        Departure::Restart => info!("terminated: peers that speak graceful restart keep our routes"),
-        Departure::ForGood => info!("interrupted: leaving for good"),
-    }
+    info!("{}", words(departure));
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
-    let leaves = departure == Departure::ForGood;
-    pods::end(pods, &options.paths, leaves).await?;
-    rules::end(rules, compiled_seen.borrow().as_deref().filter(|_| leaves)).await?;
+    keepers.end(departure == Departure::ForGood).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;
     Ok(())
+}
+
+fn words(departure: Departure) -> &'static str {
+    match departure {
+        Departure::Restart => "terminated: peers that speak graceful restart keep our routes",
+        Departure::ForGood => "interrupted: leaving for good",
+    }
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

@@ -117,19 +117,16 @@ impl Keeper {
 }
 
 /// Ends a keeper. If the node leaves for good, the runtime's configuration goes with it.
-///
-/// # Errors
-/// The file cannot be removed.
-pub async fn end(keeper: JoinHandle<()>, paths: &Paths, leaves: bool) -> Result<(), conflist::Error> {
+pub async fn end(keeper: JoinHandle<()>, paths: &Paths, leaves: bool) {
     keeper.abort();
     // Until it has ended, it would put back what is removed.
     let _ = keeper.await;
-    if let Some(path) = paths.cni_config.as_deref().filter(|_| leaves)
-        && conflist::remove(path)?
-    {
-        info!("removed the container runtime's network configuration {}", path.display());
+    let Some(path) = paths.cni_config.as_deref().filter(|_| leaves) else { return };
+    match conflist::remove(path) {
+        Ok(true) => info!("removed the container runtime's network configuration {}", path.display()),
+        Ok(false) => {}
+        Err(error) => warn!("{error}"),
     }
-    Ok(())
 }
 
 /// What the runtime is told.

@@ -14,10 +14,10 @@ use crate::prefix::Prefix;
 /// Counts the addresses of the node's pod CIDRs, and of former ones that the node file tells of.
 pub async fn count(data_dir: &Path, network: &NodeNetwork, state_dir: &Path) -> Vec<PoolView> {
     let store = Store::new(data_dir, &network.pods.name);
-    // As many files as there are pods.
-    let listed = tokio::task::spawn_blocking(move || store.reservations()).await;
+    // As many names as there are pods.
+    let listed = tokio::task::spawn_blocking(move || store.taken()).await;
     let taken: Vec<IpAddr> = match listed {
-        Ok(Ok(reservations)) => reservations.into_iter().map(|r| r.address).collect(),
+        Ok(Ok(taken)) => taken,
         Ok(Err(error)) => {
             warn!("how many addresses are taken is not known: {error}");
             return vec![];

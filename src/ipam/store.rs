@@ -166,13 +166,21 @@ impl Store {
         choose(&self.disk, sets, &[]).map(drop)
     }
 
-    /// How far each range set is used, for statistics: one listing, for which nobody has to wait, so
-    /// that what changes meanwhile may or may not be counted.
+    /// All addresses that are taken, in order, for statistics: one listing, no file read, and nobody
+    /// has to wait for it. What changes meanwhile may or may not be in it.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn taken(&self) -> Result<Vec<IpAddr>, Error> {
+        self.disk.taken()
+    }
+
+    /// How far each range set is used; as [`Store::taken`].
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn usage(&self, sets: &[RangeSet]) -> Result<Vec<Usage>, Error> {
-        let taken = self.disk.taken()?;
+        let taken = self.taken()?;
         let usage = |set: &RangeSet| {
             let taken = taken.iter().filter(|address| set.range_of(**address).is_some()).count() as u64;
             let size = set.size();

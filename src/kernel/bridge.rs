@@ -20,7 +20,6 @@ impl Conversation {
     /// The name belongs to something that is no bridge, or the kernel refuses.
     pub fn ensure_bridge(&mut self, name: &str, mtu: Option<u32>) -> Result<Link, Error> {
         let found = self.link(name)?;
-        let is_new = found.is_none();
         let mtu = mtu.unwrap_or(ETHERNET);
         let mut link = match found {
             Some(link) => link,
@@ -36,7 +35,10 @@ impl Conversation {
             self.carry_out(batch)?;
             link.mtu = mtu;
         }
-        if is_new {
+        if !link.up {
+            // A pod that plays router must not give the node a default route or a name server: the node is
+            // the router here, and as long as it does not forward IPv6 it would listen (CVE-2020-10749).
+            let _ = sysctl::ignore_router_advertisements(name);
             // Until its own link-local address is known to be unique, which takes up to two
             // seconds, a router cannot ask for a pod's hardware address. On a bridge that was
             // made a moment ago there is nobody to have a duplicate.

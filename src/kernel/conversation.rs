@@ -4,6 +4,9 @@
 //! [`super::Netlink`] is its counterpart for a program with a runtime.
 
 use super::address_request::{LinkAddress, dump_addresses, dump_routes, read_address, read_destination};
+use std::io;
+use std::os::fd::OwnedFd;
+
 use super::batch::{Batch, Outcome};
 use super::exchange::Exchange;
 use super::frame::Requests;
@@ -24,7 +27,7 @@ impl Conversation {
     /// # Errors
     /// The socket could not be opened.
     pub fn open() -> Result<Conversation, Error> {
-        Ok(Conversation { exchange: Exchange::open()? })
+        Ok(Conversation { exchange: Exchange::open_briefly()? })
     }
 
     /// Opens one in the given namespace.
@@ -56,6 +59,11 @@ impl Conversation {
     /// that, too.
     pub fn carry_out(&mut self, batch: Batch) -> Result<Outcome, Error> {
         self.attempt(batch)?.all_done()
+    }
+
+    /// Has a child process send what is in the batch, and report the answer to `report`.
+    pub(super) fn send_from_child(&self, batch: &mut Batch, report: &OwnedFd) -> io::Result<()> {
+        self.exchange.send_from_child(&mut batch.requests, report)
     }
 
     /// The link of that name; `None` when there is none.

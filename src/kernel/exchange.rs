@@ -9,13 +9,15 @@
 #![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
 
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::Error;
 use super::frame::{
     self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attributes, frames, u32_at,
 };
-use super::netlink_socket::{NetlinkSocket, Protocol};
+use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 use super::refusal::{EXPLANATION, Refusal};
+use super::sys;
 
 /// How often a dump is begun anew because something changed meanwhile.
 const DUMP_ATTEMPTS: usize = 10;
@@ -38,15 +40,22 @@ struct Lost;
 impl Exchange {
     /// Opens a conversation about links, addresses and routes in the calling thread's namespace.
     pub(super) fn open() -> Result<Exchange, Error> {
-        let exchange = Exchange::open_to(Protocol::Route)?;
+        let exchange = Exchange::open_to(Protocol::Route, Room::Tables)?;
+        exchange.socket.check_strictly();
+        Ok(exchange)
+    }
+
+    /// The same for a few questions and answers.
+    pub(super) fn open_briefly() -> Result<Exchange, Error> {
+        let exchange = Exchange::open_to(Protocol::Route, Room::Messages)?;
         exchange.socket.check_strictly();
         Ok(exchange)
     }
 
     /// Opens a conversation with this part of the kernel in the calling thread's namespace.
-    pub(super) fn open_to(protocol: Protocol) -> Result<Exchange, Error> {
+    pub(super) fn open_to(protocol: Protocol, room: Room) -> Result<Exchange, Error> {
         let what = || format!("open a netlink socket ({protocol:?})");
-        let socket = NetlinkSocket::open(protocol).map_err(Error::system(what))?;
+        let socket = NetlinkSocket::open(protocol, room).map_err(Error::system(what))?;
         Ok(Exchange { socket, refused: Vec::new() })
     }
 
@@ -129,6 +138,13 @@ impl Exchange {
         }
     }
 
+    /// Has a child process send one request and write the kernel's answer to `report`: four octets, an error
+    /// number that is negative, or 0. Nothing else may be asked here from now on.
+    pub(super) fn send_from_child(&self, requests: &mut Requests, report: &OwnedFd) -> io::Result<()> {
+        requests.flag(0, NLM_F_ACK);
+        sys::send_from_child(self.socket.as_fd(), requests.octets(), report.as_fd())
+    }
+
     /// Reads everything that one request asks for, and has `take` add each message, by its type and what
     /// follows its header, to a `T` that begins as its default.
     pub(super) fn dump<T: Default>(
@@ -145,6 +161,17 @@ impl Exchange {
         }
         let text = format!("no undisturbed dump in {DUMP_ATTEMPTS} attempts");
         Err(Refusal::new(io::Error::new(ErrorKind::Interrupted, text)))
+    }
+
+    /// Reads the beginning of what one request asks for: as much as the kernel sends at once. The rest is
+    /// thrown away when something else is asked, or with the conversation.
+    pub(super) fn glance(
+        &mut self,
+        requests: &mut Requests,
+        take: impl FnMut(u16, &[u8]),
+    ) -> Result<(), Refusal> {
+        requests.flag(0, NLM_F_DUMP);
+        self.query(requests, take)
     }
 
     /// Asks for one thing.

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 
 use super::batch::{At, Batch, Place};
-use super::frame::{Attributes, NESTED, NLM_F_CREATE, NLM_F_EXCL};
+use super::frame::{Attributes, NESTED, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use super::link::{
     self, ADDRESS, HEADER, IFNAME, INFO_DATA, INFO_KIND, INFO_SLAVE_DATA, INFO_SLAVE_KIND, LINKINFO, MASTER,
     MTU,
@@ -74,13 +74,14 @@ impl Batch {
         })
     }
 
-    /// Makes a veth pair, its end here up and a port of the bridge, its other end in the pod and down.
+    /// Makes a veth pair, its end here up and a port of the bridge, its other end in the pod and down. The
+    /// kernel answers with the end that stays here ([`super::batch::Outcome::link`]; Linux 6.2).
     pub fn add_pod_veth(&mut self, pair: &PodVeth<'_>) -> Place {
         /// `VETH_INFO_PEER` (`linux/veth.h`).
         const PEER: u16 = 1;
         let what = format!("make veth pair {} and {}", pair.name, pair.pod_name);
         let header = header(0, link::UP, link::UP);
-        self.push((what, None), (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL), &header, |attributes| {
+        self.push((what, None), (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO), &header, |attributes| {
             put_name(attributes, IFNAME, pair.name);
             attributes.put(ADDRESS, &pair.mac);
             if let Some(master) = pair.master {

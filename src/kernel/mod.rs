@@ -17,9 +17,12 @@ pub mod link_request;
 mod netlink_socket;
 pub mod netns;
 pub mod news;
+pub mod nftables;
 mod refusal;
+mod station_request;
 mod sys;
 pub mod sysctl;
+mod unlink;
 
 // What takes a runtime, or is the daemon's alone.
 #[cfg(feature = "shell")]
@@ -140,6 +143,20 @@ pub enum Error {
         name: String,
         /// What it is.
         kind: String,
+    },
+    /// A port of the node is mapped to another pod already.
+    #[error("{port} is taken: {holder}")]
+    HostPortTaken {
+        /// The port.
+        port: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// Others have changed nftables every time that we were about to.
+    #[error("{what}: others keep changing it")]
+    Contended {
+        /// What was being done.
+        what: &'static str,
     },
     /// The kernel turns an IPv6 route's metric 0 into 1024.
     #[error("install {prefix} metric 0: an IPv6 route cannot have metric 0")]

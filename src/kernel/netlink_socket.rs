@@ -21,9 +21,6 @@ use super::sys;
 /// allows twice the number: room for more refusals than a datagram has requests.
 const BUFFER: usize = 1 << 20;
 
-/// The largest datagram that the kernel sends, and more.
-const DATAGRAM: usize = 64 << 10;
-
 /// The kernel's own port number.
 const KERNEL: u32 = 0;
 
@@ -37,6 +34,17 @@ pub(super) enum Protocol {
     Netfilter,
 }
 
+/// Octets of the datagrams that are read. Those of a dump are as large as the reader's room, up to half of
+/// the larger; any other fits the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// For tables read by the hundred thousand.
+    Tables = 64 << 10,
+    /// For a program that asks little and ends: memory that is touched for the first time costs as much as a
+    /// question.
+    Messages = 16 << 10,
+}
+
 /// A socket that talks to the kernel alone.
 #[derive(Debug)]
 pub(super) struct NetlinkSocket {
@@ -47,7 +55,7 @@ pub(super) struct NetlinkSocket {
 
 impl NetlinkSocket {
     /// Opens a socket in the calling thread's namespace, where it stays.
-    pub(super) fn open(protocol: Protocol) -> io::Result<NetlinkSocket> {
+    pub(super) fn open(protocol: Protocol, room: Room) -> io::Result<NetlinkSocket> {
         let protocol = match protocol {
             Protocol::Route => SockProtocol::NetlinkRoute,
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
@@ -62,7 +70,7 @@ impl NetlinkSocket {
         // Explanations in place of copies of what was refused (Linux 4.12).
         sys::set_netlink_option(&socket, libc::NETLINK_CAP_ACK, 1)?;
         sys::set_netlink_option(&socket, libc::NETLINK_EXT_ACK, 1)?;
-        Ok(NetlinkSocket { socket, port, buffer: vec![0; DATAGRAM] })
+        Ok(NetlinkSocket { socket, port, buffer: vec![0; room as usize] })
     }
 
     /// Makes dumps honour filters (Linux 4.20); without it they merely take longer.
@@ -80,9 +88,17 @@ impl NetlinkSocket {
         self.port
     }
 
-    /// Sends a datagram. The kernel has worked it off when this returns.
+    /// Sends a datagram of any length. The kernel has worked it off when this returns.
     pub(super) fn send(&self, octets: &[u8]) -> io::Result<()> {
-        Ok(send(self.socket.as_raw_fd(), octets, MsgFlags::empty()).map(drop)?)
+        let send = || send(self.socket.as_raw_fd(), octets, MsgFlags::empty()).map(drop);
+        match send() {
+            // An nftables transaction is one datagram, and may be of many megabytes.
+            Err(Errno::EMSGSIZE) => {
+                setsockopt(&self.socket, sockopt::SndBufForce, &octets.len())?;
+                Ok(send()?)
+            }
+            sent => Ok(sent?),
+        }
     }
 
     /// Reads a datagram; `WouldBlock` where none is waiting.

@@ -3,11 +3,12 @@
 //! What is waited for is looked up, not read out of the news: those may get lost for want of room. Whoever
 //! waits subscribes, looks, and looks again after each piece of news.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::Error;
 use super::frame::{Frame, frames};
-use super::netlink_socket::{NetlinkSocket, Protocol};
+use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 
 /// What there is news of (`enum rtnetlink_groups` of `linux/rtnetlink.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl News {
     /// The kernel refuses.
     pub fn of(subject: Subject) -> Result<News, Error> {
         let open = || {
-            let socket = NetlinkSocket::open(Protocol::Route)?;
+            let socket = NetlinkSocket::open(Protocol::Route, Room::Messages)?;
             socket.subscribe(subject as i32)?;
             Ok::<_, std::io::Error>(News { socket })
         };
@@ -95,6 +96,12 @@ impl News {
     }
 }
 
+impl AsFd for News {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// When a wait ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
@@ -104,6 +111,11 @@ impl Deadline {
     #[allow(clippy::disallowed_methods, reason = "how long a system call may wait is the clock's to say")]
     pub fn after(most: Duration) -> Deadline {
         Deadline(Instant::now() + most)
+    }
+
+    /// At once.
+    pub fn now() -> Deadline {
+        Deadline::after(Duration::ZERO)
     }
 
     #[allow(clippy::disallowed_methods, reason = "as above")]

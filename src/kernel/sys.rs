@@ -2,14 +2,14 @@
 //! and a socket of ours lent to the runtime.
 //!
 //! The only place in the program with `unsafe` code: one call of setsockopt(2), one of
-//! sched_setscheduler(2), and the promise to tokio that a descriptor stays open.
+//! sched_setscheduler(2), a fork(2) with what its child does, and the promise to tokio that a descriptor stays open.
 
 #![allow(unsafe_code)]
 #![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
 #[cfg(feature = "shell")]
@@ -76,6 +76,49 @@ pub(super) fn set_netlink_option(
     value: libc::c_int,
 ) -> io::Result<()> {
     set(socket, libc::SOL_NETLINK, option, &value)
+}
+
+/// Has a child process send a netlink request and write the error number in the answer (negative, or 0) to
+/// `report`, four octets. The child has nothing else open, and ends when it has done so.
+pub(super) fn send_from_child(
+    socket: BorrowedFd<'_>,
+    request: &[u8],
+    report: BorrowedFd<'_>,
+) -> io::Result<()> {
+    // SAFETY: between fork and its end the child makes system calls and nothing else, which may be done also
+    // where other threads held locks: all that it needs was made before.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => send_and_end(socket.as_raw_fd(), request, report.as_raw_fd()),
+        _ => Ok(()),
+    }
+}
+
+/// What the child does.
+fn send_and_end(socket: libc::c_int, request: &[u8], report: libc::c_int) -> ! {
+    /// Where the error number stands: behind the message's header (`struct nlmsgerr`).
+    const ERROR: usize = 16;
+    const SOCKET: libc::c_int = 0;
+    const REPORT: libc::c_int = 1;
+    let mut answer = [0u8; 64];
+    // SAFETY: system calls on descriptors that are open, with buffers that live and are as long as is said.
+    // The first makes sure that neither descriptor is overwritten before it has been copied.
+    unsafe {
+        let report = libc::fcntl(report, libc::F_DUPFD, 3);
+        let socket = libc::fcntl(socket, libc::F_DUPFD, 3);
+        if report < 0 || socket < 0 || libc::dup2(socket, SOCKET) < 0 || libc::dup2(report, REPORT) < 0 {
+            libc::_exit(1);
+        }
+        // Linux 5.9; before, what else is open stays so for some milliseconds.
+        if libc::syscall(libc::SYS_close_range, REPORT + 1, libc::c_uint::MAX, 0) < 0 {
+            libc::close(2);
+        }
+        let sent = libc::send(SOCKET, request.as_ptr().cast(), request.len(), 0);
+        if sent >= 0 && libc::recv(SOCKET, answer.as_mut_ptr().cast(), answer.len(), 0) >= 20 {
+            libc::write(REPORT, answer.as_ptr().add(ERROR).cast(), 4);
+        }
+        libc::_exit(0)
+    }
 }
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.

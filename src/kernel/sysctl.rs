@@ -113,6 +113,16 @@ pub fn skip_duplicate_detection(interface: &str) -> Result<(), Error> {
     if path.exists() { write(&path, "0") } else { Ok(()) }
 }
 
+/// Has an interface take nothing from router advertisements (RFC 4861 §6.3.4). Nothing to do where there
+/// is no IPv6.
+///
+/// # Errors
+/// The setting cannot be written.
+pub fn ignore_router_advertisements(interface: &str) -> Result<(), Error> {
+    let path = Path::new(ROOT).join("ipv6/conf").join(interface).join("accept_ra");
+    if path.exists() { write(&path, "0") } else { Ok(()) }
+}
+
 /// Lets an interface have IPv6 addresses. Nothing to do where there is no IPv6.
 ///
 /// # Errors

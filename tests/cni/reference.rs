@@ -46,5 +46,8 @@ async fn the_reference_respects_and_removes_ours() {
     node.add("c1", &ours, &conf).result();
     node.del("c1", &ours, &conf).result();
     reference(&node, "DEL", "c2", &theirs).result();
+    assert_eq!(node.reservations(), [""; 0]);
+    // Records of what it released stay until we look again.
+    node.call("DEL", "nobody", "", &conf).result();
     assert_eq!(node.traces().await, [""; 0]);
 }

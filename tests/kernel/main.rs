@@ -7,6 +7,7 @@ mod groups;
 mod links;
 mod mirror;
 mod mixed_families;
+mod nftables;
 mod pace;
 mod rig;
 mod routes;
