@@ -13,6 +13,7 @@ mod failures;
 mod faults;
 mod killed;
 mod migration;
+mod reboot;
 mod reference;
 mod rig;
 mod side_by_side;
