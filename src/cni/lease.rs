@@ -8,7 +8,7 @@ use super::conf::Network;
 use super::delegate::Delegate;
 use super::environment::{Attachment, Command};
 use super::result::{Ip, Success};
-use super::{Code, Error};
+use super::{Code, Error, life};
 use crate::ipam::{Allocation, RangeSet, Store};
 use crate::prefix::Family;
 
@@ -27,7 +27,10 @@ pub fn take(
         Source::Nobody => Ok(Success::default()),
         Source::Plugin(name) => Delegate::find(name, network)?.add(),
         Source::Store => {
-            let given = store(network).allocate(&attachment.owner, sets, &addressing.requested)?;
+            // Before it gives up for want of addresses, those of pods that are gone without a DEL are freed.
+            let life = life::on_demand(&network.name);
+            let owner = &attachment.owner;
+            let given = store(network).allocate_sweeping(owner, sets, &addressing.requested, life)?;
             match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
                 Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
                 Err(error) => {

@@ -4,10 +4,11 @@
 //! The boot before is played by calls that are shown another boot id than this machine's.
 
 use std::path::Path;
+use std::time::Duration;
 
+use routelet::cni::life::Census;
 use routelet::cni::veth;
-use routelet::ipam::Store;
-use routelet::ipam::sweep::{GRACE, Life, Swept};
+use routelet::ipam::{GRACE, Owner, Store, Swept};
 use serde_json::{Value, json};
 
 use super::rig::{Namespace, Node, PLUGIN, answer};
@@ -27,14 +28,18 @@ fn add_before(node: &mut Node, container: &str, conf: &Value) -> Value {
     result
 }
 
-/// What the daemon does now and then: whoever has no link is gone.
-async fn sweep(node: &Node) -> Swept {
-    let links = node.namespace.names().await;
-    let life = |holding: &routelet::ipam::Holding| {
-        let has_link = links.contains(&veth::name("pod-network", &holding.owner));
-        if has_link { Life::Alive } else { Life::Gone }
+/// What the daemon does now and then.
+fn sweep(node: &Node, grace: Duration) -> Swept {
+    let store = Store::new(node.directory.join("networks"), "pod-network");
+    let look_around = || {
+        let mut census = Census::take().unwrap();
+        store.sweep(grace, |holding| census.life("pod-network", holding)).unwrap()
     };
-    Store::new(node.directory.join("networks"), "pod-network").sweep(GRACE, life).unwrap()
+    node.namespace.handle.enter(look_around).unwrap()
+}
+
+fn freed(swept: &Swept) -> Vec<&str> {
+    swept.freed.iter().map(|holding| holding.owner.container_id.as_str()).collect()
 }
 
 #[tokio::test]
@@ -55,9 +60,8 @@ async fn the_dead_are_not_in_the_way_and_are_swept() {
     node.call("DEL", "old1", "", &conf).result();
     let pod = Namespace::new();
     let added = node.add("new", &pod, &conf).result();
-    let swept = sweep(&node).await;
-    let names: Vec<&str> = swept.freed.iter().map(|h| h.owner.container_id.as_str()).collect();
-    assert_eq!((names, swept.kept, swept.failures.len()), (vec!["old2", "old3"], 1, 0));
+    let swept = sweep(&node, GRACE);
+    assert_eq!((freed(&swept), swept.kept, swept.failures.len()), (vec!["old2", "old3"], 1, 0));
     let addresses = added["ips"].as_array().unwrap().iter();
     let addresses: Vec<&str> =
         addresses.map(|ip| ip["address"].as_str().unwrap().split('/').next().unwrap()).collect();
@@ -73,17 +77,36 @@ async fn the_dead_are_not_in_the_way_and_are_swept() {
 /// Those of this boot have the time that an ADD may take, even if nothing is to be seen of them.
 #[tokio::test]
 async fn an_add_under_way_is_left_alone() {
-    let (node, pod) = (Node::new(), Namespace::new());
+    let node = Node::new();
     let conf = node.dual_stack();
-    node.add("c1", &pod, &conf).result();
-    let port = veth::name(
-        "pod-network",
-        &routelet::ipam::Owner { container_id: "c1".to_owned(), interface: "eth0".to_owned() },
-    );
+    let (alive, dead) = (Namespace::new(), Namespace::new());
+    node.add("alive", &alive, &conf).result();
+    node.add("dead", &dead, &conf).result();
+    // Its host end goes with the namespace.
+    let port = veth::name("pod-network", &Owner { container_id: "dead".into(), interface: "eth0".into() });
     let port = node.namespace.link(&port).await.unwrap();
     node.namespace.netlink.delete_link(port.index).await.unwrap();
-    let swept = sweep(&node).await;
-    assert_eq!((swept.freed.len(), swept.kept), (0, 1));
+    drop(dead);
+    assert_eq!(freed(&sweep(&node, GRACE)), [""; 0]);
+    assert_eq!(freed(&sweep(&node, Duration::ZERO)), ["dead"]);
+}
+
+/// A node whose pods all died without a DEL is full of them, until somebody wants an address.
+#[tokio::test]
+async fn a_range_full_of_the_dead_has_room() {
+    let mut node = Node::new();
+    let mut conf = node.configuration();
+    conf["ipam"]["subnet"] = json!("10.244.0.0/29");
+    for container in ["old1", "old2", "old3", "old4", "old5"] {
+        add_before(&mut node, container, &conf);
+    }
+    let pods: [Namespace; 5] = std::array::from_fn(|_| Namespace::new());
+    for (n, pod) in pods.iter().enumerate() {
+        node.add(&format!("new{n}"), pod, &conf).result();
+    }
+    let one_more = Namespace::new();
+    assert_eq!(node.add("new5", &one_more, &conf).error().0, 100);
+    assert_eq!(node.reservations().len(), 5);
 }
 
 /// The node file is in `/run`: until the daemon has written it anew, ADD says that it will come.
