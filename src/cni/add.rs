@@ -5,16 +5,19 @@
 
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::conf::Network;
 use super::environment::Attachment;
-use super::host_side::HostSide;
+use super::host_side::{self, HostSide};
 use super::plan::Plan;
 use super::pod::Pod;
-use super::result::{Interface, Success};
-use super::{Error, lease, veth};
+use super::result::{Interface, Ip, Success};
+use super::{Error, lease, masquerade, veth};
+use crate::ipam::node::Mode;
 use crate::kernel::link_request::PodVeth;
+use crate::kernel::nftables::Attached;
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
 /// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
@@ -35,9 +38,10 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let taken = lease::take(attachment, network, &plan)?;
+    let taken = lease::take(attachment, network, &plan, pod.inode())?;
     let mut adding = Adding {
         attachment,
+        network: &network.name,
         plan: &plan,
         taken,
         port: veth::name(&network.name, &attachment.owner),
@@ -59,6 +63,8 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 /// An attachment under way.
 struct Adding<'a> {
     attachment: &'a Attachment,
+    /// Name of the network.
+    network: &'a str,
     plan: &'a Plan,
     /// The pod's addresses, and what came with them.
     taken: Success,
@@ -98,6 +104,8 @@ impl Adding<'_> {
         if pod.await_usable(interface, &ips, Deadline::after(USABLE))? && side.has_others() {
             pod.announce(interface, pod_mac, &ips)?;
         }
+        // Last, for it is made whole or not at all: nothing that comes after could fail.
+        masquerade::put_in(&self.treated(pod_mac, &ips))?;
         let mut interfaces = side.interfaces(&pair);
         ips.iter_mut().for_each(|ip| ip.interface = Some(interfaces.len()));
         interfaces.push(Interface {
@@ -107,6 +115,17 @@ impl Adding<'_> {
             sandbox: attachment.netns.clone(),
         });
         Ok(Success { interfaces, ips, routes, dns })
+    }
+
+    /// What is done to the pod's packets.
+    fn treated(&self, mac: [u8; 6], ips: &[Ip]) -> Attached {
+        let addresses: Vec<IpNetwork> = ips.iter().map(|ip| ip.address).collect();
+        let pod = masquerade::Pod {
+            addresses: &addresses,
+            way: host_side::way(self.plan, &self.port),
+            mac: Some(mac).filter(|_| self.plan.mode == Mode::Bridge),
+        };
+        self.plan.treatment.of(self.network, &self.attachment.owner, &pod)
     }
 
     /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses

@@ -14,12 +14,15 @@ use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, lease, routed, veth};
+use super::{Code, Error, host_side, lease, masquerade, routed, veth};
 use crate::ipam::node::Mode;
 use crate::ipam::{Owner, Store};
 use crate::kernel::link::Link;
 use crate::kernel::plain_route::MAIN;
 use crate::kernel::{Conversation, NetNs};
+
+/// What to do about any of it.
+const REMEDY: &str = "DEL the container and ADD it again";
 
 /// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
 ///
@@ -34,7 +37,8 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
     let pod = NetNs::open(path)?;
     let mut host = Conversation::open()?;
-    let port = check_port(&mut host, &veth::name(&network.name, &attachment.owner), &plan)?;
+    let name = veth::name(&network.name, &attachment.owner);
+    let port = check_port(&mut host, &name, &plan)?;
     let mut inside = Conversation::open_in(&pod)?;
     let interface = check_interface(attachment, &mut inside, &previous)?;
     let present = inside.addresses(interface.index)?;
@@ -45,7 +49,13 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     if let (Mode::Routed, Some(port)) = (plan.mode, port) {
         routed::check(&mut host, &port, &mut inside, &interface, &addresses)?;
     }
-    check_routes(&mut inside, &previous, &plan, &addresses)
+    check_routes(&mut inside, &previous, &plan, &addresses)?;
+    let treated = masquerade::Pod {
+        addresses: &addresses,
+        way: host_side::way(&plan, &name),
+        mac: interface.mac.filter(|_| plan.mode == Mode::Bridge),
+    };
+    masquerade::check(&plan.treatment.of(&network.name, &attachment.owner, &treated))
 }
 
 /// The addresses of `prevResult` that are ours to answer for: those that the store holds for the
@@ -78,13 +88,14 @@ fn expected(
     }
     if held.is_some() && addresses.is_empty() {
         let message = format!("no address of prevResult is reserved for container {container_id}");
-        return Err(Error::new(Code::Changed, message, "DEL it and ADD it again"));
+        return Err(changed(message));
     }
     Ok(addresses)
 }
 
-fn changed(what: impl Into<String>) -> Error {
-    Error::new(Code::Changed, what, "")
+/// Something is not as its ADD left it.
+pub fn changed(what: impl Into<String>) -> Error {
+    Error::new(Code::Changed, what, REMEDY)
 }
 
 /// The host end: there, up, and on the bridge if there is one. `None` for a pod that was attached by the

@@ -10,6 +10,7 @@ use crate::ipam::node::Mode;
 use crate::kernel::batch::Place;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::PodVeth;
+use crate::kernel::nftables::Way;
 use crate::kernel::{Batch, Conversation, Deadline};
 
 /// What a pod is to be connected to, ready for it.
@@ -131,6 +132,14 @@ impl Pair {
         let port = port.ok_or_else(vanished)?;
         let inside = port.other.ok_or_else(vanished)?;
         Ok(Pair { port, inside, pod_mac: pair.pod_mac })
+    }
+}
+
+/// The interface of the node that a pod with this host end is behind.
+pub fn way(plan: &Plan, port: &str) -> Way {
+    match plan.mode {
+        Mode::Bridge => Way { interface: plan.bridge.clone(), is_own: false },
+        Mode::Routed => Way { interface: port.to_owned(), is_own: true },
     }
 }
 

@@ -34,8 +34,13 @@ impl Pod {
     /// As [`open_namespace`].
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
         let namespace = open_namespace(attachment)?;
-        let inside = Conversation::open_in(&namespace)?;
+        let inside = Conversation::open_in(&namespace).map_err(|e| unusable(attachment, e))?;
         Ok(Pod { namespace, inside })
+    }
+
+    /// What tells its namespace from others, so that it can be seen later whether the pod is still there.
+    pub fn inode(&self) -> Option<u64> {
+        self.namespace.identity().ok().map(|(_, inode)| inode)
     }
 
     /// The conversation with the kernel inside.
@@ -130,13 +135,15 @@ impl AsFd for Pod {
 /// It cannot be opened, or is the node's.
 pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
-    let unusable = |why: String| {
-        let message = "environment variables are absent or wrong";
-        Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
-    };
-    let namespace = NetNs::open(path).map_err(|e| unusable(e.to_string()))?;
+    let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
     if namespace.identity()? == NetNs::current()?.identity()? {
-        return Err(unusable("it is the node's own namespace".to_owned()));
+        return Err(unusable(attachment, "it is the node's own namespace"));
     }
     Ok(namespace)
+}
+
+fn unusable(attachment: &Attachment, why: impl std::fmt::Display) -> Error {
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let message = "environment variables are absent or wrong";
+    Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
 }

@@ -22,10 +22,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
+use super::Error;
+use super::check::changed;
 use super::host_side::Pair;
 use super::pod::Router;
 use super::result::{Ip, Route, Success};
-use super::{Code, Error};
 use crate::kernel::link::Link;
 use crate::kernel::plain_route::RouteOptions;
 use crate::kernel::{At, Batch, Conversation, Deadline, sysctl};
@@ -149,12 +150,12 @@ fn check_way(
     // An unreachable aggregate, which is there when the route is gone, answers as an error.
     let outcome = conversation.attempt(batch)?;
     for (address, route, station) in asked {
-        let changed = |what: &str| Error::new(Code::Changed, format!("{whose} has {what} {address}"), "");
+        let lacks = |what: &str| changed(format!("{whose} has {what} {address}"));
         if outcome.on_link(route) != Some(link.index) {
-            return Err(changed(&format!("no route by {} to", link.name)));
+            return Err(lacks(&format!("no route by {} to", link.name)));
         }
         if to.is_none() || outcome.pinned_station(station) != to {
-            return Err(changed(&format!("another hardware address on {}, or none, for", link.name)));
+            return Err(lacks(&format!("another hardware address on {}, or none, for", link.name)));
         }
     }
     Ok(())

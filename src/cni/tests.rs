@@ -15,6 +15,8 @@ use super::version::Version;
 use super::*;
 use crate::ipam::{NodeFile, Owner, RangeSpec};
 
+mod arbitrary;
+
 /// Answers with the usual variables, some of them changed.
 fn call(command: &str, changes: &[(&str, &str)], stdin: &str) -> Reply {
     let mut variables = BTreeMap::from([

@@ -264,12 +264,16 @@ async fn check_sees_what_has_changed_at_either_end() {
     ];
     for (namespace, break_it, mend_it, told) in faults {
         set(namespace, &break_it);
-        assert_eq!(check().error(), (104, format!("{told} | ")), "{break_it}");
+        assert_eq!(
+            check().error(),
+            (104, format!("{told} | DEL the container and ADD it again")),
+            "{break_it}"
+        );
         set(namespace, &mend_it);
         check().result();
     }
     set(inner, &format!("link set {port} down"));
-    assert_eq!(check().error(), (104, format!("{port} is down | ")));
+    assert_eq!(check().error(), (104, format!("{port} is down | DEL the container and ADD it again")));
     node.del("c1", &pod, &conf).result();
     assert_eq!(check().error().0, 104);
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Level, Must, Row, Should, scene::Scene};
+use super::{Must, Row, Should, scene::Scene};
 use crate::rig::Namespace;
 
 pub const ROWS: &[Row] = &[
