@@ -47,6 +47,7 @@ pub mod lease;
 pub mod life;
 pub mod loopback;
 pub mod masquerade;
+pub mod options;
 pub mod plan;
 pub mod pod;
 pub mod portmap;
@@ -56,6 +57,7 @@ pub mod routed;
 pub mod status;
 pub mod version;
 pub mod veth;
+pub mod vlan;
 
 pub use error::{Code, Error};
 
