@@ -123,7 +123,7 @@ impl Conflist {
         let status = |name: &str| (name == "CNI_COMMAND").then(|| "STATUS".to_owned());
         let reply = answer(PLUGIN, status, passed.to_string().as_bytes());
         let Some(refusal) = reply.document.filter(|_| !reply.success) else { return Ok(()) };
-        let refused = NOT_NOW.iter().all(|code| refusal["code"] != *code as u64);
+        let refused = NOT_NOW.iter().all(|code| refusal["code"] != code.number());
         let said = |field: &str| refusal[field].as_str().unwrap_or_default().to_owned();
         if refused { Err(Error::Refused { message: said("msg"), details: said("details") }) } else { Ok(()) }
     }

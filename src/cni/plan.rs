@@ -101,7 +101,7 @@ impl Plan {
                     return Err(Error::invalid("isDefaultGateway", why));
                 }
                 None if self.is_default_gateway || self.routes.is_none() => {
-                    routes.push(Route { dst: default_of(family), gw: Some(gateway) });
+                    routes.push(Route::new(default_of(family), Some(gateway)));
                 }
                 _ => {}
             }
