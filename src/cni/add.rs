@@ -13,7 +13,7 @@ use super::environment::Attachment;
 use super::plan::Plan;
 use super::pod::{Pod, address_of};
 use super::result::{Interface, Ip, Success};
-use super::{Error, veth};
+use super::{Error, life, veth};
 use crate::ipam::{Allocation, Store};
 use crate::kernel::link_request::PodVeth;
 use crate::kernel::{At, Batch, Conversation, Deadline};
@@ -39,8 +39,9 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let store = Store::new(&network.data_dir, &network.name);
-    let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
+    let store = Store::new(&network.data_dir, &network.name).for_namespace(Some(pod.inode()?));
+    let life = life::on_demand(&network.name);
+    let allocations = store.allocate_sweeping(&attachment.owner, &plan.sets, &plan.requested, life)?;
     let mut adding = Adding {
         attachment,
         plan: &plan,

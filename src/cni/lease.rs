@@ -8,7 +8,7 @@ use super::conf::Network;
 use super::delegate::Delegate;
 use super::environment::{Attachment, Command};
 use super::result::{Ip, Success};
-use super::{Code, Error};
+use super::{Code, Error, life};
 use crate::ipam::{Allocation, RangeSet, Store};
 use crate::prefix::Family;
 
@@ -27,7 +27,9 @@ pub fn take(
         Source::Nobody => Ok(Success::default()),
         Source::Plugin(name) => Delegate::find(name, network)?.add(),
         Source::Store => {
-            let given = store(network).allocate(&attachment.owner, sets, &addressing.requested)?;
+            let life = life::on_demand(&network.name);
+            let requested = &addressing.requested;
+            let given = store(network).allocate_sweeping(&attachment.owner, sets, requested, life)?;
             match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
                 Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
                 Err(error) => {
@@ -81,7 +83,7 @@ pub fn delegated(network: &Network, command: Command) -> Result<(), Error> {
 /// There are none, or the plugin that gives them says that it cannot.
 pub fn status(network: &Network, addressing: &Addressing, sets: &[RangeSet]) -> Result<(), Error> {
     match addressing.source {
-        Source::Store => Ok(store(network).has_room(sets)?),
+        Source::Store => Ok(store(network).has_room_after_sweep(sets, life::on_demand(&network.name))?),
         Source::Nobody | Source::Plugin(_) => delegated(network, Command::Status),
     }
 }

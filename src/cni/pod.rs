@@ -30,6 +30,14 @@ impl Pod {
         Ok(Pod { namespace, inside })
     }
 
+    /// The inode number that identifies the namespace.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn inode(&self) -> Result<u64, Error> {
+        Ok(self.namespace.identity()?.1)
+    }
+
     /// The conversation with the kernel inside.
     pub fn inside(&mut self) -> &mut Conversation {
         &mut self.inside

@@ -183,7 +183,7 @@ fn play(input: &[u8], features: &mut Features) {
             },
             SWEEP => {
                 let mut life = |holding: &Holding| {
-                    features.add((holding.origin, holding.is_of_older_boot));
+                    features.add((format!("{:?}", holding.origin).len(), holding.is_of_older_boot));
                     if is_gone(&holding.owner, step.argument) {
                         freed_may_be.push(holding.owner.clone());
                         Life::Gone
@@ -198,6 +198,7 @@ fn play(input: &[u8], features: &mut Features) {
             _ => look(&store, features),
         }
         let after = scratch.addresses();
+        features.add((step.code, before.len(), after.len(), given.len()));
         for address in &given {
             let was_free = before.get(address).is_none_or(|content| content.as_deref() == Some(""));
             let was_own = before.get(address).is_some_and(|c| freed_may_be.iter().any(|o| is_of(o, c)));
