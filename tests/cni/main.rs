@@ -14,6 +14,7 @@ mod failures;
 mod faults;
 mod gone;
 mod killed;
+mod left_behind;
 mod migration;
 mod reboot;
 mod reference;
