@@ -197,7 +197,9 @@ async fn ports_are_reached_from_everywhere() {
     let own = addresses(&checked["prevResult"]);
     world.node.call("CHECK", "c1", &pod.path(), &checked).result();
     world.node.add("c2", &beside, &world.conf(json!({}))).result();
-    let server = [socket(&pod.handle, "0.0.0.0:80"), socket(&pod.handle, "[::]:80")];
+    let server = [0, 1].map(|family: usize| {
+        socket(&pod.handle, &SocketAddr::new(own[family].parse().unwrap(), 80).to_string())
+    });
     let gateway = ["10.244.1.1", "fd00:10:244:1::1"];
     let (node, outside) = (&world.node.namespace.handle, &world.outside.handle);
     for family in 0..2 {
@@ -306,7 +308,8 @@ async fn portmap_behind_another_plugin() {
     portmap.call("CHECK", "c1", &path, &chained).result();
     portmap.call("STATUS", "", "", &chained).result();
     let server = socket(&pod.handle, "0.0.0.0:80");
-    for from in [&world.outside.handle, &world.node.namespace.handle, &pod.handle] {
+    for (who, from) in [("outside", &world.outside.handle), ("node", &world.node.namespace.handle), ("pod", &pod.handle)] {
+        println!("from {who}");
         exchange(&client(from, &format!("{}:8080", NODE[0])), &server);
     }
     // Nothing to map is nothing to do, and takes nothing away.
@@ -402,8 +405,10 @@ async fn eight_pods_with_ports_at_once() {
         conf["ipMasq"] = json!(true);
         conf
     };
+    let confs: Vec<Value> = (0..8).map(conf).collect();
     let all = |verb: &str| {
-        let spawn = |(n, pod): (usize, &Namespace)| world.node.spawn(verb, &format!("c{n}"), &pod.path(), &conf(n));
+        let spawn =
+            |(n, pod): (usize, &Namespace)| world.node.spawn(verb, &format!("c{n}"), &pod.path(), &confs[n]);
         let children: Vec<_> = pods.iter().enumerate().map(spawn).collect();
         children.into_iter().for_each(|child| {
             answer(child.wait_with_output().unwrap()).result();
