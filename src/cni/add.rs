@@ -19,8 +19,13 @@ use crate::kernel::link_request::PodVeth;
 use crate::kernel::nftables::{Attached, Way};
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
-/// How long to wait until the pod can talk; nearly always nothing is left to wait for.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
+/// its pods have to wait, not the runtime.
+const FORWARDING: Duration = Duration::from_millis(200);
+
+/// How long to wait until the pod can use its addresses. Those of IPv6 take a millisecond, on a busy machine a
+/// few hundred.
+const USABLE: Duration = Duration::from_secs(3);
 
 /// Where the pod's interface stands in the result, after the bridge and the host end.
 const INTERFACE: usize = 2;
@@ -98,9 +103,8 @@ impl Adding<'_> {
         )?;
         let interface = At { index: pair.inside, name };
         pod.configure(interface, allocations, &routes)?;
-        let deadline = Deadline::after(PATIENCE);
-        bridge.settle(host, plan, &pair, allocations, deadline)?;
-        pod.announce(interface, pod_mac, allocations, deadline)?;
+        bridge.settle(host, plan, &pair, allocations, Deadline::after(FORWARDING))?;
+        pod.announce(interface, pod_mac, allocations, Deadline::after(USABLE))?;
         // Last, for it is made whole or not at all: nothing that comes after could fail.
         masquerade::put_in(&self.treated(&bridge.link.name, pod_mac)?)?;
         let interface =

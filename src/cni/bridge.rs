@@ -114,8 +114,7 @@ impl Bridge {
         Ok(Pair { port, inside, pod_mac: pair.pod_mac })
     }
 
-    /// Waits until the port passes packets on. A bridge with spanning tree takes half a minute: its pods
-    /// have to wait, not the runtime.
+    /// Waits until the port passes packets on.
     ///
     /// # Errors
     /// Somebody else on the bridge has an address of the pod's; the kernel refused to say.

@@ -43,6 +43,7 @@ pub mod field;
 pub mod gc;
 pub mod host_local;
 pub mod lease;
+pub mod life;
 pub mod loopback;
 pub mod masquerade;
 pub mod plan;

@@ -24,10 +24,10 @@ const LOCKS: &str = "/proc/locks";
 #[derive(Debug)]
 pub(super) struct Lock(#[allow(dead_code, reason = "the lock goes with the file")] File);
 
-/// Takes the lock, making its file if need be; `None` when there is no directory for it.
-pub(super) fn take(path: &Path, patience: Duration) -> Result<Option<Lock>, Error> {
+/// Takes the lock, making its file if asked to; `None` when there is no file, or no directory for it.
+pub(super) fn take(path: &Path, make: bool, patience: Duration) -> Result<Option<Lock>, Error> {
     let mut how = File::options();
-    let file = match how.read(true).write(true).create(true).truncate(false).open(path) {
+    let file = match how.read(true).write(true).create(make).truncate(false).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::io("open", path)(source)),

@@ -189,19 +189,25 @@ impl Store {
         Ok(sets.iter().map(usage).collect())
     }
 
-    /// The lock; `None` without a directory.
+    /// The lock; `None` where nothing was ever reserved: everybody makes the lock's file first. So
+    /// there is nothing to release where a full disk has no room for it.
     pub(super) fn lock(&self) -> Result<Option<Lock>, Error> {
-        lock::take(&self.disk.path(LOCK), lock::PATIENCE)
+        match lock::take(&self.disk.path(LOCK), false, lock::PATIENCE)? {
+            None if self.disk.taken()?.is_empty() => Ok(None),
+            None => self.lock_made().map(Some),
+            lock => Ok(lock),
+        }
     }
 
     /// The lock, in a directory made if need be.
     fn lock_made(&self) -> Result<Lock, Error> {
-        if let Some(lock) = self.lock()? {
+        let path = self.disk.path(LOCK);
+        if let Some(lock) = lock::take(&path, true, lock::PATIENCE)? {
             return Ok(lock);
         }
         self.disk.create()?;
-        let vanished = || Error::io("open", &self.disk.path(LOCK))(ErrorKind::NotFound.into());
-        self.lock()?.ok_or_else(vanished)
+        let vanished = || Error::io("open", &path)(ErrorKind::NotFound.into());
+        lock::take(&path, true, lock::PATIENCE)?.ok_or_else(vanished)
     }
 
     /// Sees to it that the records are true: reads and repairs everything unless the seal says that

@@ -97,11 +97,8 @@ impl Store {
 
     /// Frees the addresses of owners that are gone.
     ///
-    /// `life` is asked about every owner while the lock is free, and may take its time. The daemon and
-    /// the plugin say: alive if the host end that follows from the owner's name is there
-    /// (`cni::veth::name`), or the namespace of [`Origin::Ours`]; gone if neither is; and of
-    /// [`Origin::HostLocal`], whose interfaces have random names, unknown. [`Holding::is_left_behind`]
-    /// has the rule. What changes hands while `life` is asked is left alone.
+    /// `life` is asked about every owner while the lock is free, and may take its time; `cni::life`
+    /// answers it. [`Holding::is_left_behind`] has the rule. What changes hands meanwhile is left alone.
     ///
     /// # Errors
     /// The directory cannot be read. That single owners could not be freed is in the result.
@@ -129,6 +126,30 @@ impl Store {
             return Ok(false);
         }
         self.release_locked(&holding.owner).map(|_| true)
+    }
+
+    /// [`Store::has_room`], where addresses that a sweep would free count as free. `life` is asked only
+    /// if there is no other room. Frees nothing.
+    ///
+    /// # Errors
+    /// As [`Store::has_room`].
+    pub fn has_room_after_sweep(
+        &self,
+        sets: &[RangeSet],
+        mut life: impl FnMut(&Holding) -> Life,
+    ) -> Result<(), Error> {
+        let Err(shortage) = self.has_room(sets) else { return Ok(()) };
+        if !shortage.is_shortage() {
+            return Err(shortage);
+        }
+        let holdings = self.holdings()?;
+        let left_behind = holdings.iter().filter(|h| h.is_left_behind(life(h), now(), GRACE));
+        let freed: Vec<IpAddr> = left_behind.flat_map(|h| h.addresses.iter().copied()).collect();
+        let has_room = |set: &RangeSet| {
+            freed.iter().any(|address| set.range_of(*address).is_some())
+                || self.has_room(std::slice::from_ref(set)).is_ok()
+        };
+        if sets.iter().all(has_room) { Ok(()) } else { Err(shortage) }
     }
 
     /// [`Store::allocate`], with a sweep before giving up for want of addresses. `life` is asked only

@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attach;
+mod bridge;
 mod chain;
 mod chained;
 mod crowd;
 mod exchange;
 mod failures;
 mod faults;
+mod gone;
 mod killed;
 mod migration;
 mod reference;

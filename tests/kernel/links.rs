@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use routelet::kernel::links::VethPair;
-use routelet::kernel::{NetNs, Netlink};
+use routelet::kernel::{At, Conversation, NetNs, Netlink};
 
 use crate::rig::{Pair, eventually, namespace, require_root};
 
@@ -198,4 +198,18 @@ async fn a_conversation_stays_in_its_namespace() {
     assert_eq!(here.link("routelet-only").await.unwrap(), None);
     assert!(netlink.link("routelet-only").await.unwrap().is_some());
     drop(inside);
+}
+
+/// The kernel's refusal comes through a child process.
+#[test]
+fn a_link_that_cannot_be_deleted_says_so() {
+    require_root();
+    let inside = NetNs::create().unwrap();
+    let delete = |index| {
+        let link = At { index, name: "lo" };
+        inside.enter(|| Conversation::open()?.delete_quickly(link)).unwrap().map_err(|e| e.to_string())
+    };
+    let refused = delete(1).unwrap_err();
+    assert!(refused.starts_with("delete link lo: Operation not supported"), "{refused}");
+    assert_eq!(delete(12345), Ok(()), "there is none");
 }

@@ -5,7 +5,7 @@ use super::*;
 
 /// What `host-local` does for an ADD, under the lock: an address file and the place to go on from.
 fn reserve(scratch: &Scratch, id: &str, address: &str) {
-    let lock = lock::take(&scratch.path("lock"), lock::PATIENCE).unwrap();
+    let lock = lock::take(&scratch.path("lock"), true, lock::PATIENCE).unwrap();
     scratch.write(address, format!("{id}\r\neth0"));
     scratch.write("last_reserved_ip.0", address);
     drop(lock);

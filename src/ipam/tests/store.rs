@@ -214,13 +214,13 @@ fn whoever_holds_the_lock_too_long_is_named() {
     let store = scratch.store();
     store.allocate(&owner("c1"), &[whole("10.0.0.0/29")], &[]).unwrap();
     let path = scratch.path("lock");
-    let held = lock::take(&path, lock::PATIENCE).unwrap().unwrap();
-    let error = lock::take(&path, std::time::Duration::from_millis(20)).unwrap_err().to_string();
+    let held = lock::take(&path, false, lock::PATIENCE).unwrap().unwrap();
+    let error = lock::take(&path, false, std::time::Duration::from_millis(20)).unwrap_err().to_string();
     let process = format!("by process {} (", std::process::id());
     assert!(error.contains(&process) && error.ends_with("), for 0 s now"), "{error}");
     drop(held);
     // The one that gave up does not keep it.
-    assert!(lock::take(&path, lock::PATIENCE).unwrap().is_some());
+    assert!(lock::take(&path, false, lock::PATIENCE).unwrap().is_some());
 }
 
 #[test]

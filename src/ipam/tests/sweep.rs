@@ -110,6 +110,8 @@ fn a_full_range_is_swept_before_it_refuses() {
     before.allocate(&owner("dead"), &sets, &[]).unwrap();
     let never = |_: &Holding| -> Life { panic!("nobody is to be asked") };
     let now = scratch.store_at("2");
+    assert!(now.has_room_after_sweep(&sets, |_| Life::Alive).unwrap_err().is_shortage());
+    now.has_room_after_sweep(&sets, |_| Life::Unknown).unwrap();
     let alive = now.allocate_sweeping(&owner("new"), &sets, &[], |_| Life::Alive).unwrap_err();
     assert!(alive.is_shortage());
     let given = now.allocate_sweeping(&owner("new"), &sets, &[ip("10.0.0.2")], |_| Life::Unknown).unwrap();

@@ -26,13 +26,12 @@ pub struct Scene {
 impl Scene {
     /// A node with the plugin under all its names, and a pod.
     pub fn new() -> Scene {
-        let node = Node::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let entered = runtime.enter();
+        let (node, pod) = (Node::new(), Namespace::new());
+        drop(entered);
         fs::create_dir(node.directory.join("bin")).unwrap();
-        let scene = Scene {
-            node,
-            pod: Namespace::new(),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        };
+        let scene = Scene { node, pod, runtime };
         for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback"] {
             symlink(PLUGIN, scene.bin(name)).unwrap();
         }
