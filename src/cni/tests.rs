@@ -262,7 +262,6 @@ mod configurations {
     fn what_is_not_done_is_refused_with_key_and_value() {
         for (changes, text) in [
             (json!({"vlan": 100}), "unsupported field vlan=100: leave it out"),
-            (json!({"macspoofchk": true}), "unsupported field macspoofchk=true: leave it out"),
             (
                 json!({"ipam": {"type": "dhcp"}}),
                 "unsupported field ipam.type=\"dhcp\": known are host-local and routelet",

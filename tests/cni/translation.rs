@@ -267,7 +267,10 @@ async fn a_port_of_a_living_pod_is_refused_to_others() {
     let before = world.ruleset();
     let (code, text) = world.node.add("c2", &second, &conf).error();
     assert_eq!(code, 102);
-    assert!(text.starts_with("host port 8080/tcp is taken: container c1 of network pod-network has it"), "{text}");
+    assert!(
+        text.starts_with("host port 8080/tcp is taken: container c1 of network pod-network has it"),
+        "{text}"
+    );
     assert_eq!(world.ruleset(), before);
     assert_eq!(second.names().await, ["lo"]);
     assert_eq!(world.node.reservations().len(), 2, "both addresses are the first pod's");
@@ -308,7 +311,9 @@ async fn portmap_behind_another_plugin() {
     portmap.call("CHECK", "c1", &path, &chained).result();
     portmap.call("STATUS", "", "", &chained).result();
     let server = socket(&pod.handle, "0.0.0.0:80");
-    for (who, from) in [("outside", &world.outside.handle), ("node", &world.node.namespace.handle), ("pod", &pod.handle)] {
+    for (who, from) in
+        [("outside", &world.outside.handle), ("node", &world.node.namespace.handle), ("pod", &pod.handle)]
+    {
         println!("from {who}");
         exchange(&client(from, &format!("{}:8080", NODE[0])), &server);
     }
@@ -345,15 +350,39 @@ async fn portmap_refuses_what_it_would_not_do() {
     let ports = |entry: Value| json!({"runtimeConfig": {"portMappings": [entry]}});
     let place = "runtimeConfig.portMappings[0]";
     for (changes, code, text) in [
-        (json!({"conditionsV4": ["-s", "10.0.0.0/8"]}), 2, "unsupported field conditionsV4=[\"-s\",\"10.0.0.0/8\"] | leave it out".to_owned()),
+        (
+            json!({"conditionsV4": ["-s", "10.0.0.0/8"]}),
+            2,
+            "unsupported field conditionsV4=[\"-s\",\"10.0.0.0/8\"] | leave it out".to_owned(),
+        ),
         (json!({"masqAll": true}), 2, "unsupported field masqAll=true | leave it out".to_owned()),
-        (json!({"backend": "ebpf"}), 7, "backend is wrong | \"ebpf\" is none of iptables, nftables".to_owned()),
+        (
+            json!({"backend": "ebpf"}),
+            7,
+            "backend is wrong | \"ebpf\" is none of iptables, nftables".to_owned(),
+        ),
         (json!({"markMasqBit": 32}), 7, "markMasqBit is wrong | a bit is from 0 to 31".to_owned()),
-        (json!({"prevResult": null}), 7, "prevResult is wrong | it is absent; portmap comes after a plugin that attaches pods".to_owned()),
-        (ports(json!({"hostPort": 70000, "containerPort": 1})), 7, format!("{place}.hostPort is wrong | a port is from 1 to 65535")),
+        (
+            json!({"prevResult": null}),
+            7,
+            "prevResult is wrong | it is absent; portmap comes after a plugin that attaches pods".to_owned(),
+        ),
+        (
+            ports(json!({"hostPort": 70000, "containerPort": 1})),
+            7,
+            format!("{place}.hostPort is wrong | a port is from 1 to 65535"),
+        ),
         (ports(json!({"hostPort": 1})), 7, format!("{place}.containerPort is wrong | it is absent")),
-        (ports(json!({"hostPort": 1, "containerPort": 1, "protocol": "dccp"})), 7, format!("{place}.protocol is wrong | \"dccp\" is none of tcp, udp, sctp")),
-        (ports(json!({"hostPort": 1, "containerPort": 1, "hostIP": "here"})), 7, format!("{place}.hostIP is wrong | \"here\": invalid IP address syntax")),
+        (
+            ports(json!({"hostPort": 1, "containerPort": 1, "protocol": "dccp"})),
+            7,
+            format!("{place}.protocol is wrong | \"dccp\" is none of tcp, udp, sctp"),
+        ),
+        (
+            ports(json!({"hostPort": 1, "containerPort": 1, "hostIP": "here"})),
+            7,
+            format!("{place}.hostIP is wrong | \"here\": invalid IP address syntax"),
+        ),
     ] {
         assert_eq!(field(changes), (code, text));
     }
@@ -363,7 +392,8 @@ async fn portmap_refuses_what_it_would_not_do() {
 #[tokio::test]
 async fn a_port_of_one_address_goes_before_the_same_of_all() {
     let (world, all, one) = (World::new(), Namespace::new(), Namespace::new());
-    let port = |host: Value| json!([{"hostPort": 8080, "containerPort": 80, "protocol": "udp", "hostIP": host}]);
+    let port =
+        |host: Value| json!([{"hostPort": 8080, "containerPort": 80, "protocol": "udp", "hostIP": host}]);
     world.node.add("c1", &all, &with_ports(&world, port(json!("0.0.0.0")))).result();
     world.node.add("c2", &one, &with_ports(&world, port(json!(NODE[0])))).result();
     let (of_all, of_one) = (socket(&all.handle, "0.0.0.0:80"), socket(&one.handle, "0.0.0.0:80"));
