@@ -202,7 +202,8 @@ impl Nftables {
                 number: mapping.host_port,
             })
             .collect();
-        self.forget(&ports)
+        self.forget(&ports);
+        Ok(())
     }
 
     fn put_in(&mut self, attached: &Attached) -> Result<(), Error> {
@@ -335,7 +336,7 @@ impl Nftables {
             }
             match self.commit(transaction) {
                 Ok(()) => {
-                    self.forget(&ports)?;
+                    self.forget(&ports);
                     self.remove_unused()?;
                     return Ok(owners);
                 }
