@@ -23,3 +23,4 @@ mod side_by_side;
 mod spec;
 mod steps;
 mod storms;
+mod translation;
