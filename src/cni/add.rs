@@ -13,9 +13,10 @@ use super::environment::Attachment;
 use super::plan::Plan;
 use super::pod::{Pod, address_of};
 use super::result::{Interface, Ip, Success};
-use super::{Error, veth};
+use super::{Error, masquerade, veth};
 use crate::ipam::{Allocation, Store};
 use crate::kernel::link_request::PodVeth;
+use crate::kernel::nftables::{Attached, Way};
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
 /// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
@@ -43,6 +44,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
     let mut adding = Adding {
         attachment,
+        network: &network.name,
         plan: &plan,
         allocations: &allocations,
         port: veth::name(&network.name, &attachment.owner),
@@ -64,6 +66,8 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 /// An attachment under way.
 struct Adding<'a> {
     attachment: &'a Attachment,
+    /// Name of the network.
+    network: &'a str,
     plan: &'a Plan,
     allocations: &'a [Allocation],
     /// Name of the host end.
@@ -101,6 +105,8 @@ impl Adding<'_> {
         pod.configure(interface, allocations, &routes)?;
         bridge.settle(host, plan, &pair, allocations, Deadline::after(FORWARDING))?;
         pod.announce(interface, pod_mac, allocations, Deadline::after(USABLE))?;
+        // Last, for it is made whole or not at all: nothing that comes after could fail.
+        masquerade::put_in(&self.treated(&bridge.link.name, pod_mac)?)?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
         let ip = |a: &Allocation| {
@@ -116,6 +122,14 @@ impl Adding<'_> {
             routes,
             dns: plan.dns.clone(),
         })
+    }
+
+    /// What is done to the pod's packets.
+    fn treated(&self, bridge: &str, mac: [u8; 6]) -> Result<Attached, Error> {
+        let addresses = self.allocations.iter().map(address_of).collect::<Result<Vec<_>, _>>()?;
+        let way = Way { interface: bridge.to_owned(), is_own: false };
+        let pod = masquerade::Pod { addresses: &addresses, way, mac: Some(mac) };
+        Ok(self.plan.treatment.of(self.network, &self.attachment.owner, &pod))
     }
 
     /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses

@@ -10,9 +10,10 @@ use super::environment::Attachment;
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, veth};
+use super::{Code, Error, masquerade, veth};
 use crate::ipam::Store;
 use crate::kernel::link::Link;
+use crate::kernel::nftables::Way;
 use crate::kernel::{Conversation, NetNs};
 
 /// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
@@ -42,7 +43,10 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     if let Some(missing) = addresses.iter().find(lacks) {
         return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
     }
-    check_routes(&mut inside, &previous, &plan, &addresses)
+    check_routes(&mut inside, &previous, &plan, &addresses)?;
+    let way = Way { interface: plan.bridge.clone(), is_own: false };
+    let treated = masquerade::Pod { addresses: &addresses, way, mac: interface.mac };
+    masquerade::check(&plan.treatment.of(&network.name, &attachment.owner, &treated))
 }
 
 fn changed(what: impl Into<String>) -> Error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::conf::Network;
-use super::{Error, veth};
+use super::{Error, masquerade, veth};
 use crate::ipam::{Owner, Store};
 use crate::kernel::{self, Batch, Conversation};
 
@@ -28,6 +28,7 @@ pub fn gc(network: &Network) -> Result<(), Error> {
     for owner in unlink(network, gone, &mut failures) {
         failures.extend(store.release(owner).err().map(Error::from));
     }
+    failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
     Error::first_of(failures)
 }
 

@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
+use super::masquerade::Treatment;
 use super::result::{Dns, Route, RouteOptions};
 use super::{Code, Error};
 use crate::ipam::{Allocation, NodeFile, RangeSet, RangeSpec};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub dns: Dns,
     /// Gateway addresses that the bridge may hold already: ours and the daemon's.
     pub gateways: Vec<IpAddr>,
+    /// What is done to the pod's packets.
+    pub treatment: Treatment,
     is_default_gateway: bool,
     routes: Option<Vec<Route>>,
 }
@@ -69,6 +72,7 @@ impl Plan {
         let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
         let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
+        let treatment = Treatment::read(network, node.as_ref(), addressing.subnets())?;
         Ok(Plan {
             bridge: wanted
                 .bridge
@@ -82,6 +86,7 @@ impl Plan {
             sets,
             dns: wanted.dns.unwrap_or(addressing.dns),
             gateways,
+            treatment,
             is_default_gateway: wanted.is_default_gateway,
             routes: addressing.routes,
         })
