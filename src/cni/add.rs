@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::bridge::Bridge;
@@ -12,9 +13,10 @@ use super::conf::Network;
 use super::environment::Attachment;
 use super::plan::Plan;
 use super::pod::Pod;
-use super::result::{Interface, Success};
-use super::{Error, lease, veth};
+use super::result::{Interface, Ip, Success};
+use super::{Error, lease, masquerade, veth};
 use crate::kernel::link_request::PodVeth;
+use crate::kernel::nftables::{Attached, Way};
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
 /// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
@@ -41,6 +43,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let taken = lease::take(attachment, network, &plan)?;
     let mut adding = Adding {
         attachment,
+        network: &network.name,
         plan: &plan,
         taken,
         port: veth::name(&network.name, &attachment.owner),
@@ -62,6 +65,8 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 /// An attachment under way.
 struct Adding<'a> {
     attachment: &'a Attachment,
+    /// Name of the network.
+    network: &'a str,
     plan: &'a Plan,
     /// The pod's addresses, and what came with them.
     taken: Success,
@@ -100,6 +105,8 @@ impl Adding<'_> {
         pod.configure(interface, &ips, &routes)?;
         bridge.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
         pod.announce(interface, pod_mac, &ips, Deadline::after(USABLE))?;
+        // Last, for it is made whole or not at all: nothing that comes after could fail.
+        masquerade::put_in(&self.treated(&bridge.link.name, pod_mac, &ips))?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
         ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
@@ -113,6 +120,14 @@ impl Adding<'_> {
             routes,
             dns,
         })
+    }
+
+    /// What is done to the pod's packets.
+    fn treated(&self, bridge: &str, mac: [u8; 6], ips: &[Ip]) -> Attached {
+        let addresses: Vec<IpNetwork> = ips.iter().map(|ip| ip.address).collect();
+        let way = Way { interface: bridge.to_owned(), is_own: false };
+        let pod = masquerade::Pod { addresses: &addresses, way, mac: Some(mac) };
+        self.plan.treatment.of(self.network, &self.attachment.owner, &pod)
     }
 
     /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses

@@ -141,6 +141,11 @@ impl Addressing {
         Ok(sets)
     }
 
+    /// The subnets that addresses are given from, on this node or another.
+    pub fn subnets(&self) -> impl Iterator<Item = Prefix> {
+        self.ranges.iter().flatten().map(|(_, spec)| spec.subnet)
+    }
+
     fn configured_sets(&self, pod_cidrs: &[Prefix]) -> Result<Vec<RangeSet>, Error> {
         let mut sets: Vec<RangeSet> = Vec::new();
         for set in &self.ranges {

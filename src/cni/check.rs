@@ -14,9 +14,10 @@ use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, lease, veth};
+use super::{Code, Error, lease, masquerade, veth};
 use crate::ipam::{Owner, Store};
 use crate::kernel::link::Link;
+use crate::kernel::nftables::Way;
 use crate::kernel::plain_route::MAIN;
 use crate::kernel::{Conversation, NetNs};
 
@@ -43,7 +44,10 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     if let Some(missing) = addresses.iter().find(lacks) {
         return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
     }
-    check_routes(&mut inside, &previous, &plan, &addresses)
+    check_routes(&mut inside, &previous, &plan, &addresses)?;
+    let way = Way { interface: plan.bridge.clone(), is_own: false };
+    let treated = masquerade::Pod { addresses: &addresses, way, mac: interface.mac };
+    masquerade::check(&plan.treatment.of(&network.name, &attachment.owner, &treated))
 }
 
 /// The addresses of `prevResult` that are ours to answer for: those that the store holds for the

@@ -15,10 +15,8 @@
 //! Unknown fields are ignored, for runtimes pass everything through. Known fields that ask for what
 //! is not done here are refused (code 2) rather than ignored: most of them isolate pods.
 //!
-//! `ipMasq` is accepted and does nothing: the routers know the way to every pod, so that addresses
-//! are routed as they are and nothing has to be translated. Traffic that leaves for where no router
-//! knows the way back does need it, and will get it from an nftables set that exempts whatever the
-//! routers reach.
+//! What is done to a pod's packets, as `ipMasq`, `macspoofchk` and port mappings say, is read in
+//! [`super::masquerade`].
 
 use std::path::PathBuf;
 
@@ -34,12 +32,11 @@ use crate::ipam::node;
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// Fields of the reference that are refused unless empty, zero or false.
-const UNSUPPORTED: [&str; 8] = [
+const UNSUPPORTED: [&str; 7] = [
     "vlan",
     "vlanTrunk",
     "forceAddress",
     "promiscMode",
-    "macspoofchk",
     "disableContainerInterface",
     "enabledad",
     "portIsolation",

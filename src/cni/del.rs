@@ -6,11 +6,11 @@
 
 use super::conf::Network;
 use super::environment::{Attachment, Command};
-use super::{Error, lease, veth};
+use super::{Error, lease, masquerade, veth};
 use crate::ipam::Store;
 use crate::kernel::{Batch, Conversation, NetNs};
 
-/// Removes the veth pair and frees the addresses.
+/// Removes the veth pair, frees the addresses, and takes out what the node does to the pod's packets.
 ///
 /// # Errors
 /// Something is there that could not be removed. Everything else has been.
@@ -22,7 +22,10 @@ pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     // The link first: an address must not be free while a pod still answers to it.
     let unlinked = remove_link(attachment, network, &store);
     let released = store.release(&attachment.owner).map_err(Error::from);
-    Error::first_of([delegated.err(), unlinked.err(), released.err()].into_iter().flatten().collect())
+    let addresses = released.as_deref().unwrap_or_default();
+    let treated = masquerade::take_out(network, &attachment.owner, addresses);
+    let failures = [delegated.err(), unlinked.err(), released.err(), treated.err()];
+    Error::first_of(failures.into_iter().flatten().collect())
 }
 
 fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {

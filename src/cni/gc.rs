@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::conf::Network;
 use super::environment::Command;
-use super::{Error, lease, veth};
+use super::{Error, lease, masquerade, veth};
 use crate::ipam::{Owner, Store};
 use crate::kernel::{self, Batch, Conversation};
 
@@ -30,6 +30,7 @@ pub fn gc(network: &Network) -> Result<(), Error> {
     for owner in unlink(network, gone, &mut failures) {
         failures.extend(store.release(owner).err().map(Error::from));
     }
+    failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
     failures.extend(lease::delegated(network, Command::Gc).err());
     Error::first_of(failures)
 }

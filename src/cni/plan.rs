@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 use super::Error;
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
+use super::masquerade::Treatment;
 use super::result::{Dns, Ip, Route, Success};
 use super::version::Version;
 use crate::ipam::{NodeFile, RangeSet, RangeSpec};
@@ -34,6 +35,8 @@ pub struct Plan {
     pub sets: Vec<RangeSet>,
     /// Gateway addresses that the bridge may hold already: ours and the daemon's.
     pub gateways: Vec<IpAddr>,
+    /// What is done to the pod's packets.
+    pub treatment: Treatment,
     is_default_gateway: bool,
     dns: Option<Dns>,
 }
@@ -60,9 +63,10 @@ impl Plan {
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
         // A pod CIDR too small for a range has no gateway either.
-        let pod_cidrs = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
-        let own = pod_cidrs.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
+        let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
+        let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
+        let treatment = Treatment::read(network, node.as_ref(), addressing.subnets())?;
         Ok(Plan {
             bridge: wanted
                 .bridge
@@ -75,6 +79,7 @@ impl Plan {
             addressing,
             sets,
             gateways,
+            treatment,
             is_default_gateway: wanted.is_default_gateway,
             dns: wanted.dns,
         })
