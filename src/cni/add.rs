@@ -40,7 +40,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let taken = lease::take(attachment, network, &plan)?;
+    let taken = lease::take(attachment, network, &plan, pod.inode())?;
     let mut adding = Adding {
         attachment,
         network: &network.name,

@@ -27,6 +27,11 @@ impl Pod {
         Ok(Pod { namespace, inside })
     }
 
+    /// What tells its namespace from others, so that it can be seen later whether the pod is still there.
+    pub fn inode(&self) -> Option<u64> {
+        self.namespace.identity().ok().map(|(_, inode)| inode)
+    }
+
     /// The conversation with the kernel inside.
     pub fn inside(&mut self) -> &mut Conversation {
         &mut self.inside
