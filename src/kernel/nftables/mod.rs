@@ -98,6 +98,14 @@ impl Nftables {
         Ok(repaired)
     }
 
+    /// What the kernel knows our table for packets by, never given twice; `None` where there is none.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn table(&mut self) -> Result<Option<u64>, Error> {
+        self.handle(Scope::Inet)
+    }
+
     /// Removes both tables with all that is in them. Returns whether there was one.
     ///
     /// # Errors
