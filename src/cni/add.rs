@@ -39,7 +39,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let store = Store::new(&network.data_dir, &network.name);
+    let store = Store::new(&network.data_dir, &network.name).for_namespace(Some(pod.inode()));
     let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
     let mut adding = Adding {
         attachment,

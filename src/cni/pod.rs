@@ -16,6 +16,7 @@ use crate::kernel::{At, Batch, Conversation, Deadline, NetNs};
 #[derive(Debug)]
 pub struct Pod {
     namespace: NetNs,
+    inode: u64,
     inside: Conversation,
 }
 
@@ -26,13 +27,19 @@ impl Pod {
     /// As [`open_namespace`].
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
         let namespace = open_namespace(attachment)?;
+        let (_, inode) = namespace.identity()?;
         let inside = Conversation::open_in(&namespace)?;
-        Ok(Pod { namespace, inside })
+        Ok(Pod { namespace, inode, inside })
     }
 
     /// The conversation with the kernel inside.
     pub fn inside(&mut self) -> &mut Conversation {
         &mut self.inside
+    }
+
+    /// Inode number of the namespace, by which one may tell later whether it is still there.
+    pub fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// Refuses to go on if the pod has an interface of the attachment's name.
