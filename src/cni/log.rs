@@ -62,7 +62,9 @@ impl Log {
         let took = self.begun.elapsed().unwrap_or_default();
         let outcome = match &error {
             None => format!("done in {:.1} ms", took.as_secs_f64() * 1e3),
-            Some((code, text)) => format!("failed in {:.1} ms: code {code}: {text}", took.as_secs_f64() * 1e3),
+            Some((code, text)) => {
+                format!("failed in {:.1} ms: code {code}: {text}", took.as_secs_f64() * 1e3)
+            }
         };
         // One line, whatever a runtime has put into it.
         let message = format!("{}: {outcome}", about.join(" ")).replace(['\n', '\r'], " ");
@@ -156,7 +158,10 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].contains("Z ADD container c1 c2 interface eth0 of pod-network: done in "), "{text}");
-        assert!(lines[1].contains(": failed in ") && lines[1].ends_with(" ms: code 100: no address"), "{text}");
+        assert!(
+            lines[1].contains(": failed in ") && lines[1].ends_with(" ms: code 100: no address"),
+            "{text}"
+        );
     }
 
     #[test]

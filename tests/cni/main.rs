@@ -15,6 +15,7 @@ mod faults;
 mod gone;
 mod killed;
 mod migration;
+mod reboot;
 mod reference;
 mod rig;
 mod side_by_side;
