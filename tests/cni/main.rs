@@ -19,6 +19,7 @@ mod migration;
 mod reboot;
 mod reference;
 mod rig;
+mod routed;
 mod side_by_side;
 mod spec;
 mod steps;
