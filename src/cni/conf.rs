@@ -8,8 +8,9 @@
 //!
 //! What every verb needs is a [`Network`]; what an attachment needs is a [`Wanted`], read apart from
 //! it so that a DEL is not held up by a field it has no use for. Fields are those of the reference,
-//! with the same defaults. Ours are `nodeFile`, the path of the node file, `mode`, which is `bridge` or
-//! `routed` ([`super::routed`]) and by default what the node file says, and `ipam.type`
+//! with the same defaults. Ours are `nodeFile`, the path of the node file; `logFile` ([`super::log`]);
+//! `mode`, which is `bridge` or `routed` ([`super::routed`]) and by default what the node file says; and
+//! `ipam.type`
 //! `routelet`, which needs no subnet: it takes the node's pod CIDRs and gives the pod a default
 //! route unless told otherwise.
 //!
