@@ -63,10 +63,11 @@ pub fn complete(mut taken: Success) -> Result<Success, Error> {
         let router = router(Family::of(address));
         let covers = |route: &Route, subnet| route.options.table.is_none() && route.dst.contains(subnet);
         match Prefix::new(ip.address.network(), length) {
-            Some(subnet) if subnet != Prefix::host(address) => {
-                if !taken.routes.iter().any(|route| covers(route, subnet)) {
-                    taken.routes.push(Route::new(subnet, Some(router)));
-                }
+            Some(subnet)
+                if subnet != Prefix::host(address)
+                    && !taken.routes.iter().any(|route| covers(route, subnet)) =>
+            {
+                taken.routes.push(Route::new(subnet, Some(router)));
             }
             _ => {}
         }
