@@ -44,6 +44,8 @@ impl From<Summary> for proto::Summary {
             rules: vec![],
             cni_config: None,
             pools: vec![],
+            swept_addresses: 0,
+            firewall: None,
         }
     }
 }

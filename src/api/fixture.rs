@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{
-    CniConfigView, KernelView, PodsView, PoolView, RouteFilter, RuleView, SettingView, Source, TableFilter,
-    Unavailable,
+    CniConfigView, FirewallView, KernelView, PodsView, PoolView, RouteFilter, RuleView, SettingView, Source,
+    TableFilter, Unavailable,
 };
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
@@ -192,6 +192,13 @@ pub(crate) fn pods() -> PodsView {
             in_place: true,
             fault: Some("container runtimes take 05-other.conf instead: remove it".to_owned()),
         }),
+        swept: 2,
+        firewall: FirewallView {
+            exempt: Some(3),
+            too_many_learned: true,
+            dropping: vec!["ip filter FORWARD".to_owned()],
+            fault: None,
+        },
         pools: vec![pool("10.244.1.0/24", 7, false), pool("10.244.9.0/24", 1, true)],
     }
 }

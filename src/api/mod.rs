@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 pub use client::{Answers, Client};
 pub use kernel::{KernelView, RuleView, SettingView};
-pub use pods::{CniConfigView, PodsView, PoolView};
+pub use pods::{CniConfigView, FirewallView, PodsView, PoolView};
 pub use proto::PeerTable;
 pub use server::serve;
 pub use socket::Listener;

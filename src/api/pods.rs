@@ -10,6 +10,23 @@ pub struct PodsView {
     pub config: Option<CniConfigView>,
     /// Pod CIDRs of the node, where the daemon knows where addresses are kept.
     pub pools: Vec<PoolView>,
+    /// Addresses freed, since the daemon started, of pods that were gone without a word of their runtime.
+    pub swept: u64,
+    /// What nftables do with packets of pods.
+    pub firewall: FirewallView,
+}
+
+/// What nftables do with packets of pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FirewallView {
+    /// Prefixes that see pods under their own addresses; `None` where nobody is masqueraded.
+    pub exempt: Option<u64>,
+    /// Too many routes have been learned to exempt any of their destinations.
+    pub too_many_learned: bool,
+    /// Chains of others that drop what is forwarded unless a rule of theirs accepts it, as `nft` names them.
+    pub dropping: Vec<String>,
+    /// Why nftables cannot be looked after.
+    pub fault: Option<String>,
 }
 
 /// The container runtime's network configuration.
@@ -40,6 +57,8 @@ impl PodsView {
     /// Adds itself to a summary.
     pub(super) fn tell(self, summary: &mut proto::Summary) {
         summary.cni_config = self.config.map(Into::into);
+        summary.swept_addresses = self.swept;
+        summary.firewall = Some(self.firewall.into());
         summary.pools = self.pools.into_iter().map(Into::into).collect();
     }
 }
@@ -48,6 +67,13 @@ impl From<CniConfigView> for proto::CniConfig {
     fn from(view: CniConfigView) -> Self {
         let CniConfigView { path, in_place, fault } = view;
         proto::CniConfig { path, in_place, fault }
+    }
+}
+
+impl From<FirewallView> for proto::Firewall {
+    fn from(view: FirewallView) -> Self {
+        let FirewallView { exempt, too_many_learned, dropping, fault } = view;
+        proto::Firewall { exempt, too_many_learned, dropping, fault }
     }
 }
 

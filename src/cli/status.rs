@@ -61,11 +61,24 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
             &format!("{} of {} taken in {}{former}", pool.taken, pool.size, pool.prefix),
         ])?;
     }
+    if let Some(firewall) = &summary.firewall {
+        if let Some(exempt) = firewall.exempt {
+            let many = if firewall.too_many_learned { "; too many are learned to be among them" } else { "" };
+            table.row(["Masquerade", &format!("but to {exempt} prefixes{many}")])?;
+        }
+        if let Some(fault) = &firewall.fault {
+            table.row(["Wrong", fault])?;
+        }
+    }
     // What is needed before what is advised.
     for (needed, name) in [(true, "Wrong"), (false, "Advice")] {
         for fault in summary.settings.iter().filter(|s| s.needed == needed).flat_map(|s| &s.faults) {
             table.row([name, fault])?;
         }
+    }
+    for chain in summary.firewall.iter().flat_map(|firewall| &firewall.dropping) {
+        let advice = "drops what is forwarded unless it has a rule for it: have it accept pods";
+        table.row(["Advice", &format!("nftables chain {chain} {advice}")])?;
     }
     Ok(table.finish()?)
 }

@@ -52,9 +52,11 @@ Rule           1000: from all lookup 100, ipv4Unicast; the kernel has it not: No
 CNI config     /etc/cni/net.d/10-routelet.conflist, in place: container runtimes take 05-other.conf instead: remove it
 Addresses      7 of 253 taken in 10.244.1.0/24
 Addresses      1 of 253 taken in 10.244.9.0/24, no longer given out
+Masquerade     but to 3 prefixes; too many are learned to be among them
 Wrong          eth0 is strict
 Wrong          eth1 is strict
 Advice         it is 0 and should be 1
+Advice         nftables chain ip filter FORWARD drops what is forwarded unless it has a rule for it: have it accept pods
 ";
     golden("status", "status", expected).await;
 }
@@ -145,7 +147,15 @@ const STATUS_JSON: &str = r#"
       "size": 253,
       "former": true
     }
-  ]
+  ],
+  "sweptAddresses": 2,
+  "firewall": {
+    "exempt": 3,
+    "tooManyLearned": true,
+    "dropping": [
+      "ip filter FORWARD"
+    ]
+  }
 }
 "#;
 

@@ -15,10 +15,8 @@
 //! Unknown fields are ignored, for runtimes pass everything through. Known fields that ask for what
 //! is not done here are refused (code 2) rather than ignored: most of them isolate pods.
 //!
-//! `ipMasq` is accepted and does nothing: the routers know the way to every pod, so that addresses
-//! are routed as they are and nothing has to be translated. Traffic that leaves for where no router
-//! knows the way back does need it, and will get it from an nftables set that exempts whatever the
-//! routers reach.
+//! What is done to a pod's packets, as `ipMasq`, `macspoofchk` and port mappings say, is read in
+//! [`super::masquerade`].
 
 use std::path::PathBuf;
 
@@ -34,12 +32,11 @@ use crate::ipam::node;
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// Fields of the reference that are refused unless empty, zero or false.
-const UNSUPPORTED: [&str; 8] = [
+const UNSUPPORTED: [&str; 7] = [
     "vlan",
     "vlanTrunk",
     "forceAddress",
     "promiscMode",
-    "macspoofchk",
     "disableContainerInterface",
     "enabledad",
     "portIsolation",
@@ -158,6 +155,7 @@ impl Wanted {
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Wanted, Error> {
         let root = network.root();
         refuse(&root, &UNSUPPORTED)?;
+        root.flag("ipMasq")?;
         let is_default_gateway = root.flag("isDefaultGateway")?;
         Ok(Wanted {
             bridge: root.text("bridge")?,
@@ -222,7 +220,10 @@ fn read_mac(root: &Section<'_>, args: &[(String, String)]) -> Result<Option<[u8;
     let octets: Option<Vec<u8>> =
         text.split([':', '-']).map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
     // The lowest bit of the first octet marks a group of stations (IEEE 802, "I/G").
-    match octets.and_then(|octets| <[u8; 6]>::try_from(octets).ok()).filter(|mac| mac[0] & 1 == 0) {
+    match octets
+        .and_then(|octets| <[u8; 6]>::try_from(octets).ok())
+        .filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6])
+    {
         Some(mac) => Ok(Some(mac)),
         None => Err(Error::invalid(place, format!("{text:?} is not a station's hardware address"))),
     }

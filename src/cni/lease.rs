@@ -7,6 +7,7 @@ use super::addressing::{Addressing, Source};
 use super::conf::Network;
 use super::delegate::Delegate;
 use super::environment::{Attachment, Command};
+use super::plan::Plan;
 use super::result::{Ip, Success};
 use super::{Code, Error, life};
 use crate::ipam::{Allocation, RangeSet, Store};
@@ -20,23 +21,37 @@ use crate::prefix::Family;
 pub fn take(
     attachment: &Attachment,
     network: &Network,
-    addressing: &Addressing,
-    sets: &[RangeSet],
+    plan: &Plan,
+    namespace: Option<u64>,
 ) -> Result<Success, Error> {
-    match &addressing.source {
+    match &plan.addressing.source {
         Source::Nobody => Ok(Success::default()),
         Source::Plugin(name) => Delegate::find(name, network)?.add(),
-        Source::Store => {
-            let life = life::on_demand(&network.name);
-            let requested = &addressing.requested;
-            let given = store(network).allocate_sweeping(&attachment.owner, sets, requested, life)?;
-            match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
-                Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
-                Err(error) => {
-                    let failures = store(network).release(&attachment.owner).err().map(Error::from);
-                    Err(error.also(failures.as_slice()))
-                }
-            }
+        Source::Store => from_store(attachment, network, &plan.addressing, &plan.sets, namespace),
+    }
+}
+
+/// Gets addresses from the store. With the inode number of the pod's namespace it can be told later
+/// whether the pod is gone.
+///
+/// # Errors
+/// An address is not to be had. Nothing is reserved then.
+pub fn from_store(
+    attachment: &Attachment,
+    network: &Network,
+    addressing: &Addressing,
+    sets: &[RangeSet],
+    namespace: Option<u64>,
+) -> Result<Success, Error> {
+    // Before it gives up for want of addresses, those of pods that are gone without a DEL are freed.
+    let life = life::on_demand(&network.name);
+    let store = store(network).for_namespace(namespace);
+    let given = store.allocate_sweeping(&attachment.owner, sets, &addressing.requested, life)?;
+    match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
+        Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
+        Err(error) => {
+            let failures = store.release(&attachment.owner).err().map(Error::from);
+            Err(error.also(failures.as_slice()))
         }
     }
 }
@@ -83,7 +98,7 @@ pub fn delegated(network: &Network, command: Command) -> Result<(), Error> {
 /// There are none, or the plugin that gives them says that it cannot.
 pub fn status(network: &Network, addressing: &Addressing, sets: &[RangeSet]) -> Result<(), Error> {
     match addressing.source {
-        Source::Store => Ok(store(network).has_room_after_sweep(sets, life::on_demand(&network.name))?),
+        Source::Store => Ok(store(network).has_room(sets)?),
         Source::Nobody | Source::Plugin(_) => delegated(network, Command::Status),
     }
 }

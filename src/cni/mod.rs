@@ -16,7 +16,7 @@
 //! | VERSION | [`version`] | 0.2.0 |
 //!
 //! These are the verbs of the plugin that attaches pods. The same binary is others, by other names
-//! ([`program`]): [`host_local`], [`loopback`].
+//! ([`program`]): [`host_local`], [`loopback`], [`portmap`].
 //!
 //! A runtime calls plugins in any order and any number at once, kills them, and forgets to call
 //! them. What holds nevertheless: the host end of a pod's veth pair has a name that follows from the
@@ -45,8 +45,10 @@ pub mod host_local;
 pub mod lease;
 pub mod life;
 pub mod loopback;
+pub mod masquerade;
 pub mod plan;
 pub mod pod;
+pub mod portmap;
 pub mod program;
 pub mod result;
 pub mod status;

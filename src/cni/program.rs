@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::conf::Network;
 use super::environment::{Attachment, Command, Environment};
-use super::{Code, Error, add, check, del, gc, host_local, loopback, status, version};
+use super::{Code, Error, add, check, del, gc, host_local, loopback, portmap, status, version};
 
 /// A plugin that this binary is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +103,11 @@ impl Program {
                 gc: |_| Ok(()),
             },
             Program::Portmap => Verbs {
-                add: |_, _| Err(no_portmap()),
-                // Nothing was ever made.
-                del: |_, _| Ok(()),
-                check: |_, _| Err(no_portmap()),
-                status: |_| Err(no_portmap()),
-                gc: |_| Ok(()),
+                add: portmap::add,
+                del: portmap::del,
+                check: portmap::check,
+                status: portmap::status,
+                gc: portmap::gc,
             },
         }
     }
@@ -131,12 +130,7 @@ impl Program {
             Command::Check => (verbs.check)(&environment.attachment()?, network).map(|()| None),
             Command::Status => (verbs.status)(network).map(|()| None),
             Command::Gc => (verbs.gc)(network).map(|()| None),
-            Command::Version => Ok(Some(version::document(network.version))),
+            Command::Version => Ok(Some(version::version(network.text()))),
         }
     }
-}
-
-fn no_portmap() -> Error {
-    let why = "chain the reference plugin portmap, by another name than that of this binary";
-    Error::new(Code::NotAvailable, "ports are not forwarded yet", why)
 }

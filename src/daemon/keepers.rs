@@ -11,7 +11,8 @@ use super::http::Readiness;
 use super::input::Input;
 use super::options::Paths;
 use super::source::Look;
-use super::{pods, rules, settings};
+use super::{masquerade, pods, rules, settings};
+use crate::api::FirewallView;
 use crate::cluster::Compiled;
 use crate::kernel::Error;
 use crate::kernel::routes::Ownership;
@@ -53,11 +54,14 @@ impl Keepers {
         let (settings, settings_seen) =
             settings::Keeper::new(compiled.clone(), prepare.clone(), inputs.clone())?;
         let (rules, rules_seen) = rules::Keeper::new(compiled.clone())?;
-        let (pods, pods_seen) = pods::Keeper::new(paths.clone(), prepared, readiness, prepare);
+        let (pods, pods_seen) = pods::Keeper::new(paths.clone(), prepared.clone(), readiness, prepare);
         tokio::spawn(settings.run());
         let (rules, pods) = (tokio::spawn(rules.run()), tokio::spawn(pods.run()));
-        let look = Look::new(inputs, settings_seen, rules_seen, pods_seen, owned);
-        Ok((Keepers { compiled, paths, rules, pods }, Arc::new(look)))
+        let (firewall, firewall_seen) = watch::channel(FirewallView::default());
+        let look = Look::new(inputs, settings_seen, rules_seen, (pods_seen, firewall_seen), owned);
+        let look = Arc::new(look);
+        tokio::spawn(masquerade::Keeper::new(prepared, look.clone(), firewall).run());
+        Ok((Keepers { compiled, paths, rules, pods }, look))
     }
 
     /// Ends them. If the node leaves for good, what they have made goes with it.

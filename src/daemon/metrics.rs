@@ -262,6 +262,17 @@ impl Exposition {
         let help = "Addresses for pods by pod CIDR and state: taken, or free. None of a pod CIDR that the node no \
                     longer has is free.";
         self.gauge("routelet_ipam_addresses", help, addresses);
+        let help = "Addresses freed of pods that were gone without a word of their runtime.";
+        self.counter("routelet_ipam_swept_total", help, [sample([], pods.swept)]);
+        let firewall = &pods.firewall;
+        let help = "Prefixes that see pods under their own addresses, where pods are masqueraded.";
+        self.gauge(
+            "routelet_masquerade_exempt_prefixes",
+            help,
+            firewall.exempt.map(|count| sample([], count)),
+        );
+        let help = "Chains of others that drop what is forwarded unless a rule of theirs accepts it.";
+        self.gauge("routelet_nftables_dropping_chains", help, [sample([], firewall.dropping.len() as u64)]);
         let right =
             pods.config.iter().map(|config| sample([], (config.in_place && config.fault.is_none()).into()));
         let help = "Whether the container runtime's network configuration is in place and the first it finds: 1, \
@@ -460,6 +471,9 @@ mod tests {
             (r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"}"#, 7.0),
             (r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="free"}"#, 246.0),
             (r#"routelet_ipam_addresses{pool="10.244.9.0/24",state="free"}"#, 0.0),
+            ("routelet_ipam_swept_total", 2.0),
+            ("routelet_masquerade_exempt_prefixes", 3.0),
+            ("routelet_nftables_dropping_chains", 1.0),
             ("routelet_cni_config_in_place", 0.0),
             ("routelet_manifests_valid", 0.0),
             ("routelet_manifest_errors_total", 3.0),

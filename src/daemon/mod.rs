@@ -19,6 +19,7 @@ mod kernel_watch;
 mod link_peers;
 mod listeners;
 pub mod log;
+mod masquerade;
 pub mod metrics;
 mod node;
 pub mod options;
@@ -30,6 +31,7 @@ mod rules;
 mod session_thread;
 mod settings;
 mod source;
+mod sweep;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -11,6 +11,7 @@ use ipnetwork::IpNetwork;
 use tracing::info;
 
 use super::options::Paths;
+use super::pools;
 use crate::cluster::NodeNetwork;
 use crate::cluster::objects::cni::Mode;
 use crate::ipam::node::{self, FILE_NAME, NodeFile};
@@ -90,8 +91,11 @@ fn former(
     }
     // Whoever does not say where addresses are kept has the gateways until the next boot.
     let Some(data_dir) = &paths.cni_data_dir else { return Ok((former, vec![])) };
-    let held = Store::new(data_dir, &network.pods.name).reservations()?;
-    Ok(former.into_iter().partition(|prefix| held.iter().any(|r| prefix.contains_address(r.address))))
+    let usages = pools::usage(&Store::new(data_dir, &network.pods.name), &former)?;
+    let taken = usages.iter().map(|usage| usage.taken > 0);
+    let (kept, gone): (Vec<_>, Vec<_>) = former.into_iter().zip(taken).partition(|(_, taken)| *taken);
+    let prefixes = |list: Vec<(Prefix, bool)>| list.into_iter().map(|(prefix, _)| prefix).collect();
+    Ok((prefixes(kept), prefixes(gone)))
 }
 
 /// The MTU of the interface that holds the node's address: what pods can send without fragments. None

@@ -16,10 +16,12 @@ use super::http::Readiness;
 use super::options::Paths;
 use super::pools;
 use super::rounds::Rounds;
-use crate::api::{CniConfigView, PodsView};
+use super::sweep::Sweeper;
+use crate::api::{CniConfigView, PodsView, PoolView};
 use crate::cluster::objects::cni::Mode;
 use crate::cluster::{Compiled, PodNetwork};
 use crate::cni::conflist::{self, Conflist};
+use crate::ipam::Store;
 use crate::ipam::node::FILE_NAME;
 
 /// Links come and go with pods.
@@ -34,6 +36,7 @@ pub struct Keeper {
     readiness: watch::Receiver<Readiness>,
     /// The node could take pods, if only for a while.
     was_ready: bool,
+    sweeper: Sweeper,
     /// What has been found, for the API and the metrics.
     told: watch::Sender<PodsView>,
     /// Whom to ask to prepare the node anew: nobody needs a former gateway any more.
@@ -50,7 +53,18 @@ impl Keeper {
         prepare: Arc<Notify>,
     ) -> (Keeper, watch::Receiver<PodsView>) {
         let (told, seen) = watch::channel(PodsView::default());
-        (Keeper { paths, prepared, readiness, was_ready: false, told, prepare }, seen)
+        (
+            Keeper {
+                paths,
+                prepared,
+                readiness,
+                was_ready: false,
+                sweeper: Sweeper::default(),
+                told,
+                prepare,
+            },
+            seen,
+        )
     }
 
     /// Runs until nobody makes the node ready any more.
@@ -72,21 +86,31 @@ impl Keeper {
     async fn look_after(&mut self, compiled: &Compiled) -> bool {
         self.was_ready |= *self.readiness.borrow_and_update() == Readiness::Ready;
         let config = self.paths.cni_config.as_deref().map(|path| self.keep_config(path, compiled));
-        let pools = match &self.paths.cni_data_dir {
-            Some(data_dir) => pools::count(data_dir, &compiled.network, &self.paths.state_dir).await,
+        let pools = match self.paths.cni_data_dir.clone() {
+            Some(data_dir) => self.keep_addresses(&data_dir, &compiled.network.pods.name).await,
             None => vec![],
         };
         if pools.iter().any(|pool| pool.former && pool.taken == 0) {
             self.prepare.notify_one();
         }
         let in_order = config.as_ref().is_none_or(|config| config.in_place);
-        let view = PodsView { config, pools };
+        let view = PodsView { config, pools, swept: self.sweeper.freed(), ..PodsView::default() };
         self.told.send_if_modified(|told| {
             let news = *told != view;
             *told = view;
             news
         });
         in_order
+    }
+
+    /// Frees what pods that are gone have left, and counts the rest.
+    async fn keep_addresses(&mut self, data_dir: &Path, network: &str) -> Vec<PoolView> {
+        self.sweeper.sweep(data_dir, network).await;
+        let store = Store::new(data_dir, network);
+        pools::count(&store, &self.paths.state_dir.join(FILE_NAME)).unwrap_or_else(|error| {
+            warn!("how many addresses are taken is not known: {error}");
+            vec![]
+        })
     }
 
     fn keep_config(&self, path: &Path, compiled: &Compiled) -> CniConfigView {

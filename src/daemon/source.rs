@@ -7,7 +7,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::audit::Audits;
 use super::input::Input;
 use crate::api::{
-    Destinations, KernelView, PodsView, RouteFilter, RuleView, SettingView, Source, TableFilter, Unavailable,
+    Destinations, FirewallView, KernelView, PodsView, RouteFilter, RuleView, SettingView, Source,
+    TableFilter, Unavailable,
 };
 use crate::fib::Difference;
 use crate::kernel::routes::Ownership;
@@ -26,6 +27,7 @@ pub struct Look {
     settings: watch::Receiver<Vec<SettingView>>,
     rules: watch::Receiver<Vec<RuleView>>,
     pods: watch::Receiver<PodsView>,
+    firewall: watch::Receiver<FirewallView>,
     audits: Audits,
 }
 
@@ -36,10 +38,10 @@ impl Look {
         inputs: mpsc::Sender<Input>,
         settings: watch::Receiver<Vec<SettingView>>,
         rules: watch::Receiver<Vec<RuleView>>,
-        pods: watch::Receiver<PodsView>,
+        pods: (watch::Receiver<PodsView>, watch::Receiver<FirewallView>),
         ownership: watch::Receiver<Ownership>,
     ) -> Look {
-        Look { inputs, settings, rules, pods, audits: Audits::new(ownership) }
+        Look { inputs, settings, rules, pods: pods.0, firewall: pods.1, audits: Audits::new(ownership) }
     }
 
     /// Asks the driver.
@@ -149,7 +151,7 @@ impl Source for Look {
     }
 
     fn pods(&self) -> PodsView {
-        self.pods.borrow().clone()
+        PodsView { firewall: self.firewall.borrow().clone(), ..self.pods.borrow().clone() }
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

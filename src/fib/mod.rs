@@ -5,6 +5,7 @@
 
 mod answers;
 mod audit;
+mod destinations;
 mod draft;
 mod entries;
 mod failover;

@@ -123,6 +123,15 @@ pub fn ignore_router_advertisements(interface: &str) -> Result<(), Error> {
     if path.exists() { write(&path, "0") } else { Ok(()) }
 }
 
+/// Lets an interface carry IPv4 packets of loopback addresses, which the kernel drops otherwise
+/// (RFC 1122 §3.2.1.3): whoever sends to such an address of the node must be kept from it by other means.
+///
+/// # Errors
+/// The setting cannot be written.
+pub fn carry_loopback_addresses(interface: &str) -> Result<(), Error> {
+    Sysctl::of(Family::Ipv4Unicast, interface, "route_localnet").write("1")
+}
+
 /// Lets an interface have IPv6 addresses. Nothing to do where there is no IPv6.
 ///
 /// # Errors

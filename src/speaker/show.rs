@@ -86,6 +86,11 @@ impl Speaker {
         self.fib.entries().into_iter().map(view).collect()
     }
 
+    /// Destinations that our routes lead to through other routers; `None` if they are more than `most`.
+    pub fn destinations(&self, most: usize) -> Option<Vec<Prefix>> {
+        self.fib.destinations(most)
+    }
+
     /// Whether there is a configuration.
     pub fn is_configured(&self) -> bool {
         self.intent.is_some()

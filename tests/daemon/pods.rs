@@ -4,8 +4,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use routelet::ipam::NodeFile;
 use routelet::kernel::NetNs;
 use serde_json::{Value, json};
@@ -147,4 +151,58 @@ async fn addresses_are_counted_and_another_pod_cidr_leaves_old_pods_alone() {
     cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.7.0/24",state="taken"} 1"#).await;
     call(&cluster, 0, "DEL", &second).unwrap();
     cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.7.0/24",state="taken"} 0"#).await;
+}
+
+/// Makes a reservation older than any ADD takes: the store goes by when it wrote the record.
+fn age(cluster: &Cluster, container: &str) {
+    let directory = cluster.data_dir(0).join("pod-network");
+    let mut records = 0;
+    for entry in walk(&directory) {
+        if entry.file_name().unwrap().to_str().unwrap().starts_with(container) {
+            // A record is a symbolic link.
+            let old = TimeSpec::new(fs::symlink_metadata(&entry).unwrap().mtime() - 3600, 0);
+            utimensat(AT_FDCWD, &entry, &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
+            records += 1;
+        }
+    }
+    assert_eq!(records, 1, "the record of {container} under {}", directory.display());
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn addresses_of_pods_that_are_gone_are_freed_and_others_stay() {
+    let mut cluster = Cluster::new("sweep", Addressing::Dual).await;
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    let (gone, young, alive) = (Pod::new("gone"), Pod::new("young"), Pod::new("alive"));
+    for pod in [&gone, &young, &alive] {
+        call(&cluster, 0, "ADD", pod).unwrap();
+    }
+    let held = cluster.data_dir(0).join("pod-network");
+    // host-local's, whose pod may well be there: nothing says that it is not.
+    fs::write(held.join("10.244.1.200"), "of-host-local\r\neth0").unwrap();
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"} 4"#).await;
+    cluster.kill(0).await;
+
+    // Their namespaces end, as those of a pod whose runtime has died.
+    drop(gone);
+    drop(young);
+    let left = async || {
+        let links = cluster.netlink(0).links().await.unwrap();
+        links.iter().filter(|link| link.kind.as_deref() == Some("veth") && link.name != "eth0").count()
+    };
+    cluster.eventually(0, "two host ends less", async || left().await == 1).await;
+    age(&cluster, "gone");
+    age(&cluster, "alive");
+    cluster.start(0);
+    cluster.await_metric(0, "routelet_ipam_swept_total 2").await;
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="10.244.1.0/24",state="taken"} 3"#).await;
+    cluster.await_metric(0, r#"routelet_ipam_addresses{pool="fd00:10:244:1::/64",state="taken"} 2"#).await;
+    assert!(held.join("10.244.1.200").exists());
+    assert!(cluster.log(0).contains("freed the addresses of a pod that is gone container=\"gone\""));
+    call(&cluster, 0, "DEL", &alive).unwrap();
 }

@@ -267,7 +267,7 @@ impl Cluster {
             .arg("--cni-config")
             .arg(self.cni_config(node))
             .arg("--cni-data-dir")
-            .arg(self.directory.join(format!("networks{node}")))
+            .arg(self.data_dir(node))
             .env("ROUTELET_LOG", "debug,h2=off,hyper=off,tower=off,tonic=off")
             .stdin(Stdio::null())
             .stderr(stderr);
@@ -469,6 +469,11 @@ impl Cluster {
     /// Where a node's daemon writes the container runtime's configuration.
     pub fn cni_config(&self, node: usize) -> PathBuf {
         self.directory.join(format!("net.d{node}/10-routelet.conflist"))
+    }
+
+    /// Where a node's plugin keeps addresses.
+    pub fn data_dir(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("networks{node}"))
     }
 
     fn socket(&self, node: usize) -> PathBuf {

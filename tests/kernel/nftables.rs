@@ -1,7 +1,6 @@
 //! Our nftables tables in the real kernel, looked at with `nft`, which product code never runs.
 
 use std::process::Command;
-use std::sync::Barrier;
 
 use routelet::kernel::nftables::{Attached, Mapping, Nftables, Owner, Transport, Way};
 use routelet::kernel::{Error, NetNs};
@@ -103,9 +102,9 @@ fn the_tables_are_as_documented() {
         "type nat hook prerouting priority dstnat; policy accept;",
         "type nat hook output priority -100; policy accept;",
         "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @addressed_ports4",
-        "fib daddr type local dnat ip to meta l4proto . th dport map @ports4",
+        "fib daddr type local meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
         "fib daddr type local dnat ip6 to ip6 daddr . meta l4proto . th dport map @addressed_ports6",
-        "fib daddr type local dnat ip6 to meta l4proto . th dport map @ports6",
+        "fib daddr type local meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
         "type filter hook prerouting priority raw; policy accept;",
         "ip daddr 127.0.0.0/8 iifname . iifname @bridges drop",
         "table bridge routelet {",
@@ -189,27 +188,29 @@ fn what_gc_does_not_name_is_removed() {
     assert!(!left.contains("c1") && left.contains("vethc2") && left.contains("others/c9"), "{left}");
 }
 
+/// All of them find no table, and all of them leave none.
 #[test]
 fn eight_first_pods_at_once() {
     let namespace = fresh();
-    let (start, done) = (Barrier::new(8), Barrier::new(8));
-    std::thread::scope(|scope| {
-        for host in 2..10 {
-            let mut nftables = open(&namespace);
-            let (start, done) = (&start, &done);
-            scope.spawn(move || {
-                let attached = Attached { mappings: Vec::new(), ..pod(&format!("c{host}"), host) };
-                for _ in 0..50 {
-                    start.wait();
-                    nftables.add(&attached).unwrap();
-                    assert_eq!(nftables.missing(&attached).unwrap(), None);
-                    done.wait();
-                    assert!(nftables.remove(&attached.owner, &attached.masqueraded).unwrap());
-                }
-            });
-        }
-    });
-    assert_eq!(ruleset(&namespace), [""; 0]);
+    let pods: Vec<Attached> =
+        (2..10).map(|host| Attached { mappings: Vec::new(), ..pod(&format!("c{host}"), host) }).collect();
+    let mut opened: Vec<Nftables> = pods.iter().map(|_| open(&namespace)).collect();
+    for _ in 0..20 {
+        std::thread::scope(|scope| {
+            for (nftables, attached) in opened.iter_mut().zip(&pods) {
+                scope.spawn(|| {
+                    nftables.add(attached).unwrap();
+                    assert_eq!(nftables.missing(attached).unwrap(), None);
+                });
+            }
+        });
+        std::thread::scope(|scope| {
+            for (nftables, attached) in opened.iter_mut().zip(&pods) {
+                scope.spawn(|| assert!(nftables.remove(&attached.owner, &attached.masqueraded).unwrap()));
+            }
+        });
+        assert_eq!(ruleset(&namespace), [""; 0]);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use super::flows::Port;
 use super::intervals::Intervals;
 use super::layout::{
     self, ADDRESSED_PORTS, BRIDGES, CHECKED, EXEMPT, MASQUERADED, NETWORKS, PORTS, STATIONS, TARGETS,
@@ -11,6 +12,7 @@ use super::layout::{
 use super::message::{Element, Scope, Shape, Transaction, concatenate, interface};
 use super::{ATTEMPTS, Nftables, Owner, is_race};
 use crate::kernel::Error;
+use crate::kernel::frame::address;
 use crate::prefix::{Family, Prefix};
 
 /// A transport protocol whose ports can be mapped, by its number.
@@ -174,7 +176,7 @@ impl Mapping {
 struct Survey {
     /// Tables that must be made.
     absent: Vec<Scope>,
-    /// What stands in the place of each entry; empty as long as nobody has looked.
+    /// What stands in the place of each entry.
     standing: Vec<Option<Element>>,
 }
 
@@ -188,11 +190,34 @@ impl Nftables {
         if attached.is_empty() {
             return Ok(());
         }
+        self.put_in(attached)?;
+        let udp = attached.mappings.iter().filter(|mapping| mapping.transport == Transport::Udp);
+        let ports: Vec<Port> = udp
+            .map(|mapping| Port {
+                family: Family::of(mapping.pod.ip()),
+                host: mapping.host,
+                number: mapping.host_port,
+            })
+            .collect();
+        self.forget(&ports)
+    }
+
+    fn put_in(&mut self, attached: &Attached) -> Result<(), Error> {
         let entries = attached.entries();
+        let what = "add a pod to the nftables table routelet";
         // Nearly always the tables are there and the elements are not: looking first would be in vain.
-        let mut survey = Survey::default();
+        let mut transaction = Transaction::begin(None);
+        if !self.cover(&mut transaction, attached, false)? {
+            fill(&mut transaction, &entries, &[]);
+            match self.commit(transaction) {
+                Err(refusal) if is_race(&refusal) => {}
+                done => return done.map_err(|refusal| refusal.to(what)),
+            }
+        }
         for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::begin(None);
+            let generation = self.generation()?;
+            let survey = self.survey(attached, &entries)?;
+            let mut transaction = Transaction::begin(Some(generation));
             survey.absent.iter().for_each(|scope| layout::build(&mut transaction, *scope));
             self.cover(&mut transaction, attached, survey.absent.contains(&Scope::Inet))?;
             fill(&mut transaction, &entries, &survey.standing);
@@ -200,17 +225,15 @@ impl Nftables {
                 return Ok(());
             }
             match self.commit(transaction) {
-                Ok(()) => return Ok(()),
                 Err(refusal) if is_race(&refusal) => {}
-                Err(refusal) => return Err(refusal.to("add a pod to the nftables table routelet")),
+                done => return done.map_err(|refusal| refusal.to(what)),
             }
-            survey = self.survey(attached, &entries)?;
         }
-        Err(Error::Contended { what: "add a pod to the nftables table routelet" })
+        Err(Error::Contended { what })
     }
 
-    /// Adds to a transaction what is missing of the pod's networks.
-    fn cover(&mut self, changes: &mut Transaction, attached: &Attached, is_new: bool) -> Result<(), Error> {
+    /// Adds to a transaction what is missing of the pod's networks, and returns whether anything is.
+    fn cover(&mut self, changes: &mut Transaction, attached: &Attached, is_new: bool) -> Result<bool, Error> {
         for family in Family::ALL {
             if !attached.masqueraded.iter().any(|address| Family::of(*address) == family) {
                 continue;
@@ -222,7 +245,7 @@ impl Nftables {
             changes.remove_elements(layout::TABLE, set, &removed.elements(family));
             changes.add_elements(layout::TABLE, set, &added.elements(family));
         }
-        Ok(())
+        Ok(!changes.is_empty() || is_new)
     }
 
     fn survey(&mut self, attached: &Attached, entries: &[Entry]) -> Result<Survey, Error> {
@@ -282,10 +305,13 @@ impl Nftables {
         addresses: &[IpAddr],
         mut is_meant: impl FnMut(&Owner) -> bool,
     ) -> Result<BTreeSet<Owner>, Error> {
-        let mut owners = BTreeSet::new();
+        let (mut owners, mut ports) = (BTreeSet::new(), Vec::new());
         for _ in 0..ATTEMPTS {
             let mut transaction = Transaction::begin(None);
             for scope in [Scope::Inet, Scope::Bridge] {
+                if self.handle(scope)?.is_none() {
+                    continue;
+                }
                 for shape in layout::owned(scope) {
                     let Some(found) = self.candidates(shape, addresses)? else { break };
                     let mut meant = Vec::new();
@@ -294,6 +320,7 @@ impl Nftables {
                             && is_meant(&owner)
                         {
                             owners.insert(owner);
+                            ports.extend(udp_port(shape, &element.key));
                             meant.push(Element::of(element.key));
                         }
                     }
@@ -305,6 +332,7 @@ impl Nftables {
             }
             match self.commit(transaction) {
                 Ok(()) => {
+                    self.forget(&ports)?;
                     self.remove_unused()?;
                     return Ok(owners);
                 }
@@ -379,11 +407,20 @@ impl Nftables {
             };
             return Ok(Some(format!("{} of the nftables table routelet {fault}", shape.name)));
         }
-        let mut changes = Transaction::begin(None);
-        self.cover(&mut changes, attached, false)?;
-        Ok((!changes.is_empty())
-            .then(|| "the pod's network is missing in the nftables table routelet".to_owned()))
+        let is_missing = self.cover(&mut Transaction::begin(None), attached, false)?;
+        Ok(is_missing.then(|| "the pod's network is missing in the nftables table routelet".to_owned()))
     }
+}
+
+/// The UDP port that an element is about.
+fn udp_port(shape: &Shape, key: &[u8]) -> Option<Port> {
+    let family = Family::ALL
+        .into_iter()
+        .find(|family| [PORTS.of(*family).name, ADDRESSED_PORTS.of(*family).name].contains(&shape.name))?;
+    // The address, if there is one, and a register each for protocol and port.
+    let (host, service) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    let number = u16::from_be_bytes([service[4], service[5]]);
+    (service[0] == Transport::Udp as u8).then(|| Port { family, host: address(host), number })
 }
 
 /// Adds to a transaction what does not stand as it should.

@@ -21,7 +21,7 @@ pub(super) struct Written {
     intervals: [Intervals; 2],
 }
 
-/// Groups of receivers: a source there is never translated by anybody (RFC 5771, RFC 4291 §2.7).
+/// Groups of receivers: a source that sends there is never translated by anybody (RFC 5771, RFC 4291 §2.7).
 const GROUPS: [(&str, Family); 2] = [("224.0.0.0/4", Family::Ipv4Unicast), ("ff00::/8", Family::Ipv6Unicast)];
 
 /// The groups of every family.
@@ -42,13 +42,14 @@ impl Nftables {
         let groups = groups();
         let wanted = Family::ALL.map(|family| Intervals::of(family, prefixes.iter().chain(&groups)));
         for _ in 0..ATTEMPTS {
+            let generation = self.generation()?;
             let handle = self.handle(Scope::Inet)?;
             let found = match (handle, self.exempt.take()) {
                 (Some(handle), Some(written)) if written.handle == handle => written.intervals,
                 (Some(_), _) => self.read_exempt()?,
                 (None, _) => [Intervals::default(), Intervals::default()],
             };
-            let mut transaction = Transaction::begin(None);
+            let mut transaction = Transaction::begin(Some(generation));
             if handle.is_none() {
                 layout::build(&mut transaction, Scope::Inet);
             }

@@ -400,11 +400,16 @@ fn write_elements(attributes: &mut Attributes, [table, set]: [&str; 2], elements
 
 /// The byte orders of keys and data, which the kernel does not care for and `nft` needs to show them.
 fn byte_orders(shape: &Shape) -> Vec<u8> {
+    const HOST: u32 = 1;
     const BIG_ENDIAN: u32 = 2;
     let mut octets = Vec::new();
     for (place, fields) in [(0, shape.key), (1, shape.data)] {
         if !fields.is_empty() {
-            let order = if fields.iter().all(|field| field.ordered) { BIG_ENDIAN } else { 0 };
+            let order = match fields {
+                fields if fields.iter().all(|field| field.ordered) => BIG_ENDIAN,
+                [_] => HOST,
+                _ => 0,
+            };
             octets.extend_from_slice(&[place, 4]);
             octets.extend_from_slice(&order.to_ne_bytes());
         }

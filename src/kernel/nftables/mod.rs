@@ -10,7 +10,9 @@
 //! # Races
 //!
 //! Nothing here holds a lock. Whatever is changed is changed in one transaction, which the kernel makes as
-//! a whole or not at all, and which is made up anew where it turns out that somebody was faster:
+//! a whole or not at all, and which is made up anew where it turns out that somebody was faster. What
+//! others may be about to change as well names the generation in which it was looked at: the kernel then
+//! refuses at once, while taking back half a transaction costs it some twenty milliseconds.
 //!
 //! - two first ADDs both want to make the table: the second is refused, and adds to what the first made;
 //! - an element is there already: it is looked at, and replaced unless its pod lives
@@ -26,6 +28,7 @@
 mod attachment;
 mod exempt;
 mod expression;
+mod flows;
 mod intervals;
 mod layout;
 mod message;
@@ -33,6 +36,7 @@ mod owner;
 mod policy;
 
 pub use attachment::{Attached, Mapping, Transport, Way};
+pub use exempt::groups;
 pub use owner::Owner;
 
 use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
@@ -44,7 +48,7 @@ use super::netlink_socket::{Protocol, Room};
 use super::refusal::Refusal;
 
 /// How often a change is made up anew because others were faster.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 1000;
 
 /// Questions in one send: what answers them must fit into the receive buffer.
 const QUESTIONS: usize = 256;
@@ -67,6 +71,14 @@ impl Nftables {
         Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter, Room::Messages)?, exempt: None })
     }
 
+    /// Whether the kernel has nftables.
+    ///
+    /// # Errors
+    /// It has not, or one may not use it.
+    pub fn is_served(&mut self) -> Result<(), Error> {
+        self.generation().map(drop)
+    }
+
     /// Sees to it that both tables, if they are there, have all the chains and rules that they should.
     /// Returns whether something had to be put back. Elements that somebody took out are not known here.
     ///
@@ -84,6 +96,14 @@ impl Nftables {
             }
         }
         Ok(repaired)
+    }
+
+    /// What the kernel knows our table for packets by, never given twice; `None` where there is none.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn table(&mut self) -> Result<Option<u64>, Error> {
+        self.handle(Scope::Inet)
     }
 
     /// Removes both tables with all that is in them. Returns whether there was one.
@@ -183,6 +203,8 @@ impl Nftables {
         match asked {
             Ok(()) => Ok(handle),
             Err(refusal) if refusal.is(nix::Error::ENOENT) => Ok(None),
+            // A kernel without nftables has no tables of ours.
+            Err(refusal) if refusal.is(nix::Error::EINVAL) => Ok(None),
             Err(refusal) => Err(refusal.to("look for the nftables table routelet")),
         }
     }
