@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::bridge::Bridge;
 use super::conf::Network;
 use super::environment::Attachment;
 use super::plan::Plan;
-use super::pod::{Pod, address_of};
+use super::pod::Pod;
 use super::result::{Interface, Ip, Success};
-use super::{Error, masquerade, veth};
-use crate::ipam::{Allocation, Store};
+use super::{Error, lease, masquerade, veth};
 use crate::kernel::link_request::PodVeth;
 use crate::kernel::nftables::{Attached, Way};
 use crate::kernel::{At, Batch, Conversation, Deadline};
@@ -40,13 +40,12 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let store = Store::new(&network.data_dir, &network.name);
-    let allocations = store.allocate(&attachment.owner, &plan.sets, &plan.requested)?;
+    let taken = lease::take(attachment, network, &plan)?;
     let mut adding = Adding {
         attachment,
         network: &network.name,
         plan: &plan,
-        allocations: &allocations,
+        taken,
         port: veth::name(&network.name, &attachment.owner),
         macs: veth::macs(&network.name, &attachment.owner),
         made: false,
@@ -57,7 +56,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     match attached {
         Ok(success) => Ok(success.document(network.version, previous)),
         Err(error) => {
-            let failure = store.release(&attachment.owner).err().map(Error::from);
+            let failure = lease::give_back(attachment, network).err();
             Err(error.also(failure.as_slice()))
         }
     }
@@ -69,7 +68,8 @@ struct Adding<'a> {
     /// Name of the network.
     network: &'a str,
     plan: &'a Plan,
-    allocations: &'a [Allocation],
+    /// The pod's addresses, and what came with them.
+    taken: Success,
     /// Name of the host end.
     port: String,
     /// Of the host end and the pod's.
@@ -81,10 +81,10 @@ struct Adding<'a> {
 impl Adding<'_> {
     /// Does it all.
     fn attach(&mut self, host: &mut Conversation, pod: &mut Pod) -> Result<Success, Error> {
-        let Adding { attachment, plan, allocations, .. } = *self;
+        let Adding { attachment, plan, .. } = *self;
         let name = &attachment.owner.interface;
-        let routes = plan.routes(allocations)?;
-        let bridge = Bridge::prepare(host, plan, allocations)?;
+        let Success { mut ips, routes, dns, .. } = plan.complete(std::mem::take(&mut self.taken))?;
+        let bridge = Bridge::prepare(host, plan, &ips)?;
         let mtu = bridge.mtu(plan);
         let (mac, pod_mac) = (self.macs.0, plan.mac.unwrap_or(self.macs.1));
         let pair = bridge.connect(
@@ -102,34 +102,32 @@ impl Adding<'_> {
             &mut self.made,
         )?;
         let interface = At { index: pair.inside, name };
-        pod.configure(interface, allocations, &routes)?;
-        bridge.settle(host, plan, &pair, allocations, Deadline::after(FORWARDING))?;
-        pod.announce(interface, pod_mac, allocations, Deadline::after(USABLE))?;
+        pod.configure(interface, &ips, &routes)?;
+        bridge.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
+        pod.announce(interface, pod_mac, &ips, Deadline::after(USABLE))?;
         // Last, for it is made whole or not at all: nothing that comes after could fail.
-        masquerade::put_in(&self.treated(&bridge.link.name, pod_mac)?)?;
+        masquerade::put_in(&self.treated(&bridge.link.name, pod_mac, &ips))?;
         let interface =
             |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
-        let ip = |a: &Allocation| {
-            Ok(Ip { address: address_of(a)?, gateway: Some(a.range.gateway), interface: Some(INTERFACE) })
-        };
+        ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
         Ok(Success {
             interfaces: vec![
                 interface(&bridge.link.name, bridge.link.mac, bridge.link.mtu, None),
                 interface(&self.port, Some(mac), mtu, None),
                 interface(name, Some(pod_mac), mtu, attachment.netns.clone()),
             ],
-            ips: allocations.iter().map(ip).collect::<Result<_, Error>>()?,
+            ips,
             routes,
-            dns: plan.dns.clone(),
+            dns,
         })
     }
 
     /// What is done to the pod's packets.
-    fn treated(&self, bridge: &str, mac: [u8; 6]) -> Result<Attached, Error> {
-        let addresses = self.allocations.iter().map(address_of).collect::<Result<Vec<_>, _>>()?;
+    fn treated(&self, bridge: &str, mac: [u8; 6], ips: &[Ip]) -> Attached {
+        let addresses: Vec<IpNetwork> = ips.iter().map(|ip| ip.address).collect();
         let way = Way { interface: bridge.to_owned(), is_own: false };
         let pod = masquerade::Pod { addresses: &addresses, way, mac: Some(mac) };
-        Ok(self.plan.treatment.of(self.network, &self.attachment.owner, &pod))
+        self.plan.treatment.of(self.network, &self.attachment.owner, &pod)
     }
 
     /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses

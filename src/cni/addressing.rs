@@ -8,9 +8,11 @@ use std::net::IpAddr;
 
 use super::conf::{Network, argument, capability};
 use super::field::Section;
-use super::result::{Dns, Route, RouteOptions};
+use super::result::{Dns, Route};
+use super::version::Version;
 use super::{Code, Error};
 use crate::ipam::{self, NodeFile, RangeSet, RangeSpec};
+use crate::kernel::RouteOptions;
 use crate::prefix::{Family, Prefix};
 
 /// Who gives the addresses of pods (`ipam.type`).
@@ -123,7 +125,9 @@ impl Addressing {
         }
         let pod_cidrs = node.map_or(&[][..], |node| &node.pod_cidrs);
         if !self.ranges.is_empty() {
-            return self.configured_sets(pod_cidrs);
+            let sets = self.configured_sets(pod_cidrs)?;
+            refuse_second(network.version, &sets)?;
+            return Ok(sets);
         }
         let sets = sets_of_node(pod_cidrs)?;
         if sets.is_empty() {
@@ -160,6 +164,21 @@ impl Addressing {
             sets.push(set);
         }
         Ok(sets)
+    }
+}
+
+/// The first versions of the specification have no place for a second address of a family.
+fn refuse_second(version: Version, sets: &[RangeSet]) -> Result<(), Error> {
+    let count = |family| sets.iter().filter(|set| set.family() == family).count();
+    match Family::ALL.into_iter().map(count).max().filter(|most| *most > 1 && version < Version::V0_3_0) {
+        None => Ok(()),
+        Some(most) => {
+            let why = format!(
+                "{most} sets are of one family, but version {version} has room for one address: use cniVersion \
+                 0.3.0 or later"
+            );
+            Err(Error::invalid("ipam.ranges", why))
+        }
     }
 }
 

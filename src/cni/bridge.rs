@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::plan::Plan;
+use super::result::Ip;
 use super::{Code, Error, duplicates};
-use crate::ipam::Allocation;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::{HAIRPIN, PodVeth};
 use crate::kernel::{Batch, Conversation, Deadline, LinkAddress, address_request, sysctl};
@@ -39,13 +39,9 @@ impl Bridge {
     /// # Errors
     /// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
     /// it, or has another MTU; the kernel refuses. Nothing that was there before has been changed then.
-    pub fn prepare(
-        host: &mut Conversation,
-        plan: &Plan,
-        allocations: &[Allocation],
-    ) -> Result<Bridge, Error> {
+    pub fn prepare(host: &mut Conversation, plan: &Plan, ips: &[Ip]) -> Result<Bridge, Error> {
         let families: Vec<Family> =
-            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(allocations, *family)).collect();
+            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(ips, *family)).collect();
         let mut batch = Batch::new();
         let bridge = batch.look_up_link(&plan.bridge);
         let forwarding: Vec<_> = families.iter().map(|family| batch.look_up_forwarding(*family)).collect();
@@ -62,16 +58,16 @@ impl Bridge {
         let mut batch = Batch::new();
         if plan.is_gateway {
             let present = host.addresses(link.index)?;
-            for allocation in allocations {
-                let range = &allocation.range;
-                let wanted = IpNetwork::new(range.gateway, range.prefix.length())
+            for ip in ips {
+                let Some(gateway) = ip.gateway else { continue };
+                let wanted = IpNetwork::new(gateway, ip.address.prefix())
                     .map_err(|e| Error::invalid("ipam: gateway", e))?;
                 refuse_foreign(plan, &present, wanted)?;
                 if !present.iter().any(|present| present.address == wanted) {
                     batch.add_address((&link).into(), wanted);
                 }
             }
-            duplicates::seek(&mut batch, (&link).into(), allocations);
+            duplicates::seek(&mut batch, (&link).into(), ips);
         }
         if !link.up {
             batch.set_up((&link).into());
@@ -123,19 +119,19 @@ impl Bridge {
         host: &mut Conversation,
         plan: &Plan,
         pair: &Pair,
-        allocations: &[Allocation],
+        ips: &[Ip],
         deadline: Deadline,
     ) -> Result<(), Error> {
         host.await_forwarding(pair.port.index, deadline)?;
-        if plan.is_gateway && has(allocations, Family::Ipv6Unicast) {
-            duplicates::refuse(host, (&self.link).into(), pair.pod_mac, allocations)?;
+        if plan.is_gateway && has(ips, Family::Ipv6Unicast) {
+            duplicates::refuse(host, (&self.link).into(), pair.pod_mac, ips)?;
         }
         Ok(())
     }
 }
 
-fn has(allocations: &[Allocation], family: Family) -> bool {
-    allocations.iter().any(|allocation| Family::of(allocation.address) == family)
+fn has(ips: &[Ip], family: Family) -> bool {
+    ips.iter().any(|ip| Family::of(ip.address.ip()) == family)
 }
 
 /// Pods with another MTU than their bridge lose packets without a word.

@@ -3,18 +3,26 @@
 //! Looks at what this plugin made and nothing else: plugins that ran later in the chain may have
 //! added addresses, routes and interfaces, and replaced routes of other destinations.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use ipnetwork::IpNetwork;
 
+use super::addressing::Source;
 use super::conf::Network;
-use super::environment::Attachment;
+use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, masquerade, veth};
-use crate::ipam::Store;
+use super::{Code, Error, lease, masquerade, veth};
+use crate::ipam::{Owner, Store};
 use crate::kernel::link::Link;
 use crate::kernel::nftables::Way;
+use crate::kernel::plain_route::MAIN;
 use crate::kernel::{Conversation, NetNs};
+
+/// What to do about any of it.
+const REMEDY: &str = "DEL the container and ADD it again";
 
 /// Compares the result of the ADD, in `prevResult`, with the address store and the kernel.
 ///
@@ -24,15 +32,8 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let previous = network.previous()?.ok_or_else(|| Error::invalid("prevResult", "it is absent"))?;
     let previous = Section::root(previous);
     let plan = Plan::make(network, &attachment.args)?;
-    let held = Store::new(&network.data_dir, &network.name).held_by(&attachment.owner)?;
-    let mut addresses: Vec<IpNetwork> = Vec::new();
-    for ip in previous.sections("ips")? {
-        let address: Option<IpNetwork> = ip.parsed("address")?;
-        addresses.extend(address.filter(|address| held.contains(&address.ip())));
-    }
-    if addresses.is_empty() {
-        return Err(changed("no address of prevResult is reserved for this container"));
-    }
+    lease::delegated(network, Command::Check)?;
+    let addresses = expected(attachment, network, &plan, &previous)?;
     let path = attachment.netns.as_deref().unwrap_or_default();
     let pod = NetNs::open(path)?;
     check_port(attachment, network, &plan)?;
@@ -49,8 +50,43 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     masquerade::check(&plan.treatment.of(&network.name, &attachment.owner, &treated))
 }
 
+/// The addresses of `prevResult` that are ours to answer for: those that the store holds for the
+/// attachment; of another plugin's, those of its interface.
+fn expected(
+    attachment: &Attachment,
+    network: &Network,
+    plan: &Plan,
+    previous: &Section<'_>,
+) -> Result<Vec<IpNetwork>, Error> {
+    let Owner { container_id, interface } = &attachment.owner;
+    let interfaces = previous.sections("interfaces")?;
+    let own = |section: &Section<'_>| {
+        let is_name = section.text("name")?.as_ref() == Some(interface);
+        Ok::<_, Error>(is_name && section.text("sandbox")?.is_some())
+    };
+    let held = match plan.addressing.source {
+        Source::Store => Some(Store::new(&network.data_dir, &network.name).held_by(&attachment.owner)?),
+        Source::Plugin(_) | Source::Nobody => None,
+    };
+    let mut addresses: Vec<IpNetwork> = Vec::new();
+    for ip in previous.sections("ips")? {
+        let Some(address) = ip.parsed::<IpNetwork>("address")? else { continue };
+        let index: Option<usize> = ip.optional("interface")?;
+        let is_ours = match &held {
+            Some(held) => held.contains(&address.ip()),
+            None => index.and_then(|index| interfaces.get(index)).map_or(Ok(false), own)?,
+        };
+        addresses.extend(Some(address).filter(|_| is_ours));
+    }
+    if held.is_some() && addresses.is_empty() {
+        let message = format!("no address of prevResult is reserved for container {container_id}");
+        return Err(changed(message));
+    }
+    Ok(addresses)
+}
+
 fn changed(what: impl Into<String>) -> Error {
-    Error::new(Code::Changed, what, "")
+    Error::new(Code::Changed, what, REMEDY)
 }
 
 /// The host end: there, up, on the bridge.
@@ -105,10 +141,14 @@ fn check_routes(
     plan: &Plan,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
-    let present = inside.destinations()?;
+    let mut present = BTreeMap::new();
     for told in previous.sections("routes")? {
         let Some(dst) = told.parsed("dst")? else { continue };
-        if plan.asks_for_route(dst, addresses) && !present.contains(&dst) {
+        let table: u32 = told.optional("table")?.filter(|table| *table != 0).unwrap_or(MAIN);
+        if let Entry::Vacant(vacant) = present.entry(table) {
+            vacant.insert(inside.destinations(table)?);
+        }
+        if plan.asks_for_route(dst, addresses) && !present[&table].contains(&dst) {
             return Err(changed(format!("the route to {dst} is gone")));
         }
     }

@@ -155,6 +155,7 @@ impl Wanted {
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Wanted, Error> {
         let root = network.root();
         refuse(&root, &UNSUPPORTED)?;
+        root.flag("ipMasq")?;
         let is_default_gateway = root.flag("isDefaultGateway")?;
         Ok(Wanted {
             bridge: root.text("bridge")?,
@@ -219,7 +220,10 @@ fn read_mac(root: &Section<'_>, args: &[(String, String)]) -> Result<Option<[u8;
     let octets: Option<Vec<u8>> =
         text.split([':', '-']).map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
     // The lowest bit of the first octet marks a group of stations (IEEE 802, "I/G").
-    match octets.and_then(|octets| <[u8; 6]>::try_from(octets).ok()).filter(|mac| mac[0] & 1 == 0) {
+    match octets
+        .and_then(|octets| <[u8; 6]>::try_from(octets).ok())
+        .filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6])
+    {
         Some(mac) => Ok(Some(mac)),
         None => Err(Error::invalid(place, format!("{text:?} is not a station's hardware address"))),
     }

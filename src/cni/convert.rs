@@ -20,7 +20,7 @@ const FIRST_KEYS: [(Family, &str); 2] = [(Family::Ipv4Unicast, "ip4"), (Family::
 const NEW_IN_INTERFACES: [&str; 3] = ["mtu", "socketPath", "pciID"];
 
 /// What CNI 1.1.0 added to a route.
-const NEW_IN_ROUTES: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
+pub const NEW_IN_ROUTES: [&str; 5] = ["mtu", "advmss", "priority", "table", "scope"];
 
 /// A result in the newest shape. It is of the version it says; of `otherwise` if it says none.
 pub fn upgrade(result: &Map<String, Value>, otherwise: Version) -> Map<String, Value> {

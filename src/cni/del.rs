@@ -5,8 +5,8 @@
 //! of the configuration, which may have changed since.
 
 use super::conf::Network;
-use super::environment::Attachment;
-use super::{Error, masquerade, veth};
+use super::environment::{Attachment, Command};
+use super::{Error, lease, masquerade, veth};
 use crate::ipam::Store;
 use crate::kernel::{Batch, Conversation, NetNs};
 
@@ -15,13 +15,17 @@ use crate::kernel::{Batch, Conversation, NetNs};
 /// # Errors
 /// Something is there that could not be removed. Everything else has been.
 pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
+    // Another plugin may have to say goodbye by the interface, as `dhcp` does; the reference asks in this
+    // order, too.
+    let delegated = lease::delegated(network, Command::Del);
     let store = Store::new(&network.data_dir, &network.name);
     // The link first: an address must not be free while a pod still answers to it.
     let unlinked = remove_link(attachment, network, &store);
     let released = store.release(&attachment.owner).map_err(Error::from);
     let addresses = released.as_deref().unwrap_or_default();
     let treated = masquerade::take_out(network, &attachment.owner, addresses);
-    Error::first_of([unlinked.err(), released.err(), treated.err()].into_iter().flatten().collect())
+    let failures = [delegated.err(), unlinked.err(), released.err(), treated.err()];
+    Error::first_of(failures.into_iter().flatten().collect())
 }
 
 fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {

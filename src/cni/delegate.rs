@@ -24,6 +24,7 @@ use super::convert;
 use super::environment::Command;
 use super::field::Section;
 use super::result::{Dns, Ip, Success};
+use super::version::Version;
 use super::{Code, Error};
 
 /// How long a plugin may take. The reference `dhcp` asks for a lease for up to a minute.
@@ -166,17 +167,9 @@ impl<'a> Delegate<'a> {
         }
     }
 
-    /// Reads a result of whatever version.
     fn read(&self, printed: &[u8]) -> Result<Success, Error> {
-        let unusable = |why: String| self.failed(Code::Decode, "printed no usable result", why);
-        let document: Map<String, Value> =
-            serde_json::from_slice(printed).map_err(|e| unusable(format!("{e}: {}", quote(printed))))?;
-        let success = read_success(&convert::upgrade(&document, self.network.version))
-            .map_err(|error| unusable(error.details))?;
-        if success.ips.is_empty() {
-            return Err(unusable(format!("there is no address in it: {}", quote(printed))));
-        }
-        Ok(success)
+        read_result(printed, self.network.version)
+            .map_err(|why| self.failed(Code::Decode, "printed no usable result", why))
     }
 
     fn failed(&self, code: Code, message: impl std::fmt::Display, details: impl std::fmt::Display) -> Error {
@@ -194,24 +187,39 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A result of the newest shape. Interfaces are none of an address plugin's business.
-fn read_success(document: &Map<String, Value>) -> Result<Success, Error> {
-    let wrong = |error: Error| Error { details: format!("{}: {}", error.message, error.details), ..error };
-    let root = Section::root(document);
-    let ip = |section: &Section<'_>| {
-        let address = section.parsed("address")?;
-        let address = address.ok_or_else(|| Error::invalid(section.path("address"), "it is absent"))?;
-        Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
-    };
-    let read = || {
-        Ok(Success {
-            ips: root.sections("ips")?.iter().map(ip).collect::<Result<_, Error>>()?,
-            routes: root.sections("routes")?.iter().map(read_route).collect::<Result<_, Error>>()?,
-            dns: Dns::read(&root)?,
-            interfaces: Vec::new(),
-        })
-    };
-    read().map_err(wrong)
+/// Reads what an address plugin printed, in the shape of the version it says, else of `otherwise`.
+/// Interfaces are none of its business.
+///
+/// # Errors
+/// It is no result, or has no address; the text says what is wrong and where.
+pub fn read_result(printed: &[u8], otherwise: Version) -> Result<Success, String> {
+    let document: Map<String, Value> =
+        serde_json::from_slice(printed).map_err(|e| format!("{e}: {}", quote(printed)))?;
+    let document = convert::upgrade(&document, otherwise);
+    let success = read_success(&Section::root(&document)).map_err(|error| error.to_string())?;
+    match success.ips.as_slice() {
+        [] => Err(format!("there is no address in it: {}", quote(printed))),
+        _ => Ok(success),
+    }
+}
+
+fn read_success(root: &Section<'_>) -> Result<Success, Error> {
+    Ok(Success {
+        ips: root.sections("ips")?.iter().map(read_ip).collect::<Result<_, Error>>()?,
+        routes: root.sections("routes")?.iter().map(read_route).collect::<Result<_, Error>>()?,
+        dns: Dns::read(root)?,
+        interfaces: Vec::new(),
+    })
+}
+
+fn read_ip(section: &Section<'_>) -> Result<Ip, Error> {
+    let place = || section.path("address");
+    let text = section.text("address")?.ok_or_else(|| Error::invalid(place(), "it is absent"))?;
+    if !text.contains('/') {
+        return Err(Error::invalid(place(), format!("{text:?} has no prefix length")));
+    }
+    let address = text.parse().map_err(|e| Error::invalid(place(), format!("{text:?}: {e}")))?;
+    Ok(Ip { address, gateway: section.parsed("gateway")?, interface: None })
 }
 
 /// The beginning of what was printed, on one line.
@@ -219,4 +227,71 @@ fn quote(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let short: String = text.chars().take(QUOTED).collect();
     format!("{short:?}{}", if short.len() < text.len() { "…" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A configuration for a plugin `giver` that is a script in a directory of its own.
+    fn network(name: &str, script: &str) -> (Network, PathBuf) {
+        let directory = std::env::temp_dir().join(format!("routelet-delegate-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let program = directory.join("giver");
+        fs::write(&program, format!("#!/bin/sh\nD={}\n{script}\n", directory.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = br#"{"cniVersion": "1.1.0", "name": "n", "type": "bridge", "ipam": {"type": "giver"}}"#;
+        let mut network = Network::parse(text).unwrap();
+        network.plugin_path = directory.display().to_string();
+        (network, directory)
+    }
+
+    /// Whether a process is gone before long, or about to be collected by whoever inherited it.
+    #[allow(clippy::disallowed_methods, reason = "a signal takes its time")]
+    fn ends(process: &str) -> bool {
+        (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ") || state.contains(") X ")
+        })
+    }
+
+    #[test]
+    fn one_that_hangs_is_ended_with_all_that_it_started() {
+        let (network, directory) = network("hangs", "sleep 1000 & echo $! > $D/child; wait");
+        let delegate =
+            Delegate { patience: Duration::from_millis(700), ..Delegate::find("giver", &network).unwrap() };
+        let error = delegate.call(Command::Add).unwrap_err();
+        assert_eq!(error.code, Code::TryAgainLater);
+        assert_eq!(error.message, "IPAM plugin giver: has not answered ADD in 0.7 s");
+        let child = fs::read_to_string(directory.join("child")).unwrap();
+        assert!(ends(child.trim()), "it goes on");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn one_that_reads_nothing_and_prints_much_is_no_deadlock() {
+        let (mut network, directory) = network("much", "head -c 500000 /dev/zero; exit 1");
+        let filler = "x".repeat(500_000);
+        let text = format!(r#"{{"name": "n", "filler": "{filler}", "ipam": {{"type": "giver"}}}}"#);
+        let path = std::mem::take(&mut network.plugin_path);
+        network = Network::parse(text.as_bytes()).unwrap();
+        network.plugin_path = path;
+        let error = Delegate::find("giver", &network).unwrap().call(Command::Check).unwrap_err();
+        assert_eq!(error.code, Code::Delegate);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn one_that_cannot_be_executed_is_named() {
+        let (network, directory) = network("mode", "");
+        fs::set_permissions(directory.join("giver"), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Delegate::find("giver", &network).unwrap().call(Command::Add).unwrap_err();
+        assert_eq!(error.code, Code::Io);
+        assert!(error.message.contains("giver") && error.details.contains("denied"), "{error}");
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -9,29 +9,23 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::result::format_mac;
+use super::result::{Ip, format_mac};
 use super::{Code, Error};
-use crate::ipam::Allocation;
 use crate::kernel::{At, Batch, Conversation};
 
 /// Has the link asked for each IPv6 address.
-pub fn seek(batch: &mut Batch, link: At<'_>, allocations: &[Allocation]) {
-    addresses(allocations).for_each(|address| batch.seek_station(link, address));
+pub fn seek(batch: &mut Batch, link: At<'_>, ips: &[Ip]) {
+    addresses(ips).for_each(|address| batch.seek_station(link, address));
 }
 
 /// Refuses to go on if somebody other than the pod, which has this hardware address, has one of its addresses.
 ///
 /// # Errors
 /// Somebody has.
-pub fn refuse(
-    host: &mut Conversation,
-    link: At<'_>,
-    pod: [u8; 6],
-    allocations: &[Allocation],
-) -> Result<(), Error> {
+pub fn refuse(host: &mut Conversation, link: At<'_>, pod: [u8; 6], ips: &[Ip]) -> Result<(), Error> {
     let mut batch = Batch::new();
     let asked: Vec<_> =
-        addresses(allocations).map(|address| (address, batch.look_up_station(link, address))).collect();
+        addresses(ips).map(|address| (address, batch.look_up_station(link, address))).collect();
     let outcome = host.carry_out(batch)?;
     for (address, place) in asked {
         if let Some(other) = outcome.station(place).filter(|mac| *mac != pod) {
@@ -43,8 +37,8 @@ pub fn refuse(
     Ok(())
 }
 
-fn addresses(allocations: &[Allocation]) -> impl Iterator<Item = Ipv6Addr> + '_ {
-    allocations.iter().filter_map(|allocation| match allocation.address {
+fn addresses(ips: &[Ip]) -> impl Iterator<Item = Ipv6Addr> + '_ {
+    ips.iter().filter_map(|ip| match ip.address.ip() {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     })

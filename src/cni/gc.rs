@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::conf::Network;
-use super::{Error, masquerade, veth};
+use super::environment::Command;
+use super::{Error, lease, masquerade, veth};
 use crate::ipam::{Owner, Store};
 use crate::kernel::{self, Batch, Conversation};
 
@@ -13,7 +14,8 @@ const VALID: &str = "cni.dev/valid-attachments";
 /// The group that links are put into in order to be deleted together; nobody else uses it ("rout").
 const DOOMED: u32 = 0x726f_7574;
 
-/// Removes veth pairs and addresses of every attachment that is not listed as valid.
+/// Removes veth pairs and addresses of every attachment that is not listed as valid, and has the plugin
+/// that gives addresses do the same.
 ///
 /// # Errors
 /// There is no list: that is a fault of the runtime, and nothing is removed. Or something could not
@@ -29,6 +31,7 @@ pub fn gc(network: &Network) -> Result<(), Error> {
         failures.extend(store.release(owner).err().map(Error::from));
     }
     failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
+    failures.extend(lease::delegated(network, Command::Gc).err());
     Error::first_of(failures)
 }
 

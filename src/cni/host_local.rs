@@ -13,10 +13,8 @@ use super::conf::Network;
 use super::environment::Attachment;
 use super::gc::valid_attachments;
 use super::result::Success;
-use super::version::Version;
 use super::{Code, Error, lease};
 use crate::ipam::{NodeFile, Owner, RangeSet, Store};
-use crate::prefix::Family;
 
 /// Gives the attachment an address out of each range set.
 ///
@@ -25,7 +23,7 @@ use crate::prefix::Family;
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let addressing = Addressing::of_store(network, &attachment.args)?;
     let sets = sets(&addressing, network)?;
-    let taken = lease::take(attachment, network, &addressing, &sets)?;
+    let taken = lease::from_store(attachment, network, &addressing, &sets)?;
     let routes = addressing.routes.unwrap_or_default();
     Ok(Success { routes, ..taken }.document(network.version, None))
 }
@@ -81,20 +79,6 @@ fn store(network: &Network) -> Store {
     Store::new(&network.data_dir, &network.name)
 }
 
-/// The range sets. The first versions of the specification have no place for a second address of a
-/// family.
 fn sets(addressing: &Addressing, network: &Network) -> Result<Vec<RangeSet>, Error> {
-    let node = NodeFile::read(network.node_file()?)?;
-    let sets = addressing.sets(network, node.as_ref())?;
-    for family in Family::ALL {
-        let count = sets.iter().filter(|set| set.family() == family).count();
-        if count > 1 && network.version < Version::V0_3_0 {
-            let why = format!(
-                "{count} sets of one family, but version {} has room for one address: use 0.3.0 or later",
-                network.version
-            );
-            return Err(Error::invalid("ipam.ranges", why));
-        }
-    }
-    Ok(sets)
+    addressing.sets(network, NodeFile::read(network.node_file()?)?.as_ref())
 }

@@ -7,6 +7,7 @@ use super::addressing::{Addressing, Source};
 use super::conf::Network;
 use super::delegate::Delegate;
 use super::environment::{Attachment, Command};
+use super::plan::Plan;
 use super::result::{Ip, Success};
 use super::{Code, Error};
 use crate::ipam::{Allocation, RangeSet, Store};
@@ -17,24 +18,31 @@ use crate::prefix::Family;
 ///
 /// # Errors
 /// An address is not to be had. Nothing is reserved then.
-pub fn take(
+pub fn take(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<Success, Error> {
+    match &plan.addressing.source {
+        Source::Nobody => Ok(Success::default()),
+        Source::Plugin(name) => Delegate::find(name, network)?.add(),
+        Source::Store => from_store(attachment, network, &plan.addressing, &plan.sets),
+    }
+}
+
+/// Gets addresses from the store.
+///
+/// # Errors
+/// An address is not to be had. Nothing is reserved then.
+pub fn from_store(
     attachment: &Attachment,
     network: &Network,
     addressing: &Addressing,
     sets: &[RangeSet],
 ) -> Result<Success, Error> {
-    match &addressing.source {
-        Source::Nobody => Ok(Success::default()),
-        Source::Plugin(name) => Delegate::find(name, network)?.add(),
-        Source::Store => {
-            let given = store(network).allocate(&attachment.owner, sets, &addressing.requested)?;
-            match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
-                Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
-                Err(error) => {
-                    let failures = store(network).release(&attachment.owner).err().map(Error::from);
-                    Err(error.also(failures.as_slice()))
-                }
-            }
+    let store = store(network);
+    let given = store.allocate(&attachment.owner, sets, &addressing.requested)?;
+    match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
+        Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
+        Err(error) => {
+            let failures = store.release(&attachment.owner).err().map(Error::from);
+            Err(error.also(failures.as_slice()))
         }
     }
 }

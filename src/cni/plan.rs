@@ -1,15 +1,16 @@
 //! What to do for an attachment on this node: the configuration, with what the node file adds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
+use super::Error;
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
 use super::masquerade::Treatment;
-use super::result::{Dns, Route, RouteOptions};
-use super::{Code, Error};
-use crate::ipam::{Allocation, NodeFile, RangeSet, RangeSpec};
+use super::result::{Dns, Ip, Route, Success};
+use super::version::Version;
+use crate::ipam::{NodeFile, RangeSet, RangeSpec};
 use crate::prefix::{Family, Prefix};
 
 /// The reference plugin's default.
@@ -28,18 +29,16 @@ pub struct Plan {
     pub hairpin: bool,
     /// Hardware address of the pod's interface; the kernel's choice if `None`.
     pub mac: Option<[u8; 6]>,
-    /// Addresses asked for by name.
-    pub requested: Vec<IpAddr>,
-    /// The pod gets one address out of each.
+    /// Who gives the addresses, and which ones are asked for.
+    pub addressing: Addressing,
+    /// The pod gets one address out of each, if the store gives them.
     pub sets: Vec<RangeSet>,
-    /// Name service.
-    pub dns: Dns,
     /// Gateway addresses that the bridge may hold already: ours and the daemon's.
     pub gateways: Vec<IpAddr>,
     /// What is done to the pod's packets.
     pub treatment: Treatment,
     is_default_gateway: bool,
-    routes: Option<Vec<Route>>,
+    dns: Option<Dns>,
 }
 
 impl Plan {
@@ -49,22 +48,17 @@ impl Plan {
     /// A field is wrong; or the pod CIDRs are needed and there is no node file yet.
     pub fn make(network: &Network, args: &[(String, String)]) -> Result<Plan, Error> {
         let wanted = Wanted::read(network, args)?;
-        match Source::of(network)? {
-            Source::Store => {}
-            Source::Nobody => return Err(Error::invalid("ipam.type", "it is absent")),
-            Source::Plugin(other) => {
-                let message = format!("unsupported field ipam.type={other:?}");
-                return Err(Error::new(Code::UnsupportedField, message, "known are host-local and routelet"));
-            }
-        }
         let addressing = Addressing::read(network, args)?;
+        if addressing.source == Source::Nobody && network.version < Version::V0_3_0 {
+            let why = format!(
+                "it is absent: the pod would have no address, which no result of version {} can say; set it, or \
+                 use cniVersion 0.3.0 or later",
+                network.version
+            );
+            return Err(Error::invalid("ipam.type", why));
+        }
         let path = network.node_file()?;
         let node = NodeFile::read(&path)?;
-        if let Some(route) = addressing.routes.iter().flatten().find(|r| r.options != RouteOptions::default())
-        {
-            let message = format!("unsupported field ipam.routes: {route:?}");
-            return Err(Error::new(Code::UnsupportedField, message, "leave it out"));
-        }
         let sets = addressing.sets(network, node.as_ref())?;
         let mut gateways: Vec<IpAddr> =
             sets.iter().flat_map(RangeSet::ranges).map(|range| range.gateway).collect();
@@ -82,35 +76,50 @@ impl Plan {
             is_gateway: wanted.is_gateway,
             hairpin: wanted.hairpin,
             mac: wanted.mac,
-            requested: addressing.requested,
+            addressing,
             sets,
-            dns: wanted.dns.unwrap_or(addressing.dns),
             gateways,
             treatment,
             is_default_gateway: wanted.is_default_gateway,
-            routes: addressing.routes,
+            dns: wanted.dns,
         })
+    }
+
+    /// What the pod gets, by what was taken for it: gateways where the bridge is to be one and none was
+    /// named, routes, and name service.
+    ///
+    /// # Errors
+    /// `isDefaultGateway` contradicts a default route that is configured.
+    pub fn complete(&self, mut taken: Success) -> Result<Success, Error> {
+        for ip in taken.ips.iter_mut().filter(|_| self.is_gateway) {
+            // As the reference plugin does where the address plugin named none.
+            ip.gateway = ip.gateway.or_else(|| first_address(ip.address));
+        }
+        taken.routes = self.routes(&taken)?;
+        taken.dns = self.dns.clone().unwrap_or(taken.dns);
+        Ok(taken)
     }
 
     /// The pod's routes. Those of a family in which the pod has no address are left out: one
     /// configuration with both default routes serves nodes with one family and with two.
-    ///
-    /// # Errors
-    /// `isDefaultGateway` contradicts a default route that is configured.
-    pub fn routes(&self, allocations: &[Allocation]) -> Result<Vec<Route>, Error> {
-        let mut routes = self.routes.clone().unwrap_or_default();
+    fn routes(&self, taken: &Success) -> Result<Vec<Route>, Error> {
+        let mut routes = self.addressing.routes.clone().unwrap_or_default();
+        routes.extend_from_slice(&taken.routes);
         for family in Family::ALL {
-            let Some(gateway) = gateway(allocations, family) else {
+            if !taken.ips.iter().any(|ip| Family::of(ip.address.ip()) == family) {
                 routes.retain(|route| route.dst.family() != family);
                 continue;
-            };
-            let default = routes.iter().find(|r| r.dst.length() == 0 && r.dst.family() == family);
+            }
+            let Some(gateway) = gateway(&taken.ips, family) else { continue };
+            let is_default =
+                |r: &&Route| r.dst.length() == 0 && r.dst.family() == family && r.options.table.is_none();
+            let default = routes.iter().find(is_default);
             match default.map(|route| route.gw) {
                 Some(Some(gw)) if self.is_default_gateway && gw != gateway => {
                     let why = format!("ipam.routes has a default route via {gw}, the gateway is {gateway}");
                     return Err(Error::invalid("isDefaultGateway", why));
                 }
-                None if self.is_default_gateway || self.routes.is_none() => {
+                None if self.is_default_gateway || self.addressing.routes.is_none() => {
                     routes.push(Route::new(default_of(family), Some(gateway)));
                 }
                 _ => {}
@@ -122,22 +131,32 @@ impl Plan {
     /// Whether an ADD with these addresses would have made a route to `dst`.
     pub fn asks_for_route(&self, dst: Prefix, addresses: &[IpNetwork]) -> bool {
         let has_family = addresses.iter().any(|a| Family::of(a.ip()) == dst.family());
-        let by_default = dst.length() == 0 && (self.is_default_gateway || self.routes.is_none());
-        has_family && (by_default || self.routes.iter().flatten().any(|route| route.dst == dst))
+        let routes = &self.addressing.routes;
+        let by_default = dst.length() == 0 && (self.is_default_gateway || routes.is_none());
+        // What another plugin asked for is in the result alone.
+        let by_plugin = matches!(self.addressing.source, Source::Plugin(_));
+        has_family && (by_default || by_plugin || routes.iter().flatten().any(|route| route.dst == dst))
     }
 }
 
 /// The gateway of the first address of a family.
-pub fn gateway(allocations: &[Allocation], family: Family) -> Option<IpAddr> {
-    let of_family = |a: &&Allocation| a.range.prefix.family() == family;
-    allocations.iter().find(of_family).map(|a| a.range.gateway)
+pub fn gateway(ips: &[Ip], family: Family) -> Option<IpAddr> {
+    ips.iter().find(|ip| Family::of(ip.address.ip()) == family).and_then(|ip| ip.gateway)
+}
+
+/// The address after that of the network itself.
+fn first_address(network: IpNetwork) -> Option<IpAddr> {
+    match network.network() {
+        IpAddr::V4(v4) => v4.to_bits().checked_add(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
+        IpAddr::V6(v6) => v6.to_bits().checked_add(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
+    }
 }
 
 /// The prefix of every address of a family.
 fn default_of(family: Family) -> Prefix {
     let unspecified: IpAddr = match family {
-        Family::Ipv4Unicast => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        Family::Ipv6Unicast => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        Family::Ipv4Unicast => Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6Unicast => Ipv6Addr::UNSPECIFIED.into(),
     };
     Prefix::new(unspecified, 0).unwrap_or(Prefix::host(unspecified))
 }

@@ -3,13 +3,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ipnetwork::IpNetwork;
-
 use super::environment::Attachment;
 use super::plan::gateway;
-use super::result::Route;
+use super::result::{Ip, Route};
 use super::{Code, Error};
-use crate::ipam::Allocation;
 use crate::kernel::{At, Batch, Conversation, Deadline, NetNs};
 
 /// A pod's namespace, and a conversation with its kernel.
@@ -26,7 +23,7 @@ impl Pod {
     /// As [`open_namespace`].
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
         let namespace = open_namespace(attachment)?;
-        let inside = Conversation::open_in(&namespace)?;
+        let inside = Conversation::open_in(&namespace).map_err(|e| unusable(attachment, e))?;
         Ok(Pod { namespace, inside })
     }
 
@@ -54,24 +51,21 @@ impl Pod {
     ///
     /// # Errors
     /// The first thing that the kernel refused.
-    pub fn configure(
-        &mut self,
-        interface: At<'_>,
-        allocations: &[Allocation],
-        routes: &[Route],
-    ) -> Result<(), Error> {
+    pub fn configure(&mut self, interface: At<'_>, ips: &[Ip], routes: &[Route]) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
-        if allocations.iter().any(|allocation| allocation.address.is_ipv6()) {
+        if ips.iter().any(|ip| ip.address.is_ipv6()) {
             // Has the kernel act on the carrier that has just come, before it looks at what follows.
             batch.look_up_link_at(interface.index);
         }
-        for allocation in allocations {
-            batch.add_address(interface, address_of(allocation)?);
+        for ip in ips {
+            batch.add_address(interface, ip.address);
         }
         for route in routes {
-            let via = route.gw.or_else(|| gateway(allocations, route.dst.family()));
-            batch.add_route(interface, route.dst, via);
+            // A scope of its own says that no router is wanted.
+            let near = route.options.scope.is_some_and(|scope| scope != 0);
+            let via = route.gw.or_else(|| gateway(ips, route.dst.family()).filter(|_| !near));
+            batch.add_route(interface, route.dst, via, route.options);
         }
         self.inside.carry_out(batch)?;
         Ok(())
@@ -86,10 +80,10 @@ impl Pod {
         &mut self,
         interface: At<'_>,
         mac: [u8; 6],
-        allocations: &[Allocation],
+        ips: &[Ip],
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let addresses: Vec<IpAddr> = allocations.iter().map(|allocation| allocation.address).collect();
+        let addresses: Vec<IpAddr> = ips.iter().map(|ip| ip.address.ip()).collect();
         let of_ipv6 = |address: &IpAddr| match address {
             IpAddr::V6(address) => Some(*address),
             IpAddr::V4(_) => None,
@@ -114,22 +108,15 @@ impl AsFd for Pod {
 /// It cannot be opened, or is the node's.
 pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
-    let unusable = |why: String| {
-        let message = "environment variables are absent or wrong";
-        Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
-    };
-    let namespace = NetNs::open(path).map_err(|e| unusable(e.to_string()))?;
+    let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
     if namespace.identity()? == NetNs::current()?.identity()? {
-        return Err(unusable("it is the node's own namespace".to_owned()));
+        return Err(unusable(attachment, "it is the node's own namespace"));
     }
     Ok(namespace)
 }
 
-/// The address with its range's prefix length.
-///
-/// # Errors
-/// The length does not fit the family.
-pub fn address_of(allocation: &Allocation) -> Result<IpNetwork, Error> {
-    IpNetwork::new(allocation.address, allocation.range.prefix.length())
-        .map_err(|e| Error::invalid("ipam: subnet", e))
+fn unusable(attachment: &Attachment, why: impl std::fmt::Display) -> Error {
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let message = "environment variables are absent or wrong";
+    Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
 }

@@ -130,7 +130,7 @@ impl Program {
             Command::Check => (verbs.check)(&environment.attachment()?, network).map(|()| None),
             Command::Status => (verbs.status)(network).map(|()| None),
             Command::Gc => (verbs.gc)(network).map(|()| None),
-            Command::Version => Ok(Some(version::document(network.version))),
+            Command::Version => Ok(Some(version::version(network.text()))),
         }
     }
 }

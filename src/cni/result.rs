@@ -12,12 +12,13 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::field::Section;
 use super::version::Version;
 use super::{Error, convert};
+use crate::kernel::RouteOptions;
 use crate::prefix::Prefix;
 
 /// What an ADD made.
@@ -64,28 +65,8 @@ pub struct Route {
     pub dst: Prefix,
     /// The gateway if it was chosen for this route; the address's own otherwise.
     pub gw: Option<IpAddr>,
-    /// What else was said of it.
+    /// What else was said of it (since CNI 1.1.0).
     pub options: RouteOptions,
-}
-
-/// What may be said of a route, since CNI 1.1.0; the kernel's own choice where it is not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteOptions {
-    /// Largest packet along the path, in octets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u32>,
-    /// Largest TCP segment to announce, in octets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advmss: Option<u32>,
-    /// The lower, the better.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<u32>,
-    /// The routing table.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub table: Option<u32>,
-    /// How far the destinations are: 0 anywhere, 253 on the link, 254 on this host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<u8>,
 }
 
 impl Route {
@@ -211,8 +192,14 @@ impl Ip {
 impl Route {
     /// With what CNI 1.1.0 brought, if `new`.
     fn document(&self, new: bool) -> Value {
-        let mut document = if new { json!(self.options) } else { json!({}) };
-        document["dst"] = json!(self.dst.to_string());
+        let mut document = json!({"dst": self.dst.to_string()});
+        let RouteOptions { mtu, advmss, priority, table, scope } = self.options;
+        let numbers = [mtu, advmss, priority, table, scope.map(u32::from)];
+        for (key, number) in convert::NEW_IN_ROUTES.into_iter().zip(numbers) {
+            if let Some(number) = number.filter(|_| new) {
+                document[key] = json!(number);
+            }
+        }
         if let Some(gw) = self.gw {
             document["gw"] = json!(gw.to_string());
         }

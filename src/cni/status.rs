@@ -2,22 +2,17 @@
 
 use super::conf::Network;
 use super::plan::Plan;
-use super::{Code, Error};
-use crate::ipam::Store;
+use super::{Error, lease};
 
 /// Checks the configuration, that the pod CIDRs are known where they are needed, and that there are
-/// free addresses.
+/// free addresses, or that the plugin that gives them is ready.
 ///
 /// # Errors
 /// An ADD would fail, for the reason given.
 pub fn status(network: &Network) -> Result<(), Error> {
     let ready = || {
         let plan = Plan::make(network, &[])?;
-        let room = Store::new(&network.data_dir, &network.name).has_room(&plan.sets);
-        room.map_err(Error::from)
+        lease::status(network, &plan.addressing, &plan.sets)
     };
-    ready().map_err(|error: Error| match error.code {
-        Code::InvalidConfiguration | Code::UnsupportedField => error,
-        _ => Error { code: Code::NotAvailable, ..error },
-    })
+    ready().map_err(lease::as_status)
 }

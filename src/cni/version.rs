@@ -63,16 +63,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// Answers VERSION. The configuration matters only for the version of the answer: a runtime asks in
-/// order to learn what it may configure.
+/// Answers VERSION. The configuration matters only for the version of the answer, which is the one of the
+/// question, be it known here or not: a runtime asks in order to learn what it may configure.
 pub fn version(configuration: &[u8]) -> Value {
-    document(Version::of(configuration).unwrap_or(Version::NEWEST))
-}
-
-/// The answer to VERSION in one version.
-pub fn document(version: Version) -> Value {
+    let document: Option<Value> = serde_json::from_slice(configuration).ok();
+    let asked = document.as_ref().and_then(|document| document.get("cniVersion")?.as_str());
     json!({
-        "cniVersion": version.as_str(),
+        "cniVersion": asked.unwrap_or(Version::NEWEST.as_str()),
         "supportedVersions": Version::ALL.map(Version::as_str),
     })
 }

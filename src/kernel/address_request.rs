@@ -1,4 +1,4 @@
-//! What can be asked about addresses, plain routes and forwarding, in a [`Batch`] (`linux/if_addr.h`,
+//! What can be asked about addresses and forwarding, in a [`Batch`] (`linux/if_addr.h`,
 //! `linux/rtnetlink.h`, `linux/netconf.h`; rtnetlink(7)).
 
 use std::net::IpAddr;
@@ -9,14 +9,14 @@ use nix::libc;
 
 use super::batch::{At, Batch, Outcome, Place};
 use super::frame::{Attributes, NLM_F_CREATE, NLM_F_EXCL, address, attributes, u8_at, u32_at};
-use crate::prefix::{Family, Prefix};
+use crate::prefix::Family;
 
 /// Message types (`linux/rtnetlink.h`).
 const NEW_ADDRESS: u16 = 20;
 const DEL_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 pub(super) const NEW_ROUTE: u16 = 24;
-const GET_ROUTE: u16 = 26;
+pub(super) const GET_ROUTE: u16 = 26;
 const GET_NETCONF: u16 = 82;
 
 /// Attributes of an address (`IFA_*`).
@@ -29,14 +29,9 @@ const IFA_PROTO: u16 = 11;
 const NODAD: u32 = 0x02;
 
 /// Attributes of a route (`RTA_*`).
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_VIA: u16 = 18;
-
-/// `RT_TABLE_MAIN`, `RTPROT_BOOT`.
-const MAIN: u8 = 254;
-const BOOT: u8 = 3;
+pub(super) const RTA_DST: u16 = 1;
+pub(super) const RTA_OIF: u16 = 4;
+pub(super) const RTA_GATEWAY: u16 = 5;
 
 /// Marks the addresses that are ours, as it does routes (Linux 5.18; before, nothing is marked).
 pub const OURS: u8 = 114;
@@ -72,45 +67,6 @@ impl Batch {
         let what = (format!("remove address {network} from link {}", link.name), Some(Errno::EADDRNOTAVAIL));
         let header = address_header(link.index, network);
         self.push(what, (DEL_ADDRESS, 0), &header, |attributes| put_network(attributes, network))
-    }
-
-    /// Adds a plain route as a person would by hand: the kernel's `boot` protocol, main table.
-    pub fn add_route(&mut self, link: At<'_>, destination: Prefix, via: Option<IpAddr>) -> Place {
-        /// `RT_SCOPE_LINK`, `RTN_UNICAST`.
-        const SCOPE_LINK: u8 = 253;
-        const UNICAST: u8 = 1;
-        let what = match via {
-            Some(via) => format!("add route to {destination} via {via}"),
-            None => format!("add route to {destination}"),
-        };
-        // As ip(8) does: a route without a router reaches only what is on the link. IPv6 has no scopes.
-        let scope = if via.is_none() && destination.family() == Family::Ipv4Unicast { SCOPE_LINK } else { 0 };
-        let header = [
-            family(destination.address()),
-            destination.length(),
-            0,
-            0,
-            MAIN,
-            BOOT,
-            scope,
-            UNICAST,
-            0,
-            0,
-            0,
-            0,
-        ];
-        self.push((what, None), (NEW_ROUTE, NLM_F_CREATE | NLM_F_EXCL), &header, |attributes| {
-            attributes.put_address(RTA_DST, destination.address());
-            match (via, destination.family()) {
-                (Some(IpAddr::V6(via)), Family::Ipv4Unicast) => {
-                    let family = (libc::AF_INET6 as u16).to_ne_bytes();
-                    attributes.put(RTA_VIA, &[&family[..], &via.octets()].concat());
-                }
-                (Some(via), _) => attributes.put_address(RTA_GATEWAY, via),
-                (None, _) => {}
-            }
-            attributes.put_u32(RTA_OIF, link.index);
-        })
     }
 
     /// Asks for the route that the kernel would take to a destination, by an interface if one is given.
@@ -157,11 +113,6 @@ pub(super) fn dump_addresses(link: u32) -> (u16, [u8; 8]) {
     (GET_ADDRESS, header)
 }
 
-/// A question for all routes of a family in the main table.
-pub(super) fn dump_routes(family: Family) -> (u16, [u8; 12]) {
-    (GET_ROUTE, [family_number(family), 0, 0, 0, MAIN, 0, 0, 0, 0, 0, 0, 0])
-}
-
 /// The address in the body of an `RTM_NEWADDR`. On a point-to-point link the kernel puts the far end into
 /// `IFA_ADDRESS` and ours into `IFA_LOCAL`; an IPv6 address without a far end comes as `IFA_ADDRESS` alone.
 pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
@@ -173,20 +124,6 @@ pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
     let protocol = value(IFA_PROTO).and_then(|value| u8_at(value, 0)).unwrap_or(0);
     let network = IpNetwork::new(found, u8_at(body, 1)?).ok()?;
     Some(LinkAddress { link: u32_at(body, 4)?, address: network, protocol })
-}
-
-/// The destination in the body of an `RTM_NEWROUTE`, if the route is of the main table.
-pub(super) fn read_destination(kind: u16, body: &[u8]) -> Option<Prefix> {
-    if kind != NEW_ROUTE || u8_at(body, 4)? != MAIN {
-        return None;
-    }
-    let unspecified: IpAddr = match i32::from(u8_at(body, 0)?) {
-        libc::AF_INET => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        _ => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let destination = attributes(body.get(12..)?).find(|(kind, _)| *kind == RTA_DST);
-    let destination = destination.and_then(|(_, value)| address(value)).unwrap_or(unspecified);
-    Prefix::new(destination, u8_at(body, 1)?)
 }
 
 /// Whether the body of an `RTM_NEWROUTE` says that its destination is an address of this machine.
@@ -212,11 +149,11 @@ fn put_network(attributes: &mut Attributes, network: IpNetwork) {
     attributes.put_address(IFA_ADDRESS, network.ip());
 }
 
-fn family(address: IpAddr) -> u8 {
+pub(super) fn family(address: IpAddr) -> u8 {
     family_number(Family::of(address))
 }
 
-fn family_number(family: Family) -> u8 {
+pub(super) fn family_number(family: Family) -> u8 {
     match family {
         Family::Ipv4Unicast => libc::AF_INET as u8,
         Family::Ipv6Unicast => libc::AF_INET6 as u8,

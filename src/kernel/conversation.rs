@@ -3,14 +3,15 @@
 //!
 //! [`super::Netlink`] is its counterpart for a program with a runtime.
 
-use super::address_request::{LinkAddress, dump_addresses, dump_routes, read_address, read_destination};
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::address_request::{LinkAddress, dump_addresses, read_address};
 use super::batch::{Batch, Outcome};
 use super::exchange::Exchange;
 use super::frame::Requests;
 use super::link::Link;
+use super::plain_route::{dump_routes, read_destination};
 use super::refusal::Refusal;
 use super::{Error, NetNs};
 use crate::prefix::{Family, Prefix};
@@ -91,16 +92,17 @@ impl Conversation {
         Ok(found.into_iter().filter(|address| address.link == link).collect())
     }
 
-    /// Destinations of the main table's routes, of both families.
+    /// Destinations of a table's routes, of both families.
     ///
     /// # Errors
     /// The kernel refused to say.
-    pub fn destinations(&mut self) -> Result<Vec<Prefix>, Error> {
+    pub fn destinations(&mut self, table: u32) -> Result<Vec<Prefix>, Error> {
         let mut all = Vec::new();
         for family in Family::ALL {
-            let (kind, header) = dump_routes(family);
-            let take =
-                |found: &mut Vec<Prefix>, kind, body: &[u8]| found.extend(read_destination(kind, body));
+            let (kind, header) = dump_routes(family, table);
+            let take = |found: &mut Vec<Prefix>, kind, body: &[u8]| {
+                found.extend(read_destination(kind, body, table))
+            };
             let found = match self.dump(kind, &header, take) {
                 // A table that nobody has written to does not exist.
                 Err(refusal) if refusal.is(nix::Error::ENOENT) => Vec::new(),

@@ -18,6 +18,7 @@ mod netlink_socket;
 pub mod netns;
 pub mod news;
 pub mod nftables;
+pub mod plain_route;
 mod refusal;
 mod station_request;
 mod sys;
@@ -83,6 +84,7 @@ pub use batch::{At, Batch, Outcome, Place};
 pub use conversation::Conversation;
 pub use netns::NetNs;
 pub use news::{Deadline, News};
+pub use plain_route::RouteOptions;
 
 #[cfg(feature = "shell")]
 pub use self::{bell::Bell, installer::Installer, netlink::Netlink, route_writer::RouteWriter, watch::Watch};

@@ -108,13 +108,22 @@ async fn check_sees_what_has_changed() {
 
     let eth0 = pod.link("eth0").await.unwrap();
     pod.netlink.set_up(eth0.index, false).await.unwrap();
-    assert_eq!(check().error(), (104, "interface eth0 is down | ".to_owned()));
+    assert_eq!(
+        check().error(),
+        (104, "interface eth0 is down | DEL the container and ADD it again".to_owned())
+    );
     pod.netlink.set_up(eth0.index, true).await.unwrap();
     // What the kernel has forgotten meanwhile: all of IPv6, and the routes.
     pod.netlink.add_address(eth0.index, "fd00:10:244:1::2/64".parse().unwrap()).await.unwrap();
-    assert_eq!(check().error(), (104, "the route to 0.0.0.0/0 is gone | ".to_owned()));
+    assert_eq!(
+        check().error(),
+        (104, "the route to 0.0.0.0/0 is gone | DEL the container and ADD it again".to_owned())
+    );
     pod.netlink.remove_address(eth0.index, "10.244.1.2/24".parse().unwrap()).await.unwrap();
-    assert_eq!(check().error(), (104, "interface eth0 lacks address 10.244.1.2/24 | ".to_owned()));
+    assert_eq!(
+        check().error(),
+        (104, "interface eth0 lacks address 10.244.1.2/24 | DEL the container and ADD it again".to_owned())
+    );
     node.del("c1", &pod, &conf).result();
     assert_eq!(check().error().0, 104);
 }

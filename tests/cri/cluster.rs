@@ -74,13 +74,20 @@ async fn reach(pods: &[&Pod], families: &BTreeSet<Family>) -> anyhow::Result<()>
         probe::start_witnesses(&endpoint)?;
         endpoints.push(Rc::new(endpoint));
     }
-    let cells = matrix::measure(&endpoints, families, Instant::now() + wait::DEADLINE).await?;
-    let expected = pods.len() * (pods.len() - 1) * families.len();
-    ensure!(cells.len() == expected, "{} pairs where {expected} are to be", cells.len());
-    let bad = cells.iter().filter(|cell| !cell.is_good());
-    let bad: Vec<String> = bad.map(|cell| matrix::complaint(cell, &endpoints)).collect();
-    ensure!(bad.is_empty(), "{}", bad.join("; "));
-    Ok(())
+    let deadline = Instant::now() + wait::DEADLINE;
+    loop {
+        let cells = matrix::measure(&endpoints, families, deadline).await?;
+        let expected = pods.len() * (pods.len() - 1) * families.len();
+        ensure!(cells.len() == expected, "{} pairs where {expected} are to be", cells.len());
+        let bad: Vec<_> = cells.iter().filter(|cell| !cell.is_good()).collect();
+        let complaints: Vec<String> = bad.iter().map(|cell| matrix::complaint(cell, &endpoints)).collect();
+        if bad.is_empty() {
+            return Ok(());
+        }
+        // One echo or datagram may get lost: on a busy machine all namespaces share one full table of neighbours.
+        let translated = bad.iter().any(|cell| cell.seen_as.is_some_and(|seen| seen != cell.source));
+        ensure!(!translated && Instant::now() < deadline, "{}", complaints.join("; "));
+    }
 }
 
 fn sandbox(plan: &Plan, member: &Member, images: &Path) -> anyhow::Result<Sandbox> {

@@ -30,7 +30,7 @@ pub async fn without_namespace(cluster: &mut Cluster) -> anyhow::Result<()> {
     let node = &cluster.nodes[0];
     let before = traces::after_a_first_pod(node).await?;
     let pod = Pod::run(node, "bereft").await?;
-    node.run(&format!("kill -9 {}", pod.pid))?;
+    pod.die(node).await?;
     node.run(&format!("umount -l {}", pod.netns.display()))?;
     node.run(&format!("rm {}", pod.netns.display()))?;
     pod.remove(node).await?;
@@ -43,7 +43,7 @@ pub async fn replaced(cluster: &mut Cluster) -> anyhow::Result<()> {
     let [node, other, ..] = &cluster.nodes[..] else { anyhow::bail!("the cluster has too few nodes") };
     let before = traces::after_a_first_pod(node).await?;
     let (old, far) = (Pod::run(node, "replaced").await?, Pod::run(other, "far").await?);
-    node.run(&format!("kill -9 {}", old.pid))?;
+    old.die(node).await?;
     let new = old.run_again(node).await?;
     let stream = Stream::start(node, &new, far.address()).await?;
     old.remove(node).await?;

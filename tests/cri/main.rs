@@ -34,6 +34,7 @@ mod attached;
 mod leaving;
 mod migration;
 mod play;
+mod ports;
 mod ready;
 mod reboot;
 mod restarts;

@@ -134,6 +134,9 @@ pub struct PodSandboxStatusResponse {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct PodSandboxStatus {
+    /// 0 is ready, 1 is not.
+    #[prost(int32, tag = "3")]
+    pub state: i32,
     #[prost(message, optional, tag = "5")]
     pub network: Option<PodSandboxNetworkStatus>,
 }

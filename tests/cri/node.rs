@@ -48,6 +48,7 @@ impl Node {
     pub fn start_daemon(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_routelet"));
         command.args(["run", "--node-name", &self.name, "--manifests", "/etc/routelet"]);
+        command.args(["--cni-config", runtime::NETWORK]);
         self.daemon = Some(self.start("routelet", command)?);
         Ok(())
     }
@@ -102,15 +103,6 @@ impl Node {
     /// Ends containerd. Its pods run on.
     pub fn end_containerd(&mut self, signal: Signal) {
         end(self.containerd.take(), signal);
-    }
-
-    /// Writes a network configuration.
-    pub fn write_configuration(&self) -> anyhow::Result<()> {
-        use serde_json::json;
-        let text = json!({"cniVersion": "1.0.0", "name": "pod-network", "plugins": [{
-            "type": "routelet-cni", "isGateway": true, "hairpinMode": true, "ipam": {"type": "routelet"},
-        }]});
-        self.sandbox.write(std::path::Path::new("/etc/cni/net.d/10-routelet.conflist"), &text.to_string())
     }
 
     /// A new conversation with containerd.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
-use crate::{attached, leaving, migration, ready, reboot, restarts, storm, torn};
+use crate::{attached, leaving, migration, ports, ready, reboot, restarts, storm, torn};
 
 /// Longer than any row takes.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -29,6 +29,7 @@ const ROWS: &[Row] = &[
         play: |c| Box::pin(attached::containers(c)),
     },
     Row { name: "ctr run --cni", play: |c| Box::pin(attached::by_ctr(c)) },
+    Row { name: "a port of the node is a pod's", play: |c| Box::pin(ports::host_port(c)) },
     Row { name: "containerd restarts under its pods", play: |c| Box::pin(restarts::containerd(c)) },
     Row { name: "the daemon dies under pods that talk", play: |c| Box::pin(restarts::daemon(c)) },
     Row { name: "a pod that goes leaves nothing", play: |c| Box::pin(leaving::leaves_nothing(c)) },

@@ -16,6 +16,7 @@ use crate::messages::{
     LinuxContainerSecurityContext, NamespaceOption, Nothing, PodSandboxConfig, PodSandboxMetadata,
 };
 use crate::node::Node;
+use crate::wait;
 
 /// A pod that runs.
 pub struct Pod {
@@ -148,6 +149,21 @@ impl Pod {
             sandbox_config: Some(self.config.clone()),
         };
         cri.run_container(question).await.with_context(|| format!("running {name} in {}", self.name()))
+    }
+
+    /// Kills its process 1, and waits until the runtime knows: until then it cannot even stop the pod.
+    pub async fn die(&self, node: &Node) -> anyhow::Result<()> {
+        node.run(&format!("kill -9 {}", self.pid))?;
+        let cri = node.cri().await?;
+        wait::until("the runtime knows of a death", async || {
+            let status = cri.pod_status(&self.id).await.map_err(|error| error.to_string())?.status;
+            if status.is_some_and(|status| status.state == 1) {
+                Ok(())
+            } else {
+                Err("the pod is ready".to_owned())
+            }
+        })
+        .await
     }
 
     /// Stops and removes it.

@@ -14,11 +14,11 @@ pub async fn ready(cluster: &mut Cluster) -> anyhow::Result<()> {
     }
     for node in &mut cluster.nodes {
         node.start_daemon()?;
-        node.await_sessions().await?;
-        node.write_configuration()?;
     }
     for node in &cluster.nodes {
         wait::until("NetworkReady", async || node.network_ready().await).await?;
+        node.await_plugin("routelet-cni").await?;
+        node.await_sessions().await?;
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ pub const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where runtimes look for plugins unless told otherwise.
 const PLUGINS: &str = "/opt/cni/bin";
 
+/// Where the daemon is to write the network configuration, and runtimes look for it.
+pub const NETWORK: &str = "/etc/cni/net.d/10-routelet.conflist";
+
 /// Names that our plugin has in there: its own, and that of a plugin without which containerd does not start a pod.
 const NAMES: [&str; 2] = ["routelet-cni", "loopback"];
 

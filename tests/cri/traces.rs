@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::node::Node;
+use crate::runtime::NETWORK;
 use crate::wait;
 
 /// The link that a node itself has.
@@ -19,7 +20,7 @@ pub fn of(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     found.extend(files.lines().map(|file| format!("file {file}")));
     let rules = node.run("nft list ruleset")?;
     found.extend(rules.lines().map(|line| format!("nft {}", line.trim())).filter(|line| line != "nft }"));
-    let configuration = node.run("cat -- /etc/cni/net.d/10-routelet.conflist")?;
+    let configuration = node.run(&format!("cat {NETWORK}"))?;
     found.insert(format!("configuration {configuration}"));
     Ok(found)
 }

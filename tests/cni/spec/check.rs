@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Level, Must, Row, Should, scene::Scene};
+use super::{Must, Row, Should, scene::Scene};
 
 pub const ROWS: &[Row] = &[
     Row("2 CHECK", Must, "succeeds right after the ADD, and prints nothing", at_once),

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Level, Must, Row, Should, scene::Scene};
+use super::{Must, Row, Should, scene::Scene};
 use crate::rig::Namespace;
 
 pub const ROWS: &[Row] = &[
@@ -182,7 +182,7 @@ fn changed_configuration(scene: &Scene) {
 }
 
 fn at_once(scene: &Scene) {
-    let pods: Vec<Namespace> = (0..8).map(|_| Namespace::new()).collect();
+    let pods: Vec<Namespace> = scene.wait(async { (0..8).map(|_| Namespace::new()).collect() });
     let conf = scene.conf(json!({}));
     let calls: Vec<_> = pods
         .iter()

@@ -8,10 +8,14 @@
 
 mod check;
 mod configuration;
+mod conventions;
+mod delegation;
 mod gc;
 mod interfaces;
 mod parameters;
+mod programs;
 mod results;
+mod routes;
 mod scene;
 mod status;
 
@@ -45,7 +49,11 @@ fn all() -> Vec<&'static Row> {
         check::ROWS,
         status::ROWS,
         gc::ROWS,
+        delegation::ROWS,
         results::ROWS,
+        conventions::ROWS,
+        routes::ROWS,
+        programs::ROWS,
     ]
     .into_iter()
     .flatten()

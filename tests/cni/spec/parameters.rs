@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Level, Must, Reference, Row, Should, scene::Scene};
+use super::{Must, Reference, Row, Should, scene::Scene};
 
 pub const ROWS: &[Row] = &[
     Row("2 overview", Must, "exit code 0 and one document on stdout, or another and an error", exit_codes),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Level, Must, Reference, Row, scene::Scene};
+use super::{Must, Reference, Row, scene::Scene};
 
 pub const ROWS: &[Row] = &[
     Row("5 0.1.0", Must, "ip4 and ip6 with their routes, dns; nothing of later versions", |s| {

@@ -27,9 +27,7 @@ impl Scene {
     /// A node with the plugin under all its names, and a pod.
     pub fn new() -> Scene {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let entered = runtime.enter();
-        let (node, pod) = (Node::new(), Namespace::new());
-        drop(entered);
+        let (node, pod) = runtime.block_on(async { (Node::new(), Namespace::new()) });
         fs::create_dir(node.directory.join("bin")).unwrap();
         let scene = Scene { node, pod, runtime };
         for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback"] {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Level, Must, Row, Should, scene::Scene};
+use super::{Must, Row, Should, scene::Scene};
 
 pub const ROWS: &[Row] = &[
     Row("2 STATUS", Must, "exit code 0 and no output if an ADD can be served", ready),
