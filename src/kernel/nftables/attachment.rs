@@ -142,6 +142,9 @@ impl Attached {
         if let Some(way) = self.way.as_ref().filter(|_| !self.mappings.is_empty()) {
             let name = interface(&way.interface);
             push(&BRIDGES, concatenate(&[&name, &name]), Vec::new(), comment.clone().filter(|_| way.is_own));
+            if !way.is_own {
+                push(&BRIDGES, concatenate(&[&interface(""), &name]), Vec::new(), None);
+            }
         }
         if let Some(station) = self.station {
             let name = interface(&self.owner.link);

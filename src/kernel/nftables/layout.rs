@@ -41,8 +41,11 @@
 //! ```
 //!
 //! A pod that reaches itself or a pod beside it by a port of the node has its source masqueraded: the answer
-//! would otherwise take the short way, past the translation. So has a program of the node that comes from
-//! 127.0.0.1, which means nothing in the pod. For the latter to work the bridge must be allowed to carry
+//! would otherwise take the short way, past the translation. Where bridges have their packets translated
+//! (`bridge-nf-call-iptables`, as on most nodes of Kubernetes) such a packet never enters the bridge's own
+//! interface, and leaves with none that it came by: hence a second element of `bridges`, the first of whose
+//! names is empty. A program of the node that comes from 127.0.0.1, which means nothing in the pod, has its
+//! source masqueraded as well. For the latter to work the bridge must be allowed to carry
 //! such addresses (`route_localnet`), and the chain `loopback` takes that back for what comes from a pod:
 //! otherwise pods could reach what listens on the node's 127.0.0.1 (CVE-2020-8558).
 
