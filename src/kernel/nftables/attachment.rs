@@ -141,9 +141,9 @@ impl Attached {
         }
         if let Some(way) = self.way.as_ref().filter(|_| !self.mappings.is_empty()) {
             let name = interface(&way.interface);
-            push(&BRIDGES, concatenate(&[&name, &name]), Vec::new(), comment.clone().filter(|_| way.is_own));
-            if !way.is_own {
-                push(&BRIDGES, concatenate(&[&interface(""), &name]), Vec::new(), None);
+            for input in [&name, &interface("")] {
+                let comment = comment.clone().filter(|_| way.is_own);
+                push(&BRIDGES, concatenate(&[input, &name]), Vec::new(), comment);
             }
         }
         if let Some(station) = self.station {
@@ -202,7 +202,8 @@ impl Nftables {
                 number: mapping.host_port,
             })
             .collect();
-        self.forget(&ports)
+        self.forget(&ports);
+        Ok(())
     }
 
     fn put_in(&mut self, attached: &Attached) -> Result<(), Error> {
@@ -335,7 +336,7 @@ impl Nftables {
             }
             match self.commit(transaction) {
                 Ok(()) => {
-                    self.forget(&ports)?;
+                    self.forget(&ports);
                     self.remove_unused()?;
                     return Ok(owners);
                 }
