@@ -27,8 +27,10 @@ pub async fn host_port(cluster: &mut Cluster) -> anyhow::Result<()> {
     let serve = format!("echo by port > /tmp/words; exec nc -ll -p {} -e cat /tmp/words", PORTS.1);
     let served = server.run_container(&cri, "server", &["sh", "-c", &serve]).await?;
     let asking = ["sleep", "3600"];
-    let (near_asks, far_asks) =
-        (beside.run_container(&cri, "asking", &asking).await?, far.run_container(&other_cri, "asking", &asking).await?);
+    let (near_asks, far_asks) = (
+        beside.run_container(&cri, "asking", &asking).await?,
+        far.run_container(&other_cri, "asking", &asking).await?,
+    );
     for address in addresses_of(node)? {
         let address = address.to_string();
         hear("a pod of another node", async || ask(&other_cri, &far_asks, &address).await).await?;
@@ -38,7 +40,10 @@ pub async fn host_port(cluster: &mut Cluster) -> anyhow::Result<()> {
     }
     server.remove(node).await?;
     for address in addresses_of(node)? {
-        ensure!(ask(&other_cri, &far_asks, &address.to_string()).await.is_err(), "{address} answers for a pod that is gone");
+        ensure!(
+            ask(&other_cri, &far_asks, &address.to_string()).await.is_err(),
+            "{address} answers for a pod that is gone"
+        );
     }
     beside.remove(node).await?;
     far.remove(other).await?;
