@@ -98,7 +98,7 @@ pub fn delegated(network: &Network, command: Command) -> Result<(), Error> {
 /// There are none, or the plugin that gives them says that it cannot.
 pub fn status(network: &Network, addressing: &Addressing, sets: &[RangeSet]) -> Result<(), Error> {
     match addressing.source {
-        Source::Store => Ok(store(network).has_room(sets)?),
+        Source::Store => Ok(store(network).has_room_after_sweep(sets, life::on_demand(&network.name))?),
         Source::Nobody | Source::Plugin(_) => delegated(network, Command::Status),
     }
 }
