@@ -31,6 +31,14 @@ pub fn macs(network: &str, owner: &Owner) -> ([u8; 6], [u8; 6]) {
     ([first & !7 | 2, a, b, c, d, e], [first & !7 | 6, a, b, c, d, e])
 }
 
+/// Name of the end on the bridge, and hardware addresses of both, of the pair that leads to a VLAN's gateway
+/// interface.
+pub fn of_gateway(bridge: &str, vlan: u16) -> (String, ([u8; 6], [u8; 6])) {
+    // No container's id is empty.
+    let owner = Owner { container_id: String::new(), interface: vlan.to_string() };
+    (name(bridge, &owner), macs(bridge, &owner))
+}
+
 fn digest_of(network: &str, owner: &Owner) -> u64 {
     // Neither a network name nor a container id nor an interface name can hold a zero octet.
     digest([network, &owner.container_id, &owner.interface].join("\0").as_bytes())
