@@ -52,15 +52,13 @@ impl Pod {
     ///
     /// # Errors
     /// It has one.
-    pub fn refuse_taken_name(&mut self, attachment: &Attachment) -> Result<(), Error> {
+    pub fn refuse_taken_name(&self, attachment: &Attachment) -> Result<(), Error> {
         let name = &attachment.owner.interface;
-        match self.inside.link(name)? {
-            None => Ok(()),
-            Some(_) => {
-                let why = "nothing was changed; DEL the container or choose another CNI_IFNAME";
-                Err(Error::new(Code::Exists, format!("the pod has an interface {name} already"), why))
-            }
+        if !self.namespace.has_interface(name)? {
+            return Ok(());
         }
+        let why = "nothing was changed; DEL the container or choose another CNI_IFNAME";
+        Err(Error::new(Code::Exists, format!("the pod has an interface {name} already"), why))
     }
 
     /// Sets the interface up and gives it addresses, then routes: those of IPv6 need the link up.

@@ -12,6 +12,12 @@ pub fn name(network: &str, owner: &Owner) -> String {
     format!("veth{:011x}", digest_of(network, owner) >> 20)
 }
 
+/// Whether an interface of that name may be the host end of an attachment of ours.
+pub fn is_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 11 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Hardware addresses of the host end and of the pod's end.
 ///
 /// They follow from the attachment as well, and are set when the pair is made: an address that was chosen
