@@ -15,7 +15,7 @@ use super::{Code, Error, veth};
 use crate::kernel::bridge_request::Membership;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::PodVeth;
-use crate::kernel::{At, Batch, Conversation, NetNs};
+use crate::kernel::{At, Batch, Conversation, NetNs, sysctl};
 
 /// Has a bridge filter by VLAN that is not up yet, and returns the VLAN that its ports are in from the start,
 /// if there is one.
@@ -120,6 +120,9 @@ fn make(host: &mut Conversation, bridge: &Link, vlan: u16, name: &str) -> Result
     let mut batch = Batch::new();
     let place = batch.add_pod_veth(&pair);
     let made = Pair::make(host, batch, place, &pair, &mut false);
+    // As for a bridge that is made; where settings cannot be written, one waits.
+    let _ = sysctl::ignore_router_advertisements(name);
+    let _ = sysctl::skip_duplicate_detection(name);
     match (host.link(name)?, made) {
         (Some(link), _) => Ok(link),
         // Nobody else was faster.
