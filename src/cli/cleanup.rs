@@ -1,7 +1,8 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
 //! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
-//! the node file and the network configuration that the daemon wrote for the container runtime. Nothing else:
-//! pods keep their interfaces and addresses until the runtime lets go of them.
+//! the node file and the network configuration that the daemon wrote for the container runtime, and our
+//! nftables tables, with the masquerade and the mapped ports of pods. Nothing else: pods keep their
+//! interfaces and addresses until the runtime lets go of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +14,7 @@ use crate::api::{self, Client};
 use crate::cni::conflist;
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
+use crate::kernel::nftables::Nftables;
 use crate::kernel::routes::Ownership;
 use crate::kernel::{Installer, Netlink};
 
@@ -51,6 +53,7 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     // Before the node file: what a runtime asks of the plugin meanwhile would fail.
     remove_config(&args.cni_config, &mut outcome);
     remove_file(&node_file, &mut outcome);
+    remove_tables(&mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
     for what in &outcome.removed {
@@ -101,6 +104,14 @@ fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Erro
         }
     }
     Ok(())
+}
+
+fn remove_tables(outcome: &mut Outcome) {
+    match Nftables::open().and_then(|mut nftables| nftables.remove_all()) {
+        Ok(true) => outcome.removed.push("nftables table routelet".to_owned()),
+        Ok(false) => {}
+        Err(error) => outcome.left_behind.push(error.to_string()),
+    }
 }
 
 fn remove_config(path: &Path, outcome: &mut Outcome) {
