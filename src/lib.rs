@@ -20,7 +20,9 @@
 //! The core is pure: no runtime, no socket, no clock, no file. Time comes in as a value, and equal
 //! inputs give equal outputs, so a test can run a cluster for a virtual day and replay a failure from
 //! its seed. The shell does what the core asks. `cargo check --lib --no-default-features` builds the
-//! core alone, and `tests/architecture.rs` reads the following table and holds every file to it.
+//! core alone, and `--features plugin` with it what the CNI plugin needs of the shell: [`cni`], [`ipam`] and
+//! a part of [`kernel`], without a runtime, for a program that starts in a millisecond.
+//! `tests/architecture.rs` reads the following table and holds every file to it.
 //! [`prefix`] and [`time`] are nouns that every room may use.
 //!
 //! | room | what | may import |
@@ -105,7 +107,7 @@ pub mod rib;
 pub mod speaker;
 pub mod time;
 
-// The shell: does what the core asks.
+// The shell: does what the core asks. What the plugin needs of it is a feature of its own.
 #[cfg(feature = "shell")]
 pub mod api;
 #[cfg(feature = "shell")]

@@ -1,6 +1,6 @@
 //! ADD: attaches a pod, or leaves everything as it was.
 //!
-//! An attachment has two sides: the host's ([`Bridge`]) and the pod's ([`Pod`]). This file has the order of
+//! An attachment has two sides: the host's ([`HostSide`]) and the pod's ([`Pod`]). This file has the order of
 //! things, and takes back what was made when one of them fails.
 
 use std::time::Duration;
@@ -8,15 +8,16 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 
-use super::bridge::Bridge;
 use super::conf::Network;
 use super::environment::Attachment;
+use super::host_side::{self, HostSide};
 use super::plan::Plan;
 use super::pod::Pod;
 use super::result::{Interface, Ip, Success};
 use super::{Error, lease, masquerade, veth};
+use crate::ipam::node::Mode;
 use crate::kernel::link_request::PodVeth;
-use crate::kernel::nftables::{Attached, Way};
+use crate::kernel::nftables::Attached;
 use crate::kernel::{At, Batch, Conversation, Deadline};
 
 /// How long to wait until the bridge passes on what the pod says. One with spanning tree takes half a minute:
@@ -26,9 +27,6 @@ const FORWARDING: Duration = Duration::from_millis(200);
 /// How long to wait until the pod can use its addresses. Those of IPv6 take a millisecond, on a busy machine a
 /// few hundred.
 const USABLE: Duration = Duration::from_secs(3);
-
-/// Where the pod's interface stands in the result, after the bridge and the host end.
-const INTERFACE: usize = 2;
 
 /// Attaches the container to the network and returns the result for stdout.
 ///
@@ -40,7 +38,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
-    let taken = lease::take(attachment, network, &plan)?;
+    let taken = lease::take(attachment, network, &plan, pod.inode())?;
     let mut adding = Adding {
         attachment,
         network: &network.name,
@@ -84,10 +82,9 @@ impl Adding<'_> {
         let Adding { attachment, plan, .. } = *self;
         let name = &attachment.owner.interface;
         let Success { mut ips, routes, dns, .. } = plan.complete(std::mem::take(&mut self.taken))?;
-        let bridge = Bridge::prepare(host, plan, &ips)?;
-        let mtu = bridge.mtu(plan);
+        let side = HostSide::prepare(host, plan, &ips)?;
         let (mac, pod_mac) = (self.macs.0, plan.mac.unwrap_or(self.macs.1));
-        let pair = bridge.connect(
+        let pair = side.connect(
             host,
             plan,
             &PodVeth {
@@ -97,36 +94,37 @@ impl Adding<'_> {
                 pod_name: name,
                 pod_mac,
                 pod: std::os::fd::AsFd::as_fd(pod),
-                mtu: Some(mtu),
+                mtu: plan.mtu,
             },
             &mut self.made,
         )?;
         let interface = At { index: pair.inside, name };
-        pod.configure(interface, &ips, &routes)?;
-        bridge.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
-        pod.announce(interface, pod_mac, &ips, Deadline::after(USABLE))?;
+        pod.configure(interface, &ips, &side.routers(&pair, &ips), &routes)?;
+        side.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
+        if pod.await_usable(interface, &ips, Deadline::after(USABLE))? && side.has_others() {
+            pod.announce(interface, pod_mac, &ips)?;
+        }
         // Last, for it is made whole or not at all: nothing that comes after could fail.
-        masquerade::put_in(&self.treated(&bridge.link.name, pod_mac, &ips))?;
-        let interface =
-            |name: &str, mac, mtu, sandbox| Interface { name: name.to_owned(), mac, mtu, sandbox };
-        ips.iter_mut().for_each(|ip| ip.interface = Some(INTERFACE));
-        Ok(Success {
-            interfaces: vec![
-                interface(&bridge.link.name, bridge.link.mac, bridge.link.mtu, None),
-                interface(&self.port, Some(mac), mtu, None),
-                interface(name, Some(pod_mac), mtu, attachment.netns.clone()),
-            ],
-            ips,
-            routes,
-            dns,
-        })
+        masquerade::put_in(&self.treated(pod_mac, &ips))?;
+        let mut interfaces = side.interfaces(&pair);
+        ips.iter_mut().for_each(|ip| ip.interface = Some(interfaces.len()));
+        interfaces.push(Interface {
+            name: name.clone(),
+            mac: Some(pod_mac),
+            mtu: pair.port.mtu,
+            sandbox: attachment.netns.clone(),
+        });
+        Ok(Success { interfaces, ips, routes, dns })
     }
 
     /// What is done to the pod's packets.
-    fn treated(&self, bridge: &str, mac: [u8; 6], ips: &[Ip]) -> Attached {
+    fn treated(&self, mac: [u8; 6], ips: &[Ip]) -> Attached {
         let addresses: Vec<IpNetwork> = ips.iter().map(|ip| ip.address).collect();
-        let way = Way { interface: bridge.to_owned(), is_own: false };
-        let pod = masquerade::Pod { addresses: &addresses, way, mac: Some(mac) };
+        let pod = masquerade::Pod {
+            addresses: &addresses,
+            way: host_side::way(self.plan, &self.port),
+            mac: Some(mac).filter(|_| self.plan.mode == Mode::Bridge),
+        };
         self.plan.treatment.of(self.network, &self.attachment.owner, &pod)
     }
 

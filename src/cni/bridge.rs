@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::host_side::Pair;
 use super::plan::Plan;
 use super::result::Ip;
 use super::{Code, Error, duplicates};
@@ -18,17 +19,6 @@ use crate::prefix::Family;
 pub struct Bridge {
     /// The bridge.
     pub link: Link,
-}
-
-/// A veth pair that has been made.
-#[derive(Debug)]
-pub struct Pair {
-    /// The host's end.
-    pub port: Link,
-    /// Index of the pod's end, in the pod.
-    pub inside: u32,
-    /// Hardware address of the pod's end.
-    pub pod_mac: [u8; 6],
 }
 
 impl Bridge {
@@ -76,11 +66,6 @@ impl Bridge {
         Ok(Bridge { link })
     }
 
-    /// MTU of the pods in octets.
-    pub fn mtu(&self, plan: &Plan) -> u32 {
-        plan.mtu.unwrap_or(self.link.mtu)
-    }
-
     /// Makes the veth pair, its host end up and a port of this bridge. `made` is set as soon as there is one.
     ///
     /// # Errors
@@ -93,21 +78,12 @@ impl Bridge {
         made: &mut bool,
     ) -> Result<Pair, Error> {
         let mut batch = Batch::new();
-        let pair_place = batch.add_pod_veth(&PodVeth { master: Some(self.link.index), ..pair.clone() });
+        let mtu = pair.mtu.or(Some(self.link.mtu));
+        let place = batch.add_pod_veth(&PodVeth { master: Some(self.link.index), mtu, ..pair.clone() });
         if plan.hairpin {
             batch.set_port_options(pair.name, &[(HAIRPIN, true)]);
         }
-        let outcome = host.attempt(batch)?;
-        *made = !outcome.is_refused(pair_place);
-        let port = match outcome.all_done()?.link(pair_place) {
-            Some(port) => Some(port),
-            // A kernel that does not say what it has made.
-            None => host.link(pair.name)?,
-        };
-        let vanished = || Error::new(Code::Kernel, format!("interface {} vanished", pair.name), "");
-        let port = port.ok_or_else(vanished)?;
-        let inside = port.other.ok_or_else(vanished)?;
-        Ok(Pair { port, inside, pod_mac: pair.pod_mac })
+        Pair::make(host, batch, place, pair, made)
     }
 
     /// Waits until the port passes packets on.

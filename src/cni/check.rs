@@ -14,10 +14,10 @@ use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
 use super::result::format_mac;
-use super::{Code, Error, lease, masquerade, veth};
+use super::{Code, Error, host_side, lease, masquerade, routed, veth};
+use crate::ipam::node::Mode;
 use crate::ipam::{Owner, Store};
 use crate::kernel::link::Link;
-use crate::kernel::nftables::Way;
 use crate::kernel::plain_route::MAIN;
 use crate::kernel::{Conversation, NetNs};
 
@@ -36,7 +36,9 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let addresses = expected(attachment, network, &plan, &previous)?;
     let path = attachment.netns.as_deref().unwrap_or_default();
     let pod = NetNs::open(path)?;
-    check_port(attachment, network, &plan)?;
+    let mut host = Conversation::open()?;
+    let name = veth::name(&network.name, &attachment.owner);
+    let port = check_port(&mut host, &name, &plan)?;
     let mut inside = Conversation::open_in(&pod)?;
     let interface = check_interface(attachment, &mut inside, &previous)?;
     let present = inside.addresses(interface.index)?;
@@ -44,9 +46,15 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     if let Some(missing) = addresses.iter().find(lacks) {
         return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
     }
+    if let (Mode::Routed, Some(port)) = (plan.mode, port) {
+        routed::check(&mut host, &port, &mut inside, &interface, &addresses)?;
+    }
     check_routes(&mut inside, &previous, &plan, &addresses)?;
-    let way = Way { interface: plan.bridge.clone(), is_own: false };
-    let treated = masquerade::Pod { addresses: &addresses, way, mac: interface.mac };
+    let treated = masquerade::Pod {
+        addresses: &addresses,
+        way: host_side::way(&plan, &name),
+        mac: interface.mac.filter(|_| plan.mode == Mode::Bridge),
+    };
     masquerade::check(&plan.treatment.of(&network.name, &attachment.owner, &treated))
 }
 
@@ -85,27 +93,31 @@ fn expected(
     Ok(addresses)
 }
 
-fn changed(what: impl Into<String>) -> Error {
+/// Something is not as its ADD left it.
+pub fn changed(what: impl Into<String>) -> Error {
     Error::new(Code::Changed, what, REMEDY)
 }
 
-/// The host end: there, up, on the bridge.
-fn check_port(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<(), Error> {
-    let mut host = Conversation::open()?;
-    let Some(bridge) = host.link(&plan.bridge)? else {
-        return Err(changed(format!("bridge {} is gone", plan.bridge)));
-    };
-    let name = veth::name(&network.name, &attachment.owner);
-    let port = match host.link(&name)? {
-        Some(port) => port,
-        // Attached by the reference plugin: the name is in prevResult alone, and the pod's side says
-        // enough.
-        None => return Ok(()),
-    };
-    if port.master != Some(bridge.index) {
-        return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
+/// The host end: there, up, and on the bridge if there is one. `None` for a pod that was attached by the
+/// reference plugin: the name is in prevResult alone, and the pod's side says enough.
+fn check_port(host: &mut Conversation, name: &str, plan: &Plan) -> Result<Option<Link>, Error> {
+    let port = host.link(name)?;
+    if plan.mode == Mode::Bridge {
+        let Some(bridge) = host.link(&plan.bridge)? else {
+            return Err(changed(format!("bridge {} is gone", plan.bridge)));
+        };
+        if port.as_ref().is_some_and(|port| port.master != Some(bridge.index)) {
+            return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
+        }
+        if !bridge.up {
+            return Err(changed(format!("bridge {} is down", plan.bridge)));
+        }
     }
-    if port.up && bridge.up { Ok(()) } else { Err(changed(format!("{name} or {} is down", plan.bridge))) }
+    match &port {
+        None if plan.mode == Mode::Routed => Err(changed(format!("{name} is gone"))),
+        Some(port) if !port.up => Err(changed(format!("{name} is down"))),
+        _ => Ok(port),
+    }
 }
 
 /// The pod's end: there, up, with the hardware address it was given.

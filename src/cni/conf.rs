@@ -8,7 +8,9 @@
 //!
 //! What every verb needs is a [`Network`]; what an attachment needs is a [`Wanted`], read apart from
 //! it so that a DEL is not held up by a field it has no use for. Fields are those of the reference,
-//! with the same defaults. Ours are `nodeFile`, the path of the node file, and `ipam.type`
+//! with the same defaults. Ours are `nodeFile`, the path of the node file; `logFile` ([`super::log`]);
+//! `mode`, which is `bridge` or `routed` ([`super::routed`]) and by default what the node file says; and
+//! `ipam.type`
 //! `routelet`, which needs no subnet: it takes the node's pod CIDRs and gives the pod a default
 //! route unless told otherwise.
 //!
@@ -25,8 +27,8 @@ use serde_json::{Map, Value};
 use super::field::Section;
 use super::result::Dns;
 use super::version::Version;
-use super::{Code, Error};
-use crate::ipam::node;
+use super::{Code, Error, host_side};
+use crate::ipam::node::{self, Mode};
 
 /// Where host-local keeps its reservations, and we ours.
 const DATA_DIR: &str = "/var/lib/cni/networks";
@@ -131,6 +133,8 @@ impl Network {
 /// How a configuration wants pods attached, before it is known on which node.
 #[derive(Debug, Clone)]
 pub struct Wanted {
+    /// How pods are connected to their node, if given.
+    pub mode: Option<Mode>,
     /// Name of the bridge, if given.
     pub bridge: Option<String>,
     /// MTU in octets, if given.
@@ -158,6 +162,7 @@ impl Wanted {
         root.flag("ipMasq")?;
         let is_default_gateway = root.flag("isDefaultGateway")?;
         Ok(Wanted {
+            mode: host_side::read_mode(&root)?,
             bridge: root.text("bridge")?,
             mtu: root.optional("mtu")?.filter(|mtu| *mtu != 0),
             // As in the reference: one cannot be the default gateway without being a gateway.

@@ -30,8 +30,13 @@ impl<'a> Section<'a> {
     }
 
     /// The value as it stands; `null` counts as absent.
+    ///
+    /// A field that is not there under its name is one whose name differs by case alone. So Go reads
+    /// documents, the reference plugins with it, and containerd writes `HostPort` for `hostPort`.
     pub fn value(&self, field: &str) -> Option<&'a Value> {
-        self.fields.get(field).filter(|value| !value.is_null())
+        let alike = |(name, value): &(&String, &Value)| name.eq_ignore_ascii_case(field) && !value.is_null();
+        let exact = self.fields.get(field).filter(|value| !value.is_null());
+        exact.or_else(|| self.fields.iter().find(alike).map(|(_, value)| value))
     }
 
     /// A value of a JSON type.
@@ -116,5 +121,23 @@ fn object(path: String, value: &Value) -> Result<Section<'_>, Error> {
     match value.as_object() {
         Some(fields) => Ok(Section { path, fields }),
         None => Err(Error::invalid(path, format!("{value} is not an object"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_in_another_case_counts_where_there_is_no_better() {
+        let document =
+            json!({"HostPort": 80, "hostIP": "::1", "HOSTIP": "::2", "protocol": null, "Protocol": "tcp"});
+        let section = Section::root(document.as_object().unwrap());
+        assert_eq!(section.optional::<u16>("hostPort").unwrap(), Some(80));
+        assert_eq!(section.text("hostIP").unwrap().unwrap(), "::1");
+        assert_eq!(section.text("protocol").unwrap().unwrap(), "tcp");
+        assert_eq!(section.text("containerPort").unwrap(), None);
     }
 }

@@ -23,7 +23,7 @@ use crate::ipam::{NodeFile, Owner, RangeSet, Store};
 pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let addressing = Addressing::of_store(network, &attachment.args)?;
     let sets = sets(&addressing, network)?;
-    let taken = lease::from_store(attachment, network, &addressing, &sets)?;
+    let taken = lease::from_store(attachment, network, &addressing, &sets, None)?;
     let routes = addressing.routes.unwrap_or_default();
     Ok(Success { routes, ..taken }.document(network.version, None))
 }

@@ -9,7 +9,7 @@ use super::delegate::Delegate;
 use super::environment::{Attachment, Command};
 use super::plan::Plan;
 use super::result::{Ip, Success};
-use super::{Code, Error};
+use super::{Code, Error, life};
 use crate::ipam::{Allocation, RangeSet, Store};
 use crate::prefix::Family;
 
@@ -18,15 +18,21 @@ use crate::prefix::Family;
 ///
 /// # Errors
 /// An address is not to be had. Nothing is reserved then.
-pub fn take(attachment: &Attachment, network: &Network, plan: &Plan) -> Result<Success, Error> {
+pub fn take(
+    attachment: &Attachment,
+    network: &Network,
+    plan: &Plan,
+    namespace: Option<u64>,
+) -> Result<Success, Error> {
     match &plan.addressing.source {
         Source::Nobody => Ok(Success::default()),
         Source::Plugin(name) => Delegate::find(name, network)?.add(),
-        Source::Store => from_store(attachment, network, &plan.addressing, &plan.sets),
+        Source::Store => from_store(attachment, network, &plan.addressing, &plan.sets, namespace),
     }
 }
 
-/// Gets addresses from the store.
+/// Gets addresses from the store. With the inode number of the pod's namespace it can be told later
+/// whether the pod is gone.
 ///
 /// # Errors
 /// An address is not to be had. Nothing is reserved then.
@@ -35,9 +41,12 @@ pub fn from_store(
     network: &Network,
     addressing: &Addressing,
     sets: &[RangeSet],
+    namespace: Option<u64>,
 ) -> Result<Success, Error> {
-    let store = store(network);
-    let given = store.allocate(&attachment.owner, sets, &addressing.requested)?;
+    // Before it gives up for want of addresses, those of pods that are gone without a DEL are freed.
+    let life = life::on_demand(&network.name);
+    let store = store(network).for_namespace(namespace);
+    let given = store.allocate_sweeping(&attachment.owner, sets, &addressing.requested, life)?;
     match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
         Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
         Err(error) => {
@@ -89,7 +98,7 @@ pub fn delegated(network: &Network, command: Command) -> Result<(), Error> {
 /// There are none, or the plugin that gives them says that it cannot.
 pub fn status(network: &Network, addressing: &Addressing, sets: &[RangeSet]) -> Result<(), Error> {
     match addressing.source {
-        Source::Store => Ok(store(network).has_room(sets)?),
+        Source::Store => Ok(store(network).has_room_after_sweep(sets, life::on_demand(&network.name))?),
         Source::Nobody | Source::Plugin(_) => delegated(network, Command::Status),
     }
 }

@@ -42,8 +42,10 @@ pub mod error;
 pub mod field;
 pub mod gc;
 pub mod host_local;
+pub mod host_side;
 pub mod lease;
 pub mod life;
+pub mod log;
 pub mod loopback;
 pub mod masquerade;
 pub mod plan;
@@ -51,6 +53,7 @@ pub mod pod;
 pub mod portmap;
 pub mod program;
 pub mod result;
+pub mod routed;
 pub mod status;
 pub mod version;
 pub mod veth;
@@ -74,9 +77,10 @@ pub struct Reply {
 /// Carries out what the environment and the configuration on `stdin` ask for, as the plugin of the
 /// name that the binary was called by.
 pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut stdin: impl Read) -> Reply {
+    let log = log::Log::begin();
     let mut input = Vec::with_capacity(4096);
     let read = stdin.read_to_end(&mut input);
-    let outcome = Environment::read(variable).and_then(|environment| match read {
+    let outcome = Environment::read(&variable).and_then(|environment| match read {
         // VERSION is asked before anything is configured, by some runtimes with nothing on stdin.
         _ if environment.command == Command::Version => Ok(Some(version::version(&input))),
         Ok(_) => {
@@ -86,6 +90,7 @@ pub fn answer(called_as: &str, variable: impl Fn(&str) -> Option<String>, mut st
         }
         Err(source) => Err(Error::new(Code::Io, "cannot read the configuration from stdin", source)),
     });
+    log.end(&variable, &input, outcome.as_ref().err().map(|e| (e.code.number(), e.to_string())));
     match outcome {
         Ok(document) => Reply { document, success: true },
         Err(error) => {

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use super::Error;
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
 use super::masquerade::Treatment;
 use super::result::{Dns, Ip, Route, Success};
 use super::version::Version;
+use super::{Error, routed};
+use crate::ipam::node::Mode;
 use crate::ipam::{NodeFile, RangeSet, RangeSpec};
 use crate::prefix::{Family, Prefix};
 
@@ -19,7 +20,9 @@ const BRIDGE: &str = "cni0";
 /// Everything an ADD does, decided before anything is touched.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Name of the bridge.
+    /// How the pod is connected to its node.
+    pub mode: Mode,
+    /// Name of the bridge, if there is one.
     pub bridge: String,
     /// MTU of bridge and pods in octets; the bridge's own if `None`.
     pub mtu: Option<u32>,
@@ -66,14 +69,17 @@ impl Plan {
         let known = node.iter().flat_map(|node| node.pod_cidrs.iter().chain(&node.former_pod_cidrs));
         let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
+        let mode = wanted.mode.or(node.as_ref().map(|node| node.mode)).unwrap_or_default();
         let treatment = Treatment::read(network, node.as_ref(), addressing.subnets())?;
         Ok(Plan {
+            mode,
             bridge: wanted
                 .bridge
                 .or(node.as_ref().map(|node| node.bridge.clone()))
                 .unwrap_or_else(|| BRIDGE.to_owned()),
             mtu: wanted.mtu.or(node.as_ref().and_then(|node| node.mtu)),
-            is_gateway: wanted.is_gateway,
+            // Pods that are routed to have no other.
+            is_gateway: wanted.is_gateway || mode == Mode::Routed,
             hairpin: wanted.hairpin,
             mac: wanted.mac,
             addressing,
@@ -89,7 +95,7 @@ impl Plan {
     /// named, routes, and name service.
     ///
     /// # Errors
-    /// `isDefaultGateway` contradicts a default route that is configured.
+    /// `isDefaultGateway` contradicts a default route that is configured, or the mode any other route.
     pub fn complete(&self, mut taken: Success) -> Result<Success, Error> {
         for ip in taken.ips.iter_mut().filter(|_| self.is_gateway) {
             // As the reference plugin does where the address plugin named none.
@@ -97,7 +103,10 @@ impl Plan {
         }
         taken.routes = self.routes(&taken)?;
         taken.dns = self.dns.clone().unwrap_or(taken.dns);
-        Ok(taken)
+        match self.mode {
+            Mode::Bridge => Ok(taken),
+            Mode::Routed => routed::complete(taken),
+        }
     }
 
     /// The pod's routes. Those of a family in which the pod has no address are left out: one

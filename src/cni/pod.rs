@@ -7,13 +7,24 @@ use super::environment::Attachment;
 use super::plan::gateway;
 use super::result::{Ip, Route};
 use super::{Code, Error};
+use crate::kernel::plain_route::RouteOptions;
 use crate::kernel::{At, Batch, Conversation, Deadline, NetNs};
+use crate::prefix::Prefix;
 
 /// A pod's namespace, and a conversation with its kernel.
 #[derive(Debug)]
 pub struct Pod {
     namespace: NetNs,
     inside: Conversation,
+}
+
+/// A router that the pod is told of: its address, on the link, and its hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Router {
+    /// Of IPv6, it is link-local.
+    pub address: IpAddr,
+    /// What it answers to.
+    pub mac: [u8; 6],
 }
 
 impl Pod {
@@ -25,6 +36,11 @@ impl Pod {
         let namespace = open_namespace(attachment)?;
         let inside = Conversation::open_in(&namespace).map_err(|e| unusable(attachment, e))?;
         Ok(Pod { namespace, inside })
+    }
+
+    /// What tells its namespace from others, so that it can be seen later whether the pod is still there.
+    pub fn inode(&self) -> Option<u64> {
+        self.namespace.identity().ok().map(|(_, inode)| inode)
     }
 
     /// The conversation with the kernel inside.
@@ -51,7 +67,13 @@ impl Pod {
     ///
     /// # Errors
     /// The first thing that the kernel refused.
-    pub fn configure(&mut self, interface: At<'_>, ips: &[Ip], routes: &[Route]) -> Result<(), Error> {
+    pub fn configure(
+        &mut self,
+        interface: At<'_>,
+        ips: &[Ip],
+        routers: &[Router],
+        routes: &[Route],
+    ) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
         if ips.iter().any(|ip| ip.address.is_ipv6()) {
@@ -60,6 +82,12 @@ impl Pod {
         }
         for ip in ips {
             batch.add_address(interface, ip.address);
+        }
+        for Router { address, mac } in routers {
+            if address.is_ipv4() {
+                batch.add_route(interface, Prefix::host(*address), None, RouteOptions::default());
+            }
+            batch.pin_station(interface, *address, *mac);
         }
         for route in routes {
             // A scope of its own says that no router is wanted.
@@ -71,28 +99,27 @@ impl Pod {
         Ok(())
     }
 
-    /// Waits until the pod can use its addresses, and tells the others on the link who has them now: some
-    /// may remember one as another pod's.
+    /// Waits until the pod can use its addresses; whether it can in time.
+    ///
+    /// # Errors
+    /// The kernel refuses to say.
+    pub fn await_usable(&mut self, interface: At<'_>, ips: &[Ip], deadline: Deadline) -> Result<bool, Error> {
+        let of_ipv6 = |ip: &Ip| match ip.address.ip() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        };
+        let ipv6: Vec<Ipv6Addr> = ips.iter().filter_map(of_ipv6).collect();
+        Ok(self.inside.await_usable(&self.namespace, interface, &ipv6, deadline)?)
+    }
+
+    /// Tells the others on the link who has the addresses now, which can be used: some may remember one as
+    /// another pod's.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn announce(
-        &mut self,
-        interface: At<'_>,
-        mac: [u8; 6],
-        ips: &[Ip],
-        deadline: Deadline,
-    ) -> Result<(), Error> {
+    pub fn announce(&mut self, interface: At<'_>, mac: [u8; 6], ips: &[Ip]) -> Result<(), Error> {
         let addresses: Vec<IpAddr> = ips.iter().map(|ip| ip.address.ip()).collect();
-        let of_ipv6 = |address: &IpAddr| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        };
-        let ipv6: Vec<Ipv6Addr> = addresses.iter().filter_map(of_ipv6).collect();
-        if self.inside.await_usable(&self.namespace, interface, &ipv6, deadline)? {
-            self.inside.announce(&self.namespace, interface, mac, &addresses)?;
-        }
-        Ok(())
+        Ok(self.inside.announce(&self.namespace, interface, mac, &addresses)?)
     }
 }
 

@@ -266,7 +266,7 @@ mod configurations {
     fn what_is_not_done_is_refused_with_key_and_value() {
         for (changes, text) in [
             (json!({"vlan": 100}), "unsupported field vlan=100: leave it out"),
-            (json!({"macspoofchk": true}), "unsupported field macspoofchk=true: leave it out"),
+            (json!({"portIsolation": true}), "unsupported field portIsolation=true: leave it out"),
         ] {
             assert_eq!(fault(changes), (2, text.to_owned()));
         }

@@ -32,6 +32,7 @@ const NODAD: u32 = 0x02;
 pub(super) const RTA_DST: u16 = 1;
 pub(super) const RTA_OIF: u16 = 4;
 pub(super) const RTA_GATEWAY: u16 = 5;
+pub(super) const RTA_VIA: u16 = 18;
 
 /// Marks the addresses that are ours, as it does routes (Linux 5.18; before, nothing is marked).
 pub const OURS: u8 = 114;
@@ -69,8 +70,9 @@ impl Batch {
         self.push(what, (DEL_ADDRESS, 0), &header, |attributes| put_network(attributes, network))
     }
 
-    /// Asks for the route that the kernel would take to a destination, by an interface if one is given.
-    pub(super) fn look_up_route(&mut self, to: IpAddr, interface: Option<u32>) -> Place {
+    /// Asks for the route that the kernel would take to a destination, by an interface if one is given
+    /// ([`Outcome::on_link`]).
+    pub fn look_up_route(&mut self, to: IpAddr, interface: Option<u32>) -> Place {
         let what = (format!("look up the route to {to}"), Some(Errno::ENETUNREACH));
         let length = if to.is_ipv4() { 32 } else { 128 };
         let header = [family(to), length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -97,6 +99,16 @@ impl Batch {
 }
 
 impl Outcome {
+    /// The link by which the kernel would send directly to the destination of a route that was looked up;
+    /// `None` if it would not, or by a router.
+    pub fn on_link(&self, place: Place) -> Option<u32> {
+        /// `RTN_UNICAST`.
+        const UNICAST: u8 = 1;
+        let route = self.answer(place).filter(|route| !is_via_router(route))?;
+        let (_, link) = attributes(route.get(12..)?).find(|(kind, _)| *kind == RTA_OIF)?;
+        u32_at(link, 0).filter(|_| u8_at(route, 7) == Some(UNICAST))
+    }
+
     /// Whether the kernel forwards; `None` if it did not say.
     pub fn forwards(&self, place: Place) -> Option<bool> {
         /// `NETCONFA_FORWARDING`.
@@ -135,7 +147,7 @@ pub(super) fn is_local_route(body: &[u8]) -> bool {
 
 /// Whether the body of an `RTM_NEWROUTE` names a router.
 pub(super) fn is_via_router(body: &[u8]) -> bool {
-    attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| kind == RTA_GATEWAY)
+    attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| [RTA_GATEWAY, RTA_VIA].contains(&kind))
 }
 
 /// `struct ifaddrmsg`.

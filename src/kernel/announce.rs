@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::address_request::{is_local_route, is_via_router};
 use super::batch::{At, Batch};
+use super::link::Link;
 use super::news::{Deadline, News, Subject};
 use super::{Conversation, Error, NetNs};
 
@@ -23,8 +24,8 @@ use super::{Conversation, Error, NetNs};
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 impl Conversation {
-    /// Waits until a port of a bridge passes packets on, which it does some time after it is up; whether it
-    /// does in time. On Linux 6.8 and later the question settles it. The conversation must be in the calling
+    /// Waits until a link passes packets on, which it does some time after it is up, and later still as a port
+    /// of a bridge; whether it does in time. On Linux 6.8 and later the question settles it. The conversation must be in the calling
     /// thread's namespace.
     ///
     /// # Errors
@@ -34,8 +35,9 @@ impl Conversation {
             let mut batch = Batch::new();
             let place = batch.look_up_link_at(port);
             let link = self.carry_out(batch)?.link(place);
-            // Who is no port, or no longer there, is not worth waiting for.
-            Ok(link.is_none_or(|link| link.forwarding || link.master.is_none()))
+            let passes = |link: Link| link.running && (link.forwarding || link.master.is_none());
+            // What is no longer there is not worth waiting for.
+            Ok(link.is_none_or(passes))
         };
         Ok(forwards()? || News::of(Subject::Links)?.wait_until(deadline, forwards)?)
     }

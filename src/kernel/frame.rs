@@ -16,7 +16,8 @@ pub(super) const NLM_F_DUMP: u16 = 0x300;
 /// Of a change: answer with what has become of it.
 pub(super) const NLM_F_ECHO: u16 = 0x8;
 
-/// Of what makes something: fail if it is there; make it if it is not.
+/// Of what makes something: put it in the place of what is there; fail if it is there; make it if it is not.
+pub(super) const NLM_F_REPLACE: u16 = 0x100;
 pub(super) const NLM_F_EXCL: u16 = 0x200;
 pub(super) const NLM_F_CREATE: u16 = 0x400;
 

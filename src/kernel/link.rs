@@ -23,6 +23,7 @@ pub(super) const INFO_SLAVE_DATA: u16 = 5;
 
 /// Flags of a link (`IFF_*`).
 pub(super) const UP: u32 = 1;
+const RUNNING: u32 = 1 << 6;
 const LOWER_UP: u32 = 1 << 16;
 
 /// A network interface as the kernel describes it.
@@ -40,6 +41,8 @@ pub struct Link {
     pub up: bool,
     /// The lower layer is there (`LOWER_UP`).
     pub carrier: bool,
+    /// What is sent leaves: the kernel has acted on it that the link is up and the lower layer there.
+    pub running: bool,
     /// Driver kind, such as `bridge` or `veth`; `None` for hardware and loopback.
     pub kind: Option<String>,
     /// Index of the bridge the link is a port of.
@@ -63,6 +66,7 @@ impl Link {
             mtu: 0,
             up: flags & UP != 0,
             carrier: flags & LOWER_UP != 0,
+            running: flags & RUNNING != 0,
             kind: None,
             master: None,
             other: None,

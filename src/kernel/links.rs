@@ -229,6 +229,7 @@ impl Link {
             mtu: 0,
             up: flags.contains(LinkFlags::Up),
             carrier: flags.contains(LinkFlags::LowerUp),
+            running: flags.contains(LinkFlags::Running),
             kind: None,
             master: None,
             other: None,

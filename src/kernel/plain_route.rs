@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use nix::libc;
 
-use super::address_request::{GET_ROUTE, NEW_ROUTE, RTA_DST, RTA_GATEWAY, RTA_OIF, family, family_number};
+use super::address_request::{
+    GET_ROUTE, NEW_ROUTE, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_VIA, family, family_number,
+};
 use super::batch::{At, Batch, Place};
 use super::frame::{NLM_F_CREATE, NLM_F_EXCL, address, attributes, u8_at, u32_at};
 use crate::prefix::{Family, Prefix};
@@ -14,7 +16,6 @@ use crate::prefix::{Family, Prefix};
 const RTA_PRIORITY: u16 = 6;
 const RTA_METRICS: u16 = 8;
 const RTA_TABLE: u16 = 15;
-const RTA_VIA: u16 = 18;
 const RTAX_MTU: u16 = 2;
 const RTAX_ADVMSS: u16 = 8;
 

@@ -1,13 +1,13 @@
 //! What can be asked, in a [`Batch`], about who has an address on a link: the kernel's neighbor table
-//! (RFC 4861 §5.1; `linux/neighbour.h`, rtnetlink(7)).
+//! of ARP and of IPv6 (RFC 826; RFC 4861 §5.1; `linux/neighbour.h`, rtnetlink(7)).
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use nix::errno::Errno;
-use nix::libc;
 
+use super::address_request::family;
 use super::batch::{At, Batch, Outcome, Place};
-use super::frame::{NLM_F_CREATE, attributes, u16_at};
+use super::frame::{NLM_F_CREATE, NLM_F_REPLACE, attributes, u16_at};
 
 /// Message types (`linux/rtnetlink.h`).
 const NEW_NEIGHBOR: u16 = 28;
@@ -18,6 +18,9 @@ const GET_NEIGHBOR: u16 = 30;
 const DST: u16 = 1;
 const LLADDR: u16 = 2;
 
+/// `NUD_PERMANENT`.
+const PERMANENT: u16 = 0x80;
+
 impl Batch {
     /// Has the kernel ask the link who has an address, whatever it knew. The answer, if there is one, can be
     /// looked up later ([`Batch::look_up_station`]).
@@ -26,20 +29,36 @@ impl Batch {
         const USE: u8 = 1;
         let what = |verb| format!("{verb} {address} on link {}", link.name);
         let forget = (what("forget who has"), Some(Errno::ENOENT));
-        self.push(forget, (DEL_NEIGHBOR, 0), &header(link.index, 0), |attributes| {
+        self.push(forget, (DEL_NEIGHBOR, 0), &header(IpAddr::V6(address), link.index, 0, 0), |attributes| {
             attributes.put(DST, &address.octets());
         });
         let ask = (what("ask who has"), None);
-        self.push(ask, (NEW_NEIGHBOR, NLM_F_CREATE), &header(link.index, USE), |attributes| {
-            attributes.put(DST, &address.octets());
-        });
+        self.push(
+            ask,
+            (NEW_NEIGHBOR, NLM_F_CREATE),
+            &header(IpAddr::V6(address), link.index, 0, USE),
+            |attributes| {
+                attributes.put(DST, &address.octets());
+            },
+        );
     }
 
-    /// Looks up who has an address ([`Outcome::station`]).
-    pub fn look_up_station(&mut self, link: At<'_>, address: Ipv6Addr) -> Place {
+    /// Tells the kernel for good who has an address, so that it never asks the link.
+    pub fn pin_station(&mut self, link: At<'_>, address: IpAddr, mac: [u8; 6]) -> Place {
+        let what = (format!("say who has {address} on link {}", link.name), None);
+        let header = header(address, link.index, PERMANENT, 0);
+        self.push(what, (NEW_NEIGHBOR, NLM_F_CREATE | NLM_F_REPLACE), &header, |attributes| {
+            attributes.put_address(DST, address);
+            attributes.put(LLADDR, &mac);
+        })
+    }
+
+    /// Looks up who has an address ([`Outcome::station`], [`Outcome::pinned_station`]).
+    pub fn look_up_station(&mut self, link: At<'_>, address: impl Into<IpAddr>) -> Place {
+        let address = address.into();
         let what = (format!("look up who has {address} on link {}", link.name), Some(Errno::ENOENT));
-        self.push(what, (GET_NEIGHBOR, 0), &header(link.index, 0), |attributes| {
-            attributes.put(DST, &address.octets());
+        self.push(what, (GET_NEIGHBOR, 0), &header(address, link.index, 0, 0), |attributes| {
+            attributes.put_address(DST, address);
         })
     }
 }
@@ -49,8 +68,17 @@ impl Outcome {
     pub fn station(&self, place: Place) -> Option<[u8; 6]> {
         /// `NUD_REACHABLE`: it has answered, and not merely spoken.
         const REACHABLE: u16 = 2;
+        self.station_if(place, REACHABLE)
+    }
+
+    /// Hardware address of the station that the kernel was told of ([`Batch::pin_station`]).
+    pub fn pinned_station(&self, place: Place) -> Option<[u8; 6]> {
+        self.station_if(place, PERMANENT)
+    }
+
+    fn station_if(&self, place: Place, state: u16) -> Option<[u8; 6]> {
         let body = self.answer(place)?;
-        if u16_at(body, 8)? & REACHABLE == 0 {
+        if u16_at(body, 8)? & state == 0 {
             return None;
         }
         let (_, mac) = attributes(body.get(12..)?).find(|(kind, _)| *kind == LLADDR)?;
@@ -59,7 +87,8 @@ impl Outcome {
 }
 
 /// `struct ndmsg`.
-fn header(link: u32, flags: u8) -> [u8; 12] {
+fn header(address: IpAddr, link: u32, state: u16, flags: u8) -> [u8; 12] {
     let [a, b, c, d] = link.to_ne_bytes();
-    [libc::AF_INET6 as u8, 0, 0, 0, a, b, c, d, 0, 0, flags, 0]
+    let [low, high] = state.to_ne_bytes();
+    [family(address), 0, 0, 0, a, b, c, d, low, high, flags, 0]
 }

@@ -31,13 +31,24 @@ struct Scene {
     node: Node,
     pod: Namespace,
     conf: Value,
+    /// Firewall rules of the network, which stay when its pods have gone.
+    rules: String,
 }
 
 impl Scene {
     fn new(conf: fn(&Node) -> Value) -> Scene {
-        let node = Node::new();
+        let (node, pod) = (Node::new(), Namespace::new());
         let conf = conf(&node);
-        Scene { node, pod: Namespace::new(), conf }
+        Scene { node, pod, conf, rules: String::new() }
+    }
+
+    /// Attached and detached once.
+    fn used(conf: fn(&Node) -> Value) -> Scene {
+        let mut scene = Scene::new(conf);
+        scene.node.add("c1", &scene.pod, &scene.conf).result();
+        scene.node.del("c1", &scene.pod, &scene.conf).result();
+        scene.rules = scene.node.rules();
+        scene
     }
 
     /// A call that is killed at a boundary.
@@ -103,7 +114,7 @@ impl Scene {
 /// Kills a call at every boundary. With `each`, everything that may follow is tried after each one;
 /// else it takes turns.
 async fn kill_everywhere(verb: &str, conf: fn(&Node) -> Value, fault: Fault, each: bool) {
-    let mut scene = Scene::new(conf);
+    let mut scene = Scene::used(conf);
     for at in 0.. {
         let following = if each { &EVERY[..] } else { std::slice::from_ref(&EVERY[at % EVERY.len()]) };
         for next in following {
@@ -115,6 +126,9 @@ async fn kill_everywhere(verb: &str, conf: fn(&Node) -> Value, fault: Fault, eac
                 return;
             };
             scene.recover(*next, hit).await;
+            if at % EVERY.len() == 0 || !each {
+                assert_eq!(scene.node.rules(), scene.rules, "{next:?} after the kill {hit}");
+            }
         }
     }
 }

@@ -204,6 +204,14 @@ impl Node {
         traces
     }
 
+    /// Every firewall rule of the node, without counters, as nft(8) shows it.
+    pub fn rules(&self) -> String {
+        let list = || Command::new("nft").args(["--stateless", "list", "ruleset"]).output();
+        let output = self.namespace.handle.enter(list).unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Files that are neither part of the store's form nor anybody's: what a write cut short left.
     pub fn debris(&self) -> Vec<String> {
         let store = files(&self.directory.join("networks/pod-network"));

@@ -108,7 +108,7 @@ impl Side {
 }
 
 /// As a JSON Merge Patch does it (RFC 7396).
-fn merge(into: &mut Value, patch: &Value) {
+pub fn merge(into: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else { return *into = patch.clone() };
     for (key, value) in patch {
         if value.is_null() {
@@ -121,7 +121,7 @@ fn merge(into: &mut Value, patch: &Value) {
     }
 }
 
-fn ip(namespace: &NetNs, arguments: &[&str]) -> Value {
+pub fn ip(namespace: &NetNs, arguments: &[&str]) -> Value {
     let run = || Command::new("ip").arg("-json").args(arguments).output();
     let output = namespace.enter(run).unwrap().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -250,7 +250,7 @@ async fn what_the_reference_refuses_we_refuse() {
 
 /// Names each value that differs, and its place.
 #[track_caller]
-fn assert_same(context: &str, theirs: &Value, ours: &Value) {
+pub fn assert_same(context: &str, theirs: &Value, ours: &Value) {
     let mut differences = Vec::new();
     compare(String::new(), theirs, ours, &mut differences);
     assert!(differences.is_empty(), "{context}: {}", differences.join("\n"));

@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Output};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -74,12 +75,14 @@ pub struct Run {
 pub fn run(mut child: Child, input: &[u8], at: usize, fault: Fault) -> Run {
     let plugin = Pid::from_raw(child.id().try_into().unwrap());
     let (finished, watched) = mpsc::channel::<()>();
+    let alive = Arc::new(Mutex::new(vec![plugin]));
+    let to_kill = alive.clone();
     let watchdog = std::thread::spawn(move || {
-        if watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let _ = kill(plugin, Signal::SIGKILL);
-            return true;
+        let hangs = watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        if hangs {
+            kill_all(&to_kill);
         }
-        false
+        hangs
     });
     let options = Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACEFORK
@@ -90,7 +93,7 @@ pub fn run(mut child: Child, input: &[u8], at: usize, fault: Fault) -> Run {
     ptrace::interrupt(plugin).unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     let mut tracer =
-        Tracer { plugin, at, fault, next: 0, counting: false, hit: None, inside: BTreeMap::new() };
+        Tracer { plugin, alive, at, fault, next: 0, counting: false, hit: None, inside: BTreeMap::new() };
     let status = tracer.follow();
     drop(finished);
     assert!(!watchdog.join().unwrap(), "the call hung after a fault: {:?} {fault:?}", tracer.hit);
@@ -100,8 +103,17 @@ pub fn run(mut child: Child, input: &[u8], at: usize, fault: Fault) -> Run {
     Run { hit: tracer.hit, output }
 }
 
+fn kill_all(alive: &Mutex<Vec<Pid>>) {
+    for pid in alive.lock().unwrap().iter() {
+        // It may be dead by now, and its end not told yet.
+        let _ = kill(*pid, Signal::SIGKILL);
+    }
+}
+
 struct Tracer {
     plugin: Pid,
+    /// Processes of the call that have not ended.
+    alive: Arc<Mutex<Vec<Pid>>>,
     at: usize,
     fault: Fault,
     /// Number of the next system call.
@@ -116,7 +128,6 @@ impl Tracer {
     /// To the end of the last process. Returns how the plugin ended.
     fn follow(&mut self) -> ExitStatus {
         let mut ended = None;
-        let mut alive = vec![self.plugin];
         loop {
             let status = match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
                 Ok(status) => status,
@@ -125,25 +136,20 @@ impl Tracer {
             };
             let (pid, signal) = match status {
                 WaitStatus::Exited(pid, code) => {
-                    alive.retain(|p| *p != pid);
-                    if pid == self.plugin {
-                        ended = Some(std::os::unix::process::ExitStatusExt::from_raw(code << 8));
-                    }
+                    self.ended(pid, code << 8, &mut ended);
                     continue;
                 }
                 WaitStatus::Signaled(pid, signal, _) => {
-                    alive.retain(|p| *p != pid);
-                    if pid == self.plugin {
-                        ended = Some(std::os::unix::process::ExitStatusExt::from_raw(signal as i32));
-                    }
+                    self.ended(pid, signal as i32, &mut ended);
                     continue;
                 }
                 WaitStatus::PtraceSyscall(pid) => {
-                    self.boundary(pid, &alive);
+                    self.boundary(pid);
                     (pid, None)
                 }
                 WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
                 WaitStatus::PtraceEvent(pid, ..) => {
+                    let mut alive = self.alive.lock().unwrap();
                     if !alive.contains(&pid) {
                         alive.push(pid);
                     }
@@ -159,8 +165,15 @@ impl Tracer {
         }
     }
 
+    fn ended(&self, pid: Pid, status: i32, of_plugin: &mut Option<ExitStatus>) {
+        self.alive.lock().unwrap().retain(|alive| *alive != pid);
+        if pid == self.plugin {
+            *of_plugin = Some(ExitStatus::from_raw(status));
+        }
+    }
+
     /// A process stands before or after a system call.
-    fn boundary(&mut self, pid: Pid, alive: &[Pid]) {
+    fn boundary(&mut self, pid: Pid) {
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
         if let Some(result) = self.inside.remove(&pid) {
             if let Some(errno) = result {
@@ -183,7 +196,7 @@ impl Tracer {
         self.hit = Some(Hit { at, number: registers.orig_rax, argument: registers.rdi, of_plugin });
         match self.fault {
             Fault::Kill => kill(pid, Signal::SIGKILL).unwrap(),
-            Fault::KillAll => alive.iter().for_each(|pid| kill(*pid, Signal::SIGKILL).unwrap()),
+            Fault::KillAll => kill_all(&self.alive),
             Fault::Fail(errno) => {
                 self.inside.insert(pid, Some(errno));
                 if registers.orig_rax != CLOSE {

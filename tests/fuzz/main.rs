@@ -9,6 +9,7 @@
 //! | `open`, `update`, `notification`, `refresh`, `message` | a message, under every codec |
 //! | `capabilities`, `attributes`, `nlri` | that part of a message |
 //! | `manifests`, `cni` | text |
+//! | `store` | a program of files in the address store's directory, and of its operations |
 //! | `bfd` | a program of packets, time and configurations for BFD |
 //! | `speaker` | a program of connections, octets, time, and the kernel's answers |
 //!
@@ -40,6 +41,7 @@ mod rows;
 #[path = "../conformance/side.rs"]
 mod side;
 mod stage;
+mod store;
 
 use peak_alloc::PeakAlloc;
 
@@ -68,6 +70,7 @@ targets! {
     nlri: wire::NLRI;
     manifests: text::MANIFESTS;
     cni: text::CNI;
+    store: store::STORE;
     bfd: bfd::BFD;
     speaker: speaker::SPEAKER;
 }

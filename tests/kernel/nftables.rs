@@ -29,11 +29,18 @@ fn run(namespace: &NetNs, program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is in a table, without comments of people and with one space where there are several.
+/// The lines of what there is, and the elements, which the kernel lists in no order; sorted.
 fn ruleset(namespace: &NetNs) -> Vec<String> {
     let text = nft(namespace, &["list", "ruleset"]);
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines.filter(|line| !line.is_empty()).collect()
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let element = line.strip_prefix("elements = { ").unwrap_or(&line);
+        let element = element.strip_suffix(" }").unwrap_or(element);
+        lines.push(element.trim_end_matches(',').to_owned());
+    }
+    lines.sort();
+    lines
 }
 
 fn owner(container: &str) -> Owner {
@@ -82,17 +89,18 @@ fn the_tables_are_as_documented() {
     let shown = ruleset(&namespace);
     let expected = [
         "table inet routelet {",
-        "elements = { 10.244.1.2 comment \"pods/c1/eth0 vethc1\" }",
-        "elements = { fd00:1::2 comment \"pods/c1/eth0 vethc1\" }",
-        "elements = { 10.244.0.0/16, 224.0.0.0/4 }",
-        "elements = { fd00::/8 }",
+        "10.244.1.2 comment \"pods/c1/eth0 vethc1\"",
+        "fd00:1::2 comment \"pods/c1/eth0 vethc1\"",
+        "10.244.0.0/16, 224.0.0.0/4",
+        "fd00::/8",
         "type inet_proto . inet_service : ipv4_addr . inet_service",
-        "elements = { tcp . 8000 comment \"pods/c1/eth0 vethc1\" : 10.244.1.2 . 80 }",
-        "elements = { sctp . 8000 comment \"pods/c1/eth0 vethc1\" : fd00:1::2 . 80 }",
+        "tcp . 8000 comment \"pods/c1/eth0 vethc1\" : 10.244.1.2 . 80",
+        "sctp . 8000 comment \"pods/c1/eth0 vethc1\" : fd00:1::2 . 80",
         "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
-        "elements = { 192.0.2.1 . udp . 8001 comment \"pods/c1/eth0 vethc1\" : 10.244.1.2 . 80 }",
-        "elements = { 2001:db8::1 . tcp . 8001 comment \"pods/c1/eth0 vethc1\" : fd00:1::2 . 80 }",
-        "elements = { \"cni0\" . \"cni0\" }",
+        "192.0.2.1 . udp . 8001 comment \"pods/c1/eth0 vethc1\" : 10.244.1.2 . 80",
+        "2001:db8::1 . tcp . 8001 comment \"pods/c1/eth0 vethc1\" : fd00:1::2 . 80",
+        "\"cni0\" . \"cni0\"",
+        "\"\" . \"cni0\"",
         "type nat hook postrouting priority srcnat; policy accept;",
         "ip saddr @masqueraded4 ip daddr != @networks4 ip daddr != @exempt4 masquerade fully-random",
         "iifname . oifname @bridges ip daddr . meta l4proto . th dport @targets4 ct status dnat masquerade fully-random",
@@ -108,8 +116,8 @@ fn the_tables_are_as_documented() {
         "type filter hook prerouting priority raw; policy accept;",
         "ip daddr 127.0.0.0/8 iifname . iifname @bridges drop",
         "table bridge routelet {",
-        "elements = { \"vethc1\" comment \"pods/c1/eth0 vethc1\" }",
-        "elements = { \"vethc1\" . 02:00:00:00:00:02 comment \"pods/c1/eth0 vethc1\" }",
+        "\"vethc1\" comment \"pods/c1/eth0 vethc1\"",
+        "\"vethc1\" . 02:00:00:00:00:02 comment \"pods/c1/eth0 vethc1\"",
         "iifname @checked iifname . ether saddr != @stations drop",
         "iifname @checked iifname . arp saddr ether != @stations drop",
     ];

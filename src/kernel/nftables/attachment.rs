@@ -141,7 +141,10 @@ impl Attached {
         }
         if let Some(way) = self.way.as_ref().filter(|_| !self.mappings.is_empty()) {
             let name = interface(&way.interface);
-            push(&BRIDGES, concatenate(&[&name, &name]), Vec::new(), comment.clone().filter(|_| way.is_own));
+            for input in [&name, &interface("")] {
+                let comment = comment.clone().filter(|_| way.is_own);
+                push(&BRIDGES, concatenate(&[input, &name]), Vec::new(), comment);
+            }
         }
         if let Some(station) = self.station {
             let name = interface(&self.owner.link);
@@ -199,7 +202,8 @@ impl Nftables {
                 number: mapping.host_port,
             })
             .collect();
-        self.forget(&ports)
+        self.forget(&ports);
+        Ok(())
     }
 
     fn put_in(&mut self, attached: &Attached) -> Result<(), Error> {
@@ -332,7 +336,7 @@ impl Nftables {
             }
             match self.commit(transaction) {
                 Ok(()) => {
-                    self.forget(&ports)?;
+                    self.forget(&ports);
                     self.remove_unused()?;
                     return Ok(owners);
                 }

@@ -43,31 +43,40 @@ pub(super) struct Port {
 impl Nftables {
     /// Has the kernel forget the flows that were sent to these ports. Flows through the node to the same
     /// port of somebody else are forgotten as well, which they survive.
-    pub(super) fn forget(&mut self, ports: &[Port]) -> Result<(), Error> {
+    ///
+    /// That it does not is no reason to leave a pod unattached: old flows end by themselves once their
+    /// senders pause for half a minute.
+    pub(super) fn forget(&mut self, ports: &[Port]) {
         for port in ports {
-            let what = || format!("forget flows to UDP port {}", port.number);
-            let mut question = question(*port);
-            let found = self.exchange.dump(&mut question, |found: &mut Vec<Found>, _, body| {
-                found.extend(read(body).filter(|flow| flow.is_to(*port)));
+            if let Err(error) = self.forget_one(*port) {
+                tracing::warn!(%error, "flows may still lead to where a port was mapped before");
+            }
+        }
+    }
+
+    fn forget_one(&mut self, port: Port) -> Result<(), Error> {
+        let what = || format!("forget flows to UDP port {}", port.number);
+        let mut question = question(port);
+        let found = self.exchange.dump(&mut question, |found: &mut Vec<Found>, _, body| {
+            found.extend(read(body).filter(|flow| flow.is_to(port)));
+        });
+        let found = found.map_err(|refusal| refusal.to(what()))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut requests = Requests::default();
+        for flow in &found {
+            requests.push(DELETE, 0, &header(port.family), |attributes| {
+                attributes.put(ORIGINAL | NESTED, &flow.original);
+                if let Some(zone) = &flow.zone {
+                    attributes.put(ZONE, zone);
+                }
             });
-            let found = found.map_err(|refusal| refusal.to(what()))?;
-            if found.is_empty() {
-                continue;
-            }
-            let mut requests = Requests::default();
-            for flow in &found {
-                requests.push(DELETE, 0, &header(port.family), |attributes| {
-                    attributes.put(ORIGINAL | NESTED, &flow.original);
-                    if let Some(zone) = &flow.zone {
-                        attributes.put(ZONE, zone);
-                    }
-                });
-            }
-            // That a flow has ended by itself in the meantime is as good.
-            let refused = self.exchange.ask(&mut requests);
-            if let Some((_, refusal)) = refused.into_iter().find(|(_, no)| !no.is(nix::Error::ENOENT)) {
-                return Err(refusal.to(what()));
-            }
+        }
+        // That a flow has ended by itself in the meantime is as good.
+        let refused = self.exchange.ask(&mut requests);
+        if let Some((_, refusal)) = refused.into_iter().find(|(_, no)| !no.is(nix::Error::ENOENT)) {
+            return Err(refusal.to(what()));
         }
         Ok(())
     }

@@ -45,6 +45,11 @@
 //! 127.0.0.1, which means nothing in the pod. For the latter to work the bridge must be allowed to carry
 //! such addresses (`route_localnet`), and the chain `loopback` takes that back for what comes from a pod:
 //! otherwise pods could reach what listens on the node's 127.0.0.1 (CVE-2020-8558).
+//!
+//! In `bridges` each interface stands with itself, and with an empty name: where the kernel lets bridged
+//! packets through these chains (`bridge-nf-call-iptables`, which Kubernetes wants), what is sent from one port
+//! of a bridge to another by way of a translation has no interface that it came by. Neither has what comes
+//! from the node itself, whose source becomes the bridge's address, which is the node's as well.
 
 use super::expression::{Base, Compare, Expressions, Meta};
 use super::message::{Chain, Field, Scope, Shape, Transaction};
@@ -110,7 +115,8 @@ pub static ADDRESSED_PORTS: PerFamily = PerFamily([
 /// Where ports lead to, if sources are to be masqueraded where they must.
 pub static TARGETS: PerFamily =
     PerFamily([set("targets4", ADDRESSED_SERVICE[0]), set("targets6", ADDRESSED_SERVICE[1])]);
-/// The node's interfaces that pods with mapped ports are behind, each twice: as a way in and out.
+/// The node's interfaces that pods with mapped ports are behind: as the way in and out, and as the way out
+/// of what has none in.
 pub static BRIDGES: Shape = set("bridges", &[Field::INTERFACE, Field::INTERFACE]);
 /// Ports of bridges whose pods may send only as themselves.
 pub static CHECKED: Shape = Shape { scope: Scope::Bridge, ..set("checked", &[Field::INTERFACE]) };

@@ -1,0 +1,158 @@
+//! The host's side of an attachment, whichever way pods are connected to their node.
+
+use super::bridge::Bridge;
+use super::field::Section;
+use super::plan::Plan;
+use super::pod::Router;
+use super::result::{Interface, Ip};
+use super::{Code, Error, routed};
+use crate::ipam::node::Mode;
+use crate::kernel::batch::Place;
+use crate::kernel::link::Link;
+use crate::kernel::link_request::PodVeth;
+use crate::kernel::nftables::Way;
+use crate::kernel::{Batch, Conversation, Deadline};
+
+/// What a pod is to be connected to, ready for it.
+#[derive(Debug)]
+pub enum HostSide {
+    /// A bridge that all pods share.
+    Bridge(Bridge),
+    /// The node itself, by a link of the pod's own.
+    Routed,
+}
+
+/// A veth pair that has been made.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host's end.
+    pub port: Link,
+    /// Index of the pod's end, in the pod.
+    pub inside: u32,
+    /// Hardware address of the pod's end.
+    pub pod_mac: [u8; 6],
+}
+
+impl HostSide {
+    /// Sees to it that the node is ready for a pod with these addresses. Several ADDs may do this at once.
+    ///
+    /// # Errors
+    /// As [`Bridge::prepare`] and [`routed::prepare`].
+    pub fn prepare(host: &mut Conversation, plan: &Plan, ips: &[Ip]) -> Result<HostSide, Error> {
+        match plan.mode {
+            Mode::Bridge => Bridge::prepare(host, plan, ips).map(HostSide::Bridge),
+            Mode::Routed => routed::prepare(host, ips).map(|()| HostSide::Routed),
+        }
+    }
+
+    /// Makes the veth pair, its host end up and connected. `made` is set as soon as there is one.
+    ///
+    /// # Errors
+    /// A name is taken, or the kernel refuses.
+    pub fn connect(
+        &self,
+        host: &mut Conversation,
+        plan: &Plan,
+        pair: &PodVeth<'_>,
+        made: &mut bool,
+    ) -> Result<Pair, Error> {
+        match self {
+            HostSide::Bridge(bridge) => bridge.connect(host, plan, pair, made),
+            HostSide::Routed => {
+                let mut batch = Batch::new();
+                let place = batch.add_pod_veth(pair);
+                Pair::make(host, batch, place, pair, made)
+            }
+        }
+    }
+
+    /// The routers that the pod is told of, rather than having to ask who they are.
+    pub fn routers(&self, pair: &Pair, ips: &[Ip]) -> Vec<Router> {
+        match self {
+            HostSide::Bridge(_) => Vec::new(),
+            HostSide::Routed => routed::routers(pair, ips),
+        }
+    }
+
+    /// Does what has to wait until the pod's end is up, and waits until what is sent to the pod arrives.
+    ///
+    /// # Errors
+    /// Somebody else has an address of the pod's, or the kernel refuses.
+    pub fn settle(
+        &self,
+        host: &mut Conversation,
+        plan: &Plan,
+        pair: &Pair,
+        ips: &[Ip],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        match self {
+            HostSide::Bridge(bridge) => bridge.settle(host, plan, pair, ips, deadline),
+            HostSide::Routed => routed::settle(host, pair, ips, deadline),
+        }
+    }
+
+    /// Whether anybody but the node is on the pod's link, to be told who has the addresses now.
+    pub fn has_others(&self) -> bool {
+        matches!(self, HostSide::Bridge(_))
+    }
+
+    /// The node's interfaces, for the result: what the pod shares with others, then its own.
+    pub fn interfaces(&self, pair: &Pair) -> Vec<Interface> {
+        let of =
+            |link: &Link| Interface { name: link.name.clone(), mac: link.mac, mtu: link.mtu, sandbox: None };
+        match self {
+            HostSide::Bridge(bridge) => vec![of(&bridge.link), of(&pair.port)],
+            HostSide::Routed => vec![of(&pair.port)],
+        }
+    }
+}
+
+impl Pair {
+    /// Has the kernel do all that is in the batch, which at `place` makes the pair. `made` is set as soon as
+    /// there is one.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn make(
+        host: &mut Conversation,
+        batch: Batch,
+        place: Place,
+        pair: &PodVeth<'_>,
+        made: &mut bool,
+    ) -> Result<Pair, Error> {
+        let outcome = host.attempt(batch)?;
+        *made = !outcome.is_refused(place);
+        let port = match outcome.all_done()?.link(place) {
+            Some(port) => Some(port),
+            // A kernel that does not say what it has made.
+            None => host.link(pair.name)?,
+        };
+        let vanished = || Error::new(Code::Kernel, format!("interface {} vanished", pair.name), "");
+        let port = port.ok_or_else(vanished)?;
+        let inside = port.other.ok_or_else(vanished)?;
+        Ok(Pair { port, inside, pod_mac: pair.pod_mac })
+    }
+}
+
+/// The interface of the node that a pod with this host end is behind.
+pub fn way(plan: &Plan, port: &str) -> Way {
+    match plan.mode {
+        Mode::Bridge => Way { interface: plan.bridge.clone(), is_own: false },
+        Mode::Routed => Way { interface: port.to_owned(), is_own: true },
+    }
+}
+
+/// How a configuration wants pods connected (`mode`); `None` where it leaves that to the node file. Who
+/// names a bridge wants one.
+///
+/// # Errors
+/// `mode` is neither of the two, or contradicts other fields.
+pub fn read_mode(root: &Section<'_>) -> Result<Option<Mode>, Error> {
+    match root.text("mode")?.as_deref() {
+        None => Ok(root.text("bridge")?.map(|_| Mode::Bridge)),
+        Some("bridge") => Ok(Some(Mode::Bridge)),
+        Some("routed") => Ok(Some(Mode::Routed)),
+        Some(other) => Err(Error::invalid("mode", format!("{other:?} is neither bridge nor routed"))),
+    }
+}
