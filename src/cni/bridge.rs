@@ -182,10 +182,8 @@ fn foreign(plan: &Plan, present: &[LinkAddress], wanted: IpNetwork) -> Vec<IpNet
     };
     let beside = |a: &IpNetwork| a.is_ipv6() && !a.contains(wanted.ip()) && !wanted.contains(a.ip());
     let foreign = |a: &&LinkAddress| {
-        Family::of(a.address.ip()) == family
-            && !of_link(&a.address)
-            && !ours(a)
-            && !(plan.options.force_address && beside(&a.address))
+        let is_welcome = of_link(&a.address) || ours(a) || plan.options.force_address && beside(&a.address);
+        Family::of(a.address.ip()) == family && !is_welcome
     };
     present.iter().filter(foreign).map(|present| present.address).collect()
 }
