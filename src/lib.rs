@@ -32,7 +32,7 @@
 //! | [`rib`] | paths, the decision process, policy | `bgp` |
 //! | [`fib`] | desired against installed routes | – |
 //! | [`speaker`] | one whole node: sessions, tables, FIB | `bfd`, `bgp`, `rib`, `fib` |
-//! | [`kernel`] | rtnetlink, policy rules, namespaces, sockets, settings | `fib`, `rib` |
+//! | [`kernel`] | rtnetlink, nftables, policy rules, namespaces, sockets, settings | `fib`, `rib` |
 //! | [`cluster`] | objects, and objects → Intent | `bfd`, `bgp`, `rib`, `speaker` |
 //! | [`ipam`] | address allocation on disk | – |
 //! | [`cni`] | the plugin, one verb a file | `ipam`, `kernel` |
@@ -89,6 +89,7 @@
 //! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |
 //! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed, and never made here: [`rib::as_path_rules`] |
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |
+//! | 3022 | translation of addresses: masquerade, mapped ports | by the kernel, in tables of ours: [`kernel::nftables`] |
 //! | 2385 | TCP MD5 | yes: [`kernel::socket`] |
 //! | 4861 | router discovery | to find the peer of a link: [`kernel::router_discovery`] |
 //! | 5082 | GTSM | yes |

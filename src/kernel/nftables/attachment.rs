@@ -450,7 +450,8 @@ fn refuse_living(mapping: &Mapping, owner: &Owner, standing: &Element) -> Result
     let pod = octets(mapping.pod.ip());
     let Some(holder) = standing.comment.as_deref().and_then(Owner::parse) else { return Ok(()) };
     let is_same = owner.is_named_by(standing.comment.as_deref()) || standing.data.starts_with(&pod);
-    if is_same || holder.link == owner.link || !holder.is_attached() {
+    // Of whom nobody can say whether it lives, the port is taken, as the reference would.
+    if is_same || holder.link.is_empty() || holder.link == owner.link || !holder.is_attached() {
         return Ok(());
     }
     Err(Error::HostPortTaken {

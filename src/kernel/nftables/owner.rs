@@ -61,10 +61,10 @@ impl Owner {
         self.network == network || digest(&self.network) == network
     }
 
-    /// Whether the pod is still attached, as far as the node's interfaces tell, seen from the calling
-    /// thread's namespace.
+    /// Whether the pod may still be attached, as far as the interfaces of the calling thread's namespace
+    /// tell. Of a pod without one on the node, such as a macvlan's, they tell nothing.
     pub fn is_attached(&self) -> bool {
-        !self.link.is_empty() && if_nametoindex(self.link.as_str()).is_ok()
+        self.link.is_empty() || if_nametoindex(self.link.as_str()).is_ok()
     }
 }
 
@@ -99,6 +99,13 @@ mod tests {
         for foreign in ["", "a comment by hand", "a/b c"] {
             assert_eq!(Owner::parse(foreign), None);
         }
+    }
+
+    #[test]
+    fn only_an_interface_that_has_gone_tells_of_an_end() {
+        let behind = |link: &str| Owner { link: link.to_owned(), ..owner("pods") };
+        assert!(behind("lo").is_attached() && behind("").is_attached());
+        assert!(!behind("veth-gone").is_attached());
     }
 
     #[test]
