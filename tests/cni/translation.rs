@@ -311,10 +311,7 @@ async fn portmap_behind_another_plugin() {
     portmap.call("CHECK", "c1", &path, &chained).result();
     portmap.call("STATUS", "", "", &chained).result();
     let server = socket(&pod.handle, "0.0.0.0:80");
-    for (who, from) in
-        [("outside", &world.outside.handle), ("node", &world.node.namespace.handle), ("pod", &pod.handle)]
-    {
-        println!("from {who}");
+    for from in [&world.outside.handle, &world.node.namespace.handle, &pod.handle] {
         exchange(&client(from, &format!("{}:8080", NODE[0])), &server);
     }
     // Nothing to map is nothing to do, and takes nothing away.
