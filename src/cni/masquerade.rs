@@ -132,7 +132,9 @@ pub fn put_in(attached: &Attached) -> Result<(), Error> {
 pub fn take_out(network: &Network, owner: &ipam::Owner, addresses: &[IpAddr]) -> Result<(), Error> {
     // Without such sockets there can be nothing.
     let Ok(mut nftables) = Nftables::open() else { return Ok(()) };
-    nftables.remove(&name(&network.name, owner), addresses)?;
+    if nftables.remove(&name(&network.name, owner), addresses)? {
+        nftables.let_go();
+    }
     Ok(())
 }
 
