@@ -1,22 +1,27 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
 //! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
-//! the node file and the network configuration that the daemon wrote for the container runtime, and our
-//! nftables tables, with the masquerade and the mapped ports of pods. Nothing else: pods keep their
-//! interfaces and addresses until the runtime lets go of them.
+//! the node file and the network configuration that the daemon wrote for the container runtime; and, when no
+//! pod is attached any more, the bridge and the nftables. Nothing else: pods keep their interfaces and addresses
+//! until the runtime lets go of them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use ipnetwork::IpNetwork;
+
 use super::Error;
 use crate::api::{self, Client};
-use crate::cni::conflist;
+use crate::cni::{conflist, veth};
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
 use crate::ipam::node::FILE_NAME;
+use crate::ipam::{NodeFile, RangeSpec};
+use crate::kernel::link::Link;
 use crate::kernel::nftables::Nftables;
 use crate::kernel::routes::Ownership;
 use crate::kernel::{Installer, Netlink};
+use crate::prefix::Prefix;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -52,17 +57,20 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     remove_routes(ownership, &mut outcome)?;
     // Before the node file: what a runtime asks of the plugin meanwhile would fail.
     remove_config(&args.cni_config, &mut outcome);
+    remove_pod_network(&node_file, &mut outcome).await?;
     remove_file(&node_file, &mut outcome);
-    remove_tables(&mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
     for what in &outcome.removed {
         writeln!(out, "removed {what}")?;
     }
+    for what in &outcome.kept {
+        writeln!(out, "kept {what}")?;
+    }
     if !outcome.left_behind.is_empty() {
         return Err(Error::LeftBehind(outcome.left_behind));
     }
-    if outcome.removed.is_empty() {
+    if outcome.removed.is_empty() && outcome.kept.is_empty() {
         let Ownership { table, protocol } = ownership;
         writeln!(
             out,
@@ -77,6 +85,8 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
 #[derive(Default)]
 struct Outcome {
     removed: Vec<String>,
+    /// What pods still need.
+    kept: Vec<String>,
     left_behind: Vec<String>,
 }
 
@@ -106,20 +116,54 @@ fn remove_routes(ownership: Ownership, outcome: &mut Outcome) -> Result<(), Erro
     Ok(())
 }
 
-fn remove_tables(outcome: &mut Outcome) {
-    match Nftables::open().and_then(|mut nftables| nftables.remove_all()) {
-        Ok(true) => outcome.removed.push("nftables table routelet".to_owned()),
-        Ok(false) => {}
-        Err(error) => outcome.left_behind.push(error.to_string()),
-    }
-}
-
 fn remove_config(path: &Path, outcome: &mut Outcome) {
     match conflist::remove(path) {
         Ok(true) => outcome.removed.push(path.display().to_string()),
         Ok(false) => {}
         Err(error) => outcome.left_behind.push(error.to_string()),
     }
+}
+
+/// Removes the nftables and the bridge, unless there are pods that need them.
+async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(), Error> {
+    let netlink = Netlink::open()?;
+    let links = netlink.links().await?;
+    // One that cannot be read says nothing of a bridge.
+    let node = NodeFile::read(node_file).ok().flatten().unwrap_or_default();
+    let bridge = links.iter().find(|link| link.name == node.bridge && link.kind.as_deref() == Some("bridge"));
+    let port = |link: &&Link| link.master.is_some() && link.master == bridge.map(|bridge| bridge.index);
+    let pods = links.iter().filter(|link| port(link) || veth::is_name(&link.name)).count();
+    if pods > 0 {
+        let bridge = bridge.map(|bridge| format!(" and bridge {}", bridge.name)).unwrap_or_default();
+        outcome.kept.push(format!("nftables{bridge}: {pods} pods are attached; clean up again without them"));
+        return Ok(());
+    }
+    // A kernel without nftables has none of ours.
+    match Nftables::open().map(|mut nftables| nftables.remove_all()) {
+        Ok(Ok(true)) => outcome.removed.push("nftables tables routelet".to_owned()),
+        Ok(Err(error)) => outcome.left_behind.push(error.to_string()),
+        Ok(Ok(false)) | Err(_) => {}
+    }
+    let Some(bridge) = bridge else { return Ok(()) };
+    let prefixes = node.pod_cidrs.iter().chain(&node.former_pod_cidrs);
+    let ours: Vec<IpNetwork> = prefixes.filter_map(|prefix| gateway(*prefix)).collect();
+    let of_link = |a: &IpNetwork| matches!(a, IpNetwork::V6(a) if a.ip().is_unicast_link_local());
+    let addresses = netlink.addresses(bridge.index).await?;
+    if let Some(other) = addresses.iter().find(|address| !of_link(address) && !ours.contains(address)) {
+        outcome.kept.push(format!("bridge {}: it has the address {other}, which is not ours", bridge.name));
+        return Ok(());
+    }
+    match netlink.delete_link(bridge.index).await {
+        Ok(()) => outcome.removed.push(format!("bridge {}", bridge.name)),
+        Err(error) => outcome.left_behind.push(error.to_string()),
+    }
+    Ok(())
+}
+
+/// The bridge's address in a pod CIDR.
+fn gateway(prefix: Prefix) -> Option<IpNetwork> {
+    let ranges = RangeSpec::whole(prefix).ranges(&[]).ok()?;
+    IpNetwork::new(ranges.first()?.gateway, prefix.length()).ok()
 }
 
 fn remove_file(path: &Path, outcome: &mut Outcome) {

@@ -28,6 +28,10 @@ const FORWARDING: Duration = Duration::from_millis(200);
 /// few hundred.
 const USABLE: Duration = Duration::from_secs(3);
 
+/// How long to wait until the kernel knows that nobody else has the pod's IPv6 addresses, where it is to find
+/// out; as long as the reference plugin.
+const DETECTION: Duration = Duration::from_secs(10);
+
 /// Attaches the container to the network and returns the result for stdout.
 ///
 /// # Errors
@@ -99,10 +103,16 @@ impl Adding<'_> {
             &mut self.made,
         )?;
         let interface = At { index: pair.inside, name };
-        pod.configure(interface, &ips, &side.routers(&pair, &ips), &routes)?;
-        side.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
-        if pod.await_usable(interface, &ips, Deadline::after(USABLE))? && side.has_others() {
-            pod.announce(interface, pod_mac, &ips)?;
+        if !plan.options.link_only {
+            let wary = plan.options.detects_duplicates;
+            pod.configure(interface, &ips, &side.routers(&pair, &ips), &routes, wary)?;
+            side.settle(host, plan, &pair, &ips, Deadline::after(FORWARDING))?;
+            if wary {
+                pod.refuse_duplicates(interface, Deadline::after(DETECTION))?;
+            }
+            if pod.await_usable(interface, &ips, Deadline::after(USABLE))? && side.has_others() {
+                pod.announce(interface, pod_mac, &ips)?;
+            }
         }
         // Last, for it is made whole or not at all: nothing that comes after could fail.
         masquerade::put_in(&self.treated(pod_mac, &ips))?;
@@ -114,6 +124,7 @@ impl Adding<'_> {
             mtu: pair.port.mtu,
             sandbox: attachment.netns.clone(),
         });
+        interfaces.extend(side.gateway());
         Ok(Success { interfaces, ips, routes, dns })
     }
 

@@ -38,9 +38,9 @@ pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let pod = NetNs::open(path)?;
     let mut host = Conversation::open()?;
     let name = veth::name(&network.name, &attachment.owner);
-    let port = check_port(&mut host, &name, &plan)?;
+    let port = host_side::check(&mut host, &name, &plan)?;
     let mut inside = Conversation::open_in(&pod)?;
-    let interface = check_interface(attachment, &mut inside, &previous)?;
+    let interface = check_interface(attachment, &mut inside, &previous, &plan)?;
     let present = inside.addresses(interface.index)?;
     let lacks = |address: &&IpNetwork| !present.iter().any(|present| present.address == **address);
     if let Some(missing) = addresses.iter().find(lacks) {
@@ -98,39 +98,18 @@ pub fn changed(what: impl Into<String>) -> Error {
     Error::new(Code::Changed, what, REMEDY)
 }
 
-/// The host end: there, up, and on the bridge if there is one. `None` for a pod that was attached by the
-/// reference plugin: the name is in prevResult alone, and the pod's side says enough.
-fn check_port(host: &mut Conversation, name: &str, plan: &Plan) -> Result<Option<Link>, Error> {
-    let port = host.link(name)?;
-    if plan.mode == Mode::Bridge {
-        let Some(bridge) = host.link(&plan.bridge)? else {
-            return Err(changed(format!("bridge {} is gone", plan.bridge)));
-        };
-        if port.as_ref().is_some_and(|port| port.master != Some(bridge.index)) {
-            return Err(changed(format!("{name} is not a port of bridge {}", plan.bridge)));
-        }
-        if !bridge.up {
-            return Err(changed(format!("bridge {} is down", plan.bridge)));
-        }
-    }
-    match &port {
-        None if plan.mode == Mode::Routed => Err(changed(format!("{name} is gone"))),
-        Some(port) if !port.up => Err(changed(format!("{name} is down"))),
-        _ => Ok(port),
-    }
-}
-
 /// The pod's end: there, up, with the hardware address it was given.
 fn check_interface(
     attachment: &Attachment,
     inside: &mut Conversation,
     previous: &Section<'_>,
+    plan: &Plan,
 ) -> Result<Link, Error> {
     let name = &attachment.owner.interface;
     let Some(interface) = inside.link(name)? else {
         return Err(changed(format!("interface {name} is gone")));
     };
-    if !interface.up {
+    if !interface.up && !plan.options.link_only {
         return Err(changed(format!("interface {name} is down")));
     }
     for told in previous.sections("interfaces")? {

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::field::Section;
+use super::options::Options;
 use super::result::Dns;
 use super::version::Version;
 use super::{Code, Error, host_side};
@@ -32,17 +33,6 @@ use crate::ipam::node::{self, Mode};
 
 /// Where host-local keeps its reservations, and we ours.
 const DATA_DIR: &str = "/var/lib/cni/networks";
-
-/// Fields of the reference that are refused unless empty, zero or false.
-const UNSUPPORTED: [&str; 7] = [
-    "vlan",
-    "vlanTrunk",
-    "forceAddress",
-    "promiscMode",
-    "disableContainerInterface",
-    "enabledad",
-    "portIsolation",
-];
 
 /// What every verb needs to know.
 #[derive(Debug, Clone)]
@@ -143,8 +133,8 @@ pub struct Wanted {
     pub is_gateway: bool,
     /// The pod's default routes point there.
     pub is_default_gateway: bool,
-    /// Frames may leave by the port they came in by.
-    pub hairpin: bool,
+    /// How the bridge and the pod's port are to be.
+    pub options: Options,
     /// Hardware address of the pod's interface, if given.
     pub mac: Option<[u8; 6]>,
     /// Name service, if the configuration or the runtime says; else it is the address plugin's to say.
@@ -158,7 +148,6 @@ impl Wanted {
     /// A field is wrong, or asks for what is not done here.
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Wanted, Error> {
         let root = network.root();
-        refuse(&root, &UNSUPPORTED)?;
         root.flag("ipMasq")?;
         let is_default_gateway = root.flag("isDefaultGateway")?;
         Ok(Wanted {
@@ -168,7 +157,7 @@ impl Wanted {
             // As in the reference: one cannot be the default gateway without being a gateway.
             is_gateway: root.flag("isGateway")? || is_default_gateway,
             is_default_gateway,
-            hairpin: root.flag("hairpinMode")?,
+            options: Options::read(&root)?,
             mac: read_mac(&root, args)?,
             dns: read_dns(&root)?,
         })

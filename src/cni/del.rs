@@ -19,12 +19,12 @@ pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     // order, too.
     let delegated = lease::delegated(network, Command::Del);
     let store = Store::new(&network.data_dir, &network.name);
-    // The link first: an address must not be free while a pod still answers to it.
+    // The address last: it must not be free while a pod still answers to it, or its packets are still treated.
     let unlinked = remove_link(attachment, network, &store);
+    let held = store.held_by(&attachment.owner).unwrap_or_default();
+    let treated = masquerade::take_out(network, &attachment.owner, &held);
     let released = store.release(&attachment.owner).map_err(Error::from);
-    let addresses = released.as_deref().unwrap_or_default();
-    let treated = masquerade::take_out(network, &attachment.owner, addresses);
-    let failures = [delegated.err(), unlinked.err(), released.err(), treated.err()];
+    let failures = [delegated.err(), unlinked.err(), treated.err(), released.err()];
     Error::first_of(failures.into_iter().flatten().collect())
 }
 

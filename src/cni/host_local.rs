@@ -37,10 +37,10 @@ pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the attachment holds the addresses that it was given.
+/// Whether the attachment holds an address. As in the reference, which one does not matter.
 ///
 /// # Errors
-/// It holds none, or not one that `prevResult` tells of and the ranges offer.
+/// It holds none.
 pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let held = store(network).held_by(&attachment.owner)?;
     if held.is_empty() {

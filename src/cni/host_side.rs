@@ -1,10 +1,12 @@
 //! The host's side of an attachment, whichever way pods are connected to their node.
 
-use super::bridge::Bridge;
+use super::bridge::{self, Bridge};
+use super::check::changed;
 use super::field::Section;
 use super::plan::Plan;
 use super::pod::Router;
 use super::result::{Interface, Ip};
+use super::vlan::gateway_name;
 use super::{Code, Error, routed};
 use crate::ipam::node::Mode;
 use crate::kernel::batch::Place;
@@ -99,13 +101,24 @@ impl HostSide {
 
     /// The node's interfaces, for the result: what the pod shares with others, then its own.
     pub fn interfaces(&self, pair: &Pair) -> Vec<Interface> {
-        let of =
-            |link: &Link| Interface { name: link.name.clone(), mac: link.mac, mtu: link.mtu, sandbox: None };
         match self {
-            HostSide::Bridge(bridge) => vec![of(&bridge.link), of(&pair.port)],
-            HostSide::Routed => vec![of(&pair.port)],
+            HostSide::Bridge(bridge) => vec![told(&bridge.link), told(&pair.port)],
+            HostSide::Routed => vec![told(&pair.port)],
         }
     }
+
+    /// The interface of the node that holds the gateway addresses, if it is none of these. Stands in the
+    /// result behind the pod's, as with the reference plugin.
+    pub fn gateway(&self) -> Option<Interface> {
+        match self {
+            HostSide::Bridge(bridge) => bridge.gateway.as_ref().map(told),
+            HostSide::Routed => None,
+        }
+    }
+}
+
+fn told(link: &Link) -> Interface {
+    Interface { name: link.name.clone(), mac: link.mac, mtu: link.mtu, sandbox: None }
 }
 
 impl Pair {
@@ -135,10 +148,29 @@ impl Pair {
     }
 }
 
+/// Whether the host end is as ADD left it, apart from the way to the pod. `None` as in [`bridge::check`].
+///
+/// # Errors
+/// It is not.
+pub fn check(host: &mut Conversation, name: &str, plan: &Plan) -> Result<Option<Link>, Error> {
+    if plan.mode == Mode::Bridge {
+        return bridge::check(host, name, plan);
+    }
+    match host.link(name)? {
+        None => Err(changed(format!("{name} is gone"))),
+        Some(port) if !port.up => Err(changed(format!("{name} is down"))),
+        port => Ok(port),
+    }
+}
+
 /// The interface of the node that a pod with this host end is behind.
 pub fn way(plan: &Plan, port: &str) -> Way {
+    let gateway = plan.options.vlans.gateway().filter(|_| plan.is_gateway);
     match plan.mode {
-        Mode::Bridge => Way { interface: plan.bridge.clone(), is_own: false },
+        Mode::Bridge => Way {
+            interface: gateway.map_or(plan.bridge.clone(), |vlan| gateway_name(&plan.bridge, vlan)),
+            is_own: false,
+        },
         Mode::Routed => Way { interface: port.to_owned(), is_own: true },
     }
 }

@@ -48,6 +48,7 @@ pub mod life;
 pub mod log;
 pub mod loopback;
 pub mod masquerade;
+pub mod options;
 pub mod plan;
 pub mod pod;
 pub mod portmap;
@@ -57,6 +58,7 @@ pub mod routed;
 pub mod status;
 pub mod version;
 pub mod veth;
+pub mod vlan;
 
 pub use error::{Code, Error};
 

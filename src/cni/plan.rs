@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 use super::addressing::{Addressing, Source};
 use super::conf::{Network, Wanted};
 use super::masquerade::Treatment;
+use super::options::Options;
 use super::result::{Dns, Ip, Route, Success};
 use super::version::Version;
 use super::{Error, routed};
@@ -28,8 +29,8 @@ pub struct Plan {
     pub mtu: Option<u32>,
     /// The bridge holds the gateway addresses, and the node forwards.
     pub is_gateway: bool,
-    /// Frames may leave by the port they came in by.
-    pub hairpin: bool,
+    /// How the bridge and the pod's port are to be.
+    pub options: Options,
     /// Hardware address of the pod's interface; the kernel's choice if `None`.
     pub mac: Option<[u8; 6]>,
     /// Who gives the addresses, and which ones are asked for.
@@ -70,6 +71,9 @@ impl Plan {
         let own = known.filter_map(|cidr| RangeSpec::whole(*cidr).ranges(&[]).ok());
         gateways.extend(own.flatten().map(|range| range.gateway));
         let mode = wanted.mode.or(node.as_ref().map(|node| node.mode)).unwrap_or_default();
+        if mode == Mode::Routed {
+            wanted.options.refuse_without_bridge()?;
+        }
         let treatment = Treatment::read(network, node.as_ref(), addressing.subnets())?;
         Ok(Plan {
             mode,
@@ -80,7 +84,7 @@ impl Plan {
             mtu: wanted.mtu.or(node.as_ref().and_then(|node| node.mtu)),
             // Pods that are routed to have no other.
             is_gateway: wanted.is_gateway || mode == Mode::Routed,
-            hairpin: wanted.hairpin,
+            options: wanted.options,
             mac: wanted.mac,
             addressing,
             sets,

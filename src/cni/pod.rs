@@ -52,15 +52,13 @@ impl Pod {
     ///
     /// # Errors
     /// It has one.
-    pub fn refuse_taken_name(&mut self, attachment: &Attachment) -> Result<(), Error> {
+    pub fn refuse_taken_name(&self, attachment: &Attachment) -> Result<(), Error> {
         let name = &attachment.owner.interface;
-        match self.inside.link(name)? {
-            None => Ok(()),
-            Some(_) => {
-                let why = "nothing was changed; DEL the container or choose another CNI_IFNAME";
-                Err(Error::new(Code::Exists, format!("the pod has an interface {name} already"), why))
-            }
+        if !self.namespace.has_interface(name)? {
+            return Ok(());
         }
+        let why = "nothing was changed; DEL the container or choose another CNI_IFNAME";
+        Err(Error::new(Code::Exists, format!("the pod has an interface {name} already"), why))
     }
 
     /// Sets the interface up and gives it addresses, then routes: those of IPv6 need the link up.
@@ -73,6 +71,7 @@ impl Pod {
         ips: &[Ip],
         routers: &[Router],
         routes: &[Route],
+        detect_duplicates: bool,
     ) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.set_up_talkative(interface);
@@ -81,7 +80,11 @@ impl Pod {
             batch.look_up_link_at(interface.index);
         }
         for ip in ips {
-            batch.add_address(interface, ip.address);
+            if detect_duplicates {
+                batch.add_doubtful_address(interface, ip.address);
+            } else {
+                batch.add_address(interface, ip.address);
+            }
         }
         for Router { address, mac } in routers {
             if address.is_ipv4() {
@@ -97,6 +100,21 @@ impl Pod {
         }
         self.inside.carry_out(batch)?;
         Ok(())
+    }
+
+    /// Refuses to go on if somebody else on the link has an IPv6 address of the pod's, which the kernel takes
+    /// its time to find out.
+    ///
+    /// # Errors
+    /// Somebody has, or the kernel refuses to say.
+    pub fn refuse_duplicates(&mut self, interface: At<'_>, deadline: Deadline) -> Result<(), Error> {
+        match self.inside.await_duplicates(&self.namespace, interface, deadline)? {
+            None => Ok(()),
+            Some(duplicate) => {
+                let message = format!("address {} is in use on the pod's link already", duplicate.address);
+                Err(Error::new(Code::NoAddress, message, "another ADD will take the next address"))
+            }
+        }
     }
 
     /// Waits until the pod can use its addresses; whether it can in time.

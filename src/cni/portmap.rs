@@ -178,13 +178,15 @@ fn wanted(attachment: &Attachment, network: &Network) -> Result<Attached, Error>
         }
     }
     attached.mappings = mappings(&requests, &addresses);
-    // A bridge comes first, then its port; where there is but one, it leads to this pod alone.
-    if let Some(link) = outside.last() {
+    // A bridge comes first, then its port, then the gateway where that is not the bridge; where there is but
+    // one, it leads to this pod alone.
+    if let Some(link) = outside.get(1).or(outside.first()) {
         attached.owner.link.clone_from(link);
     }
     if may_masquerade {
         let is_own = outside.len() == 1;
-        attached.way = outside.into_iter().next().map(|interface| Way { interface, is_own });
+        let gateway = outside.get(2).or(outside.first());
+        attached.way = gateway.map(|interface| Way { interface: interface.clone(), is_own });
     }
     Ok(attached)
 }

@@ -12,6 +12,12 @@ pub fn name(network: &str, owner: &Owner) -> String {
     format!("veth{:011x}", digest_of(network, owner) >> 20)
 }
 
+/// Whether an interface of that name may be the host end of an attachment of ours.
+pub fn is_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 11 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Hardware addresses of the host end and of the pod's end.
 ///
 /// They follow from the attachment as well, and are set when the pair is made: an address that was chosen
@@ -23,6 +29,14 @@ pub fn macs(network: &str, owner: &Owner) -> ([u8; 6], [u8; 6]) {
     let [a, b, c, d, e] = rest;
     // The ends differ in one bit.
     ([first & !7 | 2, a, b, c, d, e], [first & !7 | 6, a, b, c, d, e])
+}
+
+/// Name of the end on the bridge, and hardware addresses of both, of the pair that leads to a VLAN's gateway
+/// interface.
+pub fn of_gateway(bridge: &str, vlan: u16) -> (String, ([u8; 6], [u8; 6])) {
+    // No container's id is empty.
+    let owner = Owner { container_id: String::new(), interface: vlan.to_string() };
+    (name(bridge, &owner), macs(bridge, &owner))
 }
 
 fn digest_of(network: &str, owner: &Owner) -> u64 {

@@ -48,7 +48,7 @@ impl Disk {
         self.directory.join(name)
     }
 
-    /// A file's text; `None` when there is none. What is no text becomes U+FFFD, which names nobody.
+    /// A file's text; `None` when there is none, or a folder under its name. What is no text becomes U+FFFD, which names nobody.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.path(name);
         let mut octets = Vec::with_capacity(128);
@@ -58,7 +58,7 @@ impl Disk {
                 String::from_utf8(octets)
                     .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
             )),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => Ok(None),
             Err(source) => Err(Error::io("read", &path)(source)),
         }
     }

@@ -29,8 +29,8 @@ impl Scan {
         for address in disk.taken()? {
             let named = match disk.read(&address.to_string()) {
                 Ok(Some(content)) => Named::of(&content),
+                // A folder.
                 Ok(None) => Named::Other,
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::IsADirectory => Named::Other,
                 Err(error) => {
                     scan.unreadable.get_or_insert(error);
                     Named::Other

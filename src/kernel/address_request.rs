@@ -25,8 +25,10 @@ const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 
-/// `IFA_F_NODAD`: usable at once.
+/// Flags of an address (`IFA_F_*`): usable at once; somebody else has it; not known yet whether.
 const NODAD: u32 = 0x02;
+const DADFAILED: u32 = 0x08;
+const TENTATIVE: u32 = 0x40;
 
 /// Attributes of a route (`RTA_*`).
 pub(super) const RTA_DST: u16 = 1;
@@ -46,19 +48,32 @@ pub struct LinkAddress {
     pub address: IpNetwork,
     /// Who set it (`IFA_PROTO`): [`OURS`], or 0 for a person.
     pub protocol: u8,
+    /// Of IPv6: the kernel is still finding out whether somebody else has it (RFC 4862 §5.4).
+    pub tentative: bool,
+    /// Of IPv6: somebody else has it.
+    pub duplicate: bool,
 }
 
 impl Batch {
     /// Adds an address, marked as ours. IPv6 addresses are usable at once: no duplicate detection. That it
     /// is there already is success.
     pub fn add_address(&mut self, link: At<'_>, network: IpNetwork) -> Place {
+        self.add_address_with(link, network, NODAD)
+    }
+
+    /// The same, but IPv6 addresses are not usable until the kernel has found out that nobody else has them.
+    pub fn add_doubtful_address(&mut self, link: At<'_>, network: IpNetwork) -> Place {
+        self.add_address_with(link, network, 0)
+    }
+
+    fn add_address_with(&mut self, link: At<'_>, network: IpNetwork, flags: u32) -> Place {
         let what = (format!("add address {network} to link {}", link.name), Some(Errno::EEXIST));
         let header = address_header(link.index, network);
         self.push(what, (NEW_ADDRESS, NLM_F_CREATE | NLM_F_EXCL), &header, |attributes| {
             put_network(attributes, network);
             attributes.put(IFA_PROTO, &[OURS]);
             if network.is_ipv6() {
-                attributes.put_u32(IFA_FLAGS, NODAD);
+                attributes.put_u32(IFA_FLAGS, flags);
             }
         })
     }
@@ -134,8 +149,15 @@ pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
     let value = |wanted| attributes(body.get(8..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
     let found = address(value(IFA_LOCAL).or_else(|| value(IFA_ADDRESS))?)?;
     let protocol = value(IFA_PROTO).and_then(|value| u8_at(value, 0)).unwrap_or(0);
+    let flags = value(IFA_FLAGS).and_then(|value| u32_at(value, 0)).unwrap_or(0);
     let network = IpNetwork::new(found, u8_at(body, 1)?).ok()?;
-    Some(LinkAddress { link: u32_at(body, 4)?, address: network, protocol })
+    Some(LinkAddress {
+        link: u32_at(body, 4)?,
+        address: network,
+        protocol,
+        tentative: flags & TENTATIVE != 0,
+        duplicate: flags & DADFAILED != 0,
+    })
 }
 
 /// Whether the body of an `RTM_NEWROUTE` says that its destination is an address of this machine.

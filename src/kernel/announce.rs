@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::address_request::{is_local_route, is_via_router};
+use super::address_request::{LinkAddress, is_local_route, is_via_router};
 use super::batch::{At, Batch};
 use super::link::Link;
 use super::news::{Deadline, News, Subject};
@@ -71,6 +71,29 @@ impl Conversation {
         };
         let subscribe = || namespace.enter(|| News::of(Subject::Ipv6Routes))?;
         Ok(usable()? || subscribe()?.wait_until(deadline, usable)?)
+    }
+
+    /// Waits until the kernel has found out of each address of a link whether somebody else has it, and
+    /// returns one that somebody has. The conversation must be in `namespace`.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn await_duplicates(
+        &mut self,
+        namespace: &NetNs,
+        link: At<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<LinkAddress>, Error> {
+        let mut duplicate = None;
+        let mut known = || {
+            let addresses = self.addresses(link.index)?;
+            duplicate = addresses.iter().find(|address| address.duplicate).copied();
+            Ok(duplicate.is_some() || !addresses.iter().any(|address| address.tentative))
+        };
+        if !known()? {
+            namespace.enter(|| News::of(Subject::Ipv6Addresses))??.wait_until(deadline, known)?;
+        }
+        Ok(duplicate)
     }
 
     /// Announces usable addresses of a link, with its hardware address, to everybody on it. The conversation

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 
 use super::address_request::{LinkAddress, dump_addresses, read_address};
 use super::batch::{Batch, Outcome};
+use super::bridge_request::{VlansOfPorts, dump_vlans, read_vlans};
 use super::exchange::Exchange;
 use super::frame::Requests;
 use super::link::Link;
@@ -90,6 +91,15 @@ impl Conversation {
         };
         // Older kernels give those of all links.
         Ok(found.into_iter().filter(|address| address.link == link).collect())
+    }
+
+    /// The VLANs of each port of any bridge.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn vlans(&mut self) -> Result<VlansOfPorts, Error> {
+        let (kind, header) = dump_vlans();
+        self.dump(kind, &header, read_vlans).map_err(|refusal| refusal.to("list the VLANs of ports"))
     }
 
     /// Destinations of a table's routes, of both families.

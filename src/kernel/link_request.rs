@@ -18,10 +18,10 @@ pub(super) const DEL_LINK: u16 = 17;
 pub(super) const GET_LINK: u16 = 18;
 
 /// More attributes of a link (`IFLA_*`), which only requests have.
-const AF_SPEC: u16 = 26;
+pub(super) const AF_SPEC: u16 = 26;
 const GROUP: u16 = 27;
 const NET_NS_FD: u16 = 28;
-const EXT_MASK: u16 = 29;
+pub(super) const EXT_MASK: u16 = 29;
 
 /// A veth pair of which one end goes to a pod, as one request can make it.
 #[derive(Debug, Clone)]
@@ -107,7 +107,8 @@ impl Batch {
         })
     }
 
-    /// Sets options of a port of a bridge (`IFLA_BRPORT_*`), each a switch, such as [`HAIRPIN`].
+    /// Sets options of a port of a bridge (`IFLA_BRPORT_*`), each a switch, such as
+    /// [`super::bridge_request::HAIRPIN`].
     pub fn set_port_options(&mut self, name: &str, options: &[(u16, bool)]) -> Place {
         let what = (format!("set options of bridge port {name}"), None);
         self.push(what, (NEW_LINK, 0), &header(0, 0, 0), |attributes| {
@@ -191,11 +192,8 @@ impl Batch {
     }
 }
 
-/// Frames may leave a bridge by the port they came in by (`IFLA_BRPORT_MODE`).
-pub const HAIRPIN: u16 = 4;
-
 /// `struct ifinfomsg`.
-fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER] {
+pub(super) fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -203,7 +201,7 @@ fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER] {
     header
 }
 
-fn put_name(attributes: &mut Attributes, kind: u16, name: &str) {
+pub(super) fn put_name(attributes: &mut Attributes, kind: u16, name: &str) {
     attributes.put(kind, &[name.as_bytes(), &[0]].concat());
 }
 

@@ -9,6 +9,7 @@ pub mod address_request;
 pub mod announce;
 pub mod batch;
 mod bridge;
+pub mod bridge_request;
 mod conversation;
 mod exchange;
 mod frame;

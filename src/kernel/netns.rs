@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::Error;
@@ -115,6 +116,19 @@ impl NetNs {
         let metadata =
             self.file.metadata().map_err(Error::system(|| "identify a network namespace".to_owned()))?;
         Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// Whether there is an interface of that name. Asked without the kernel's lock on links, which those who
+    /// change one hold in turn.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the kernel refuses to say.
+    pub fn has_interface(&self, name: &str) -> Result<bool, Error> {
+        match self.enter(|| if_nametoindex(name))? {
+            Ok(_) => Ok(true),
+            Err(nix::Error::ENODEV) => Ok(false),
+            Err(error) => Err(Error::system(|| format!("look for interface {name}"))(error)),
+        }
     }
 
     /// Runs `f` with the calling thread inside this namespace, and brings the thread back. Sockets

@@ -15,6 +15,8 @@ use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 pub enum Subject {
     /// Links, `RTNLGRP_LINK`.
     Links = 1,
+    /// IPv6 addresses, `RTNLGRP_IPV6_IFADDR`.
+    Ipv6Addresses = 9,
     /// IPv6 routes, `RTNLGRP_IPV6_ROUTE`.
     Ipv6Routes = 11,
 }

@@ -39,6 +39,7 @@ fn list(version: &'static str, node: &Node, bridge: fn(Chain, Value) -> Chain) -
 }
 
 /// A datagram to a port of the node, and back.
+#[track_caller]
 fn mapped_port_answers(node: &Node, pod: &Namespace, address: &str) {
     use std::net::UdpSocket;
     use std::time::Duration;
@@ -80,6 +81,49 @@ async fn the_reference_plugins_follow() {
             assert!(!rules.contains("10.244.0.2"), "{rules}");
         }
     }
+}
+
+/// Ours as `portmap`, behind the reference's `bridge`, behind ours, and behind none: `bridge` of ours maps
+/// ports itself if it is asked to.
+#[tokio::test]
+async fn ours_maps_ports() {
+    let ports = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "udp"}]);
+    let portmap = || json!({"type": "portmap", "capabilities": {"portMappings": true}});
+    for version in ["0.4.0", "1.0.0"] {
+        for bridge in [Chain::reference, Chain::ours] {
+            let (node, pod) = (Node::new(), Namespace::new());
+            let mut conf = node.configuration();
+            conf["ipMasq"] = json!(false);
+            let chain =
+                bridge(Chain::new(version), conf).ours(portmap()).offers("portMappings", ports.clone());
+            must_map(&chain, &node, &pod).await;
+        }
+        let (node, pod) = (Node::new(), Namespace::new());
+        let mut conf = node.configuration();
+        conf["capabilities"] = json!({"portMappings": true});
+        let chain = Chain::new(version).ours(conf).offers("portMappings", ports.clone());
+        must_map(&chain, &node, &pod).await;
+    }
+}
+
+async fn must_map(chain: &Chain, node: &Node, pod: &Namespace) {
+    for round in 0..2 {
+        let result = chain.add(node, "c1", &pod.path()).unwrap();
+        let address = result["ips"][0]["address"].as_str().unwrap();
+        mapped_port_answers(node, pod, address.split('/').next().unwrap());
+        chain.check(node, "c1", &pod.path(), &result).unwrap();
+        // The first time with all that a runtime knows, then as after its own death.
+        let (netns, told) = if round == 0 { (pod.path(), Some(&result)) } else { (String::new(), None) };
+        chain.del(node, "c1", &netns, told).unwrap();
+        let rules = node.rules();
+        assert!(!rules.contains("8080"), "{rules}");
+        if round == 1 && pod.link("eth0").await.is_some() {
+            // Without a namespace the reference leaves the interface, and we what it made.
+            let eth0 = pod.link("eth0").await.unwrap();
+            pod.netlink.delete_link(eth0.index).await.unwrap();
+        }
+    }
+    assert_eq!(node.reservations(), [""; 0]);
 }
 
 /// A plugin that fails after ours: the runtime calls DEL along the list, and nothing is left.

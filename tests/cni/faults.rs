@@ -27,6 +27,8 @@ struct Scene {
     node: Node,
     pod: Namespace,
     conf: Value,
+    /// Firewall rules of the network, which stay when its pods have gone.
+    rules: String,
 }
 
 /// What came of a call that met an error.
@@ -45,9 +47,12 @@ impl std::fmt::Display for Outcome {
 
 impl Scene {
     fn new(conf: fn(&Node) -> Value) -> Scene {
-        let node = Node::new();
+        let (node, pod) = (Node::new(), Namespace::new());
         let conf = conf(&node);
-        Scene { node, pod: Namespace::new(), conf }
+        node.add("c1", &pod, &conf).result();
+        node.del("c1", &pod, &conf).result();
+        let rules = node.rules();
+        Scene { node, pod, conf, rules }
     }
 
     /// A call with one error on the way. `None` when it makes fewer system calls; `Some(None)` when
@@ -100,14 +105,13 @@ fn in_turns() -> impl Iterator<Item = (usize, Errno)> {
 /// ADD either fails, and leaves nothing that DEL does not find, or the pod is whole.
 async fn add(conf: fn(&Node) -> Value, faults: impl Iterator<Item = (usize, Errno)>) {
     let scene = Scene::new(conf);
-    let Scene { node, pod, conf } = &scene;
+    let Scene { node, pod, conf, rules } = &scene;
     let mut failures = 0;
     for (at, errno) in faults {
         let Some(outcome) = scene.faulty("ADD", conf, at, errno) else { break };
         if let Some(outcome) = outcome {
             if outcome.success {
                 let mut check = conf.clone();
-                check["cniVersion"] = json!("1.0.0");
                 check["prevResult"] = outcome.document.clone();
                 let answer = node.call("CHECK", "c1", &pod.path(), &check);
                 assert!(answer.success, "{outcome}: {}", answer.document);
@@ -117,6 +121,7 @@ async fn add(conf: fn(&Node) -> Value, faults: impl Iterator<Item = (usize, Errn
             node.del("c1", pod, conf).result();
             assert_eq!(node.traces().await, [""; 0], "{outcome}");
             assert_eq!(pod.names().await, ["lo"], "{outcome}");
+            assert_eq!(node.rules(), *rules, "{outcome}");
         } else {
             node.del("c1", pod, conf).result();
         }
@@ -130,14 +135,14 @@ async fn add_with_the_addresses_of_the_node() {
 }
 
 #[tokio::test]
-async fn add_with_the_common_configuration() {
-    add(Node::configuration, in_turns()).await;
+async fn add_with_rules() {
+    add(Node::with_rules, in_turns()).await;
 }
 
 #[tokio::test]
 async fn del() {
-    let scene = Scene::new(Node::dual_stack);
-    let Scene { node, pod, conf } = &scene;
+    let scene = Scene::new(Node::with_rules);
+    let Scene { node, pod, conf, rules } = &scene;
     for (at, errno) in everywhere() {
         let _ = node.add("c1", pod, conf);
         let Some(outcome) = scene.faulty("DEL", conf, at, errno) else { break };
@@ -148,13 +153,14 @@ async fn del() {
         }
         assert_eq!(node.traces().await, [""; 0], "{outcome}");
         assert_eq!(pod.names().await, ["lo"], "{outcome}");
+        assert_eq!(node.rules(), *rules, "{outcome}");
     }
 }
 
 #[tokio::test]
 async fn gc() {
-    let scene = Scene::new(Node::dual_stack);
-    let Scene { node, pod, conf } = &scene;
+    let scene = Scene::new(Node::with_rules);
+    let Scene { node, pod, conf, rules } = &scene;
     let mut collect = conf.clone();
     collect["cni.dev/valid-attachments"] = json!([]);
     for (at, errno) in everywhere() {
@@ -165,6 +171,7 @@ async fn gc() {
             node.call("GC", "", "", &collect).result();
         }
         assert_eq!(node.traces().await, [""; 0], "{outcome}");
+        assert_eq!(node.rules(), *rules, "{outcome}");
     }
 }
 
@@ -172,7 +179,7 @@ async fn gc() {
 #[tokio::test]
 async fn check_and_status() {
     let scene = Scene::new(Node::dual_stack);
-    let Scene { node, pod, conf } = &scene;
+    let Scene { node, pod, conf, .. } = &scene;
     let mut conf = conf.clone();
     conf["prevResult"] = node.add("c1", pod, &conf).result();
     let before = node.traces().await;

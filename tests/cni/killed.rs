@@ -139,8 +139,8 @@ async fn add_with_the_addresses_of_the_node() {
 }
 
 #[tokio::test]
-async fn add_with_the_common_configuration() {
-    kill_everywhere("ADD", Node::configuration, Fault::Kill, false).await;
+async fn add_with_rules() {
+    kill_everywhere("ADD", Node::with_rules, Fault::Kill, false).await;
 }
 
 #[tokio::test]
@@ -155,8 +155,8 @@ async fn del_with_all_its_processes() {
 }
 
 #[tokio::test]
-async fn del_with_the_common_configuration() {
-    kill_everywhere("DEL", Node::configuration, Fault::Kill, false).await;
+async fn del_with_rules() {
+    kill_everywhere("DEL", Node::with_rules, Fault::Kill, false).await;
 }
 
 /// The first ADD on a node makes the bridge: half of one must not stop the next.
@@ -172,11 +172,13 @@ async fn the_first_add_on_a_node() {
 
 #[tokio::test]
 async fn gc() {
-    let scene = Scene::new(Node::dual_stack);
+    let scene = Scene::used(Node::with_rules);
     let other = Namespace::new();
     let mut kept = scene.conf.clone();
-    kept["prevResult"] = scene.node.add("kept", &other, &scene.conf).result();
-    let traces = scene.node.traces().await;
+    kept["runtimeConfig"] = json!({"portMappings": [{"hostPort": 9090, "containerPort": 90}]});
+    kept["prevResult"] = scene.node.add("kept", &other, &kept).result();
+    let (traces, rules) = (scene.node.traces().await, scene.node.rules());
+    assert_ne!(rules, scene.rules);
     let mut collect = scene.conf.clone();
     collect["cni.dev/valid-attachments"] = json!([{"containerID": "kept", "ifname": "eth0"}]);
     for at in 0.. {
@@ -188,6 +190,7 @@ async fn gc() {
             scene.node.del("c1", &scene.pod, &scene.conf).result();
         }
         assert_eq!(scene.node.traces().await, traces, "{hit}");
+        assert_eq!(scene.node.rules(), rules, "{hit}");
         scene.node.call("CHECK", "kept", &other.path(), &kept).result();
     }
     scene.node.del("c1", &scene.pod, &scene.conf).result();

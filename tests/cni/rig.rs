@@ -120,6 +120,18 @@ impl Node {
         })
     }
 
+    /// The configuration that many clusters have, with everything that is done to a pod's packets.
+    pub fn with_rules(&self) -> Value {
+        let mut conf = self.configuration();
+        conf["cniVersion"] = json!("1.1.0");
+        conf["macspoofchk"] = json!(true);
+        conf["runtimeConfig"] = json!({"portMappings": [
+            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+            {"hostPort": 8053, "containerPort": 53, "protocol": "udp", "hostIP": "192.0.2.1"},
+        ]});
+        conf
+    }
+
     pub fn node_file(&self) -> PathBuf {
         self.directory.join("node.json")
     }

@@ -10,7 +10,8 @@ use crate::wait;
 const UPLINK: &str = "eth1";
 
 /// Everything that a pod may leave behind, one line each: veth ends, bound namespaces, files of plugins and of the
-/// runtime's CNI library, packet filter rules and set elements; and the configuration, which must stay as it is.
+/// runtime's CNI library, what our packet filter has on account of a pod, others' packet filters; and the configuration,
+/// which must stay as it is.
 pub fn of(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     let links = node.run("ip -brief link show type veth")?;
     let links = links.lines().filter_map(|line| line.split_whitespace().next());
@@ -19,10 +20,16 @@ pub fn of(node: &Node) -> anyhow::Result<BTreeSet<String>> {
     let files = node.run("find /run/netns /var/lib/cni ! -type d")?;
     found.extend(files.lines().map(|file| format!("file {file}")));
     let rules = node.run("nft list ruleset")?;
-    found.extend(rules.lines().map(|line| format!("nft {}", line.trim())).filter(|line| line != "nft }"));
+    let of_pods = rules.lines().filter(|line| line.contains("comment ") || is_foreign_table(line));
+    found.extend(of_pods.map(|line| format!("nft {}", line.trim())));
     let configuration = node.run(&format!("cat {NETWORK}"))?;
     found.insert(format!("configuration {configuration}"));
     Ok(found)
+}
+
+/// Ours is there as soon as a pod has needed it, and stays.
+fn is_foreign_table(line: &str) -> bool {
+    line.starts_with("table ") && !line.ends_with(" routelet {")
 }
 
 /// Waits until there is on a node what there was before.

@@ -206,3 +206,70 @@ async fn addresses_of_pods_that_are_gone_are_freed_and_others_stay() {
     assert!(cluster.log(0).contains("freed the addresses of a pod that is gone container=\"gone\""));
     call(&cluster, 0, "DEL", &alive).unwrap();
 }
+
+/// What `nft` shows of our table for packets.
+fn tables(cluster: &Cluster, node: usize) -> String {
+    let mut command = Command::new("nft");
+    command.args(["list", "ruleset"]);
+    let output = cluster.namespace(node).enter(|| command.output()).unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn masquerade_knows_the_cluster_and_what_is_learned() {
+    let mut cluster = Cluster::new("masquerade", Addressing::Ipv4).await;
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    assert_eq!(tables(&cluster, 0), "", "nobody has asked for it");
+
+    cluster.configure_spec("mesh: full, cni: {masquerade: true, masqueradeExempt: [192.0.2.0/24]}");
+    let shows = async |what: &str| {
+        cluster
+            .eventually(0, &format!("{what} in nftables"), async || tables(&cluster, 0).contains(what))
+            .await;
+    };
+    shows("192.0.2.0/24").await;
+    // Pod CIDRs of nodes whose routes nobody has told yet.
+    shows("10.244.1.0-10.244.2.255").await;
+    let config = || fs::read_to_string(cluster.cni_config(0)).unwrap();
+    cluster.eventually(0, "ipMasq", async || config().contains("\"ipMasq\": true")).await;
+
+    // Somebody removes it all, and there is a chain that stands in pods' way.
+    let nft = |arguments: &str| {
+        let mut command = Command::new("nft");
+        command.args(arguments.split(' '));
+        assert!(cluster.namespace(0).enter(|| command.status()).unwrap().unwrap().success(), "{arguments}");
+    };
+    nft("flush ruleset");
+    shows("192.0.2.0/24").await;
+    nft("add table ip other");
+    nft("add chain ip other forward { type filter hook forward priority 0 ; policy drop ; }");
+
+    cluster.kill(0).await;
+    assert!(tables(&cluster, 0).contains("192.0.2.0/24"), "it stays");
+    cluster.start(0);
+    cluster.await_metric(0, "routelet_nftables_dropping_chains 1").await;
+    let status = cluster.status(0);
+    assert!(status.contains("nftables chain ip other forward drops what is forwarded"), "{status}");
+
+    let pod = Pod::new("pod");
+    call(&cluster, 0, "ADD", &pod).unwrap();
+    cluster.kill(0).await;
+    cluster.cleanup(0);
+    assert!(tables(&cluster, 0).contains("192.0.2.0/24"), "a pod is attached");
+    assert!(cluster.netlink(0).link("cni0").await.unwrap().is_some());
+    drop(pod);
+    let bridge = cluster.netlink(0).link("cni0").await.unwrap().unwrap();
+    let ports = async || {
+        let links = cluster.netlink(0).links().await.unwrap();
+        links.iter().filter(|link| link.master == Some(bridge.index)).count()
+    };
+    cluster.eventually(0, "no port", async || ports().await == 0).await;
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    cluster.kill(0).await;
+    cluster.cleanup(0);
+    assert!(!tables(&cluster, 0).contains("routelet"), "{}", tables(&cluster, 0));
+    assert!(cluster.netlink(0).link("cni0").await.unwrap().is_none());
+}

@@ -173,14 +173,16 @@ fn play(input: &[u8], features: &mut Features) {
                 // A record of another boot, which somebody made, makes it another container's.
                 freed_may_be.push(owner);
             }
-            RELEASE => match store.release(&owner) {
-                Ok(released) => {
-                    features.add(("released", released.len()));
-                    assert!(scratch.addresses().values().all(|content| !is_of(&owner, content)));
-                    freed_may_be.push(owner);
+            RELEASE => {
+                match store.release(&owner) {
+                    Ok(released) => {
+                        features.add(("released", released.len()));
+                        assert!(scratch.addresses().values().all(|content| !is_of(&owner, content)));
+                    }
+                    Err(error) => features.add_kind(&error.to_string()),
                 }
-                Err(error) => features.add_kind(&error.to_string()),
-            },
+                freed_may_be.push(owner);
+            }
             SWEEP => {
                 let mut life = |holding: &Holding| {
                     features.add((format!("{:?}", holding.origin).len(), holding.is_of_older_boot));

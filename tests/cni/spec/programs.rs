@@ -178,9 +178,13 @@ fn loopback_as_reference(scene: &Scene) {
     for version in ["0.3.1", "0.4.0", "1.0.0"] {
         let ours = call(scene, "loopback", "ADD", &lo(version)).result();
         let theirs = scene.ask("ADD", &lo(version)).of(Path::new(REFERENCE).join("loopback")).run().result();
-        for key in ["interfaces", "ips"] {
-            assert_eq!(ours[key], theirs[key], "{version}");
-        }
+        assert_eq!(ours["interfaces"], theirs["interfaces"], "{version}");
+        // Theirs leaves the version of an address out, which these versions require.
+        let addresses = |result: &Value| {
+            let ips = result["ips"].as_array().unwrap();
+            ips.iter().map(|ip| (ip["address"].clone(), ip["interface"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(addresses(&ours), addresses(&theirs), "{version}");
     }
 }
 
@@ -233,7 +237,7 @@ fn by_type(scene: &Scene) {
 }
 
 fn versions(scene: &Scene) {
-    for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback"] {
+    for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback", "portmap"] {
         let answer = call(scene, name, "VERSION", &json!({"cniVersion": "1.0.0"})).result();
         assert_eq!(answer["supportedVersions"].as_array().unwrap().len(), 7, "{name}");
     }

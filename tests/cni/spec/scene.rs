@@ -30,7 +30,7 @@ impl Scene {
         let (node, pod) = runtime.block_on(async { (Node::new(), Namespace::new()) });
         fs::create_dir(node.directory.join("bin")).unwrap();
         let scene = Scene { node, pod, runtime };
-        for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback"] {
+        for name in ["routelet", "routelet-cni", "bridge", "host-local", "loopback", "portmap"] {
             symlink(PLUGIN, scene.bin(name)).unwrap();
         }
         scene
