@@ -131,7 +131,9 @@ pub fn put_in(attached: &Attached) -> Result<(), Error> {
 /// Something is there that could not be removed.
 pub fn take_out(network: &Network, owner: &ipam::Owner, addresses: &[IpAddr]) -> Result<(), Error> {
     let Some(mut nftables) = Nftables::open_if_known()? else { return Ok(()) };
-    nftables.remove(&name(&network.name, owner), addresses)?;
+    if nftables.remove(&name(&network.name, owner), addresses)? {
+        nftables.let_go();
+    }
     Ok(())
 }
 

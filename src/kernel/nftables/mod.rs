@@ -88,6 +88,13 @@ impl Nftables {
         }
     }
 
+    /// Ends the conversation after something was removed. The kernel has whoever closes such a socket wait,
+    /// for some twenty milliseconds, until it has freed what was removed: a child process is left to do so.
+    /// For processes of one thread.
+    pub fn let_go(self) {
+        self.exchange.close_from_child();
+    }
+
     /// Whether the kernel has nftables.
     ///
     /// # Errors
