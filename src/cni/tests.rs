@@ -264,9 +264,18 @@ mod configurations {
 
     #[test]
     fn what_is_not_done_is_refused_with_key_and_value() {
-        let ports = configuration(json!({"type": "portmap", "masqAll": true, "prevResult": {}}));
-        let refused = (2, "unsupported field masqAll=true | leave it out".to_owned());
-        assert_eq!(failure(call("ADD", &[], &ports)), refused);
+        let network = |value: Value| network(json!({"masqAll": value}));
+        let refuse = |value| super::super::conf::refuse(&network(value).root(), &["other", "masqAll"]);
+        let error = refuse(json!(["x"])).unwrap_err();
+        assert_eq!(error.code, Code::UnsupportedField);
+        assert_eq!(error.to_string(), "unsupported field masqAll=[\"x\"]: leave it out");
+        for empty in [json!(false), json!(0), json!(""), json!([]), json!(null)] {
+            assert!(refuse(empty).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_passes() {
         let tolerated =
             json!({"vlan": 0, "promiscMode": false, "ipMasqBackend": "nftables", "unheard-of": [1]});
         assert!(Plan::make(&network(tolerated), &[]).is_ok());

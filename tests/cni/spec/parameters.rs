@@ -156,9 +156,11 @@ fn garbage(scene: &Scene) {
 }
 
 fn unsupported(scene: &Scene) {
-    let conf = scene.conf(json!({"type": "portmap", "masqAll": true, "prevResult": {"cniVersion": "1.1.0"}}));
-    scene.ask("ADD", &conf).run().fails(2, &["masqAll=true"]);
-    assert!(scene.traces().is_empty());
+    let conf = json!({
+        "cniVersion": "1.1.0", "name": "pod-network", "type": "portmap", "conditionsV4": ["-d", "192.0.2.1"],
+        "prevResult": {"ips": [{"address": "10.244.0.2/24"}]},
+    });
+    scene.ask("ADD", &conf).of("portmap").run().fails(2, &["conditionsV4=", "192.0.2.1"]);
 }
 
 fn later(scene: &Scene) {
