@@ -1,8 +1,8 @@
 //! Mode `routed`: pods without a bridge talk to each other, to their node and to whoever is behind it, in
 //! both families and from the moment their ADD is done.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
-#[allow(clippy::disallowed_types, reason = "a deadline in a test")]
 use std::time::{Duration, Instant};
 
 use routelet::fib::{Change, Route, Target};
@@ -168,8 +168,63 @@ async fn pods_talk_to_each_other_to_the_node_and_through_a_router() {
     assert_eq!(plain_routes(inner), ["default", "default"]);
 }
 
-/// With a storm of packets for it, none is lost from the moment that its ADD is done, though the address was
-/// another pod's a moment ago.
+/// A datagram there and one back; who the other end says that it was from.
+fn exchange(from: (&NetNs, &str), to: &str, served: (&NetNs, &str)) -> SocketAddr {
+    let bind = |namespace: &NetNs, address: &str| {
+        let socket = namespace.enter(|| UdpSocket::bind(address)).unwrap().unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    };
+    let (asking, serving) = (bind(from.0, from.1), bind(served.0, served.1));
+    asking.connect(to).unwrap();
+    asking.send(b"there").unwrap();
+    let (_, seen) = serving.recv_from(&mut [0; 8]).unwrap_or_else(|e| panic!("to {to}: {e}"));
+    serving.send_to(b"back", seen).unwrap();
+    asking.recv(&mut [0; 8]).unwrap_or_else(|e| panic!("back from {to}: {e}"));
+    seen
+}
+
+#[tokio::test]
+async fn ports_of_the_node_lead_to_pods_and_pods_are_masqueraded() {
+    let node = addressed();
+    let mut conf = routed(&node);
+    conf["ipMasq"] = json!(true);
+    let pods = [new_pod(), new_pod()];
+    node.add("c2", &pods[1], &conf).result();
+    let ports = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "udp"}]);
+    conf["runtimeConfig"] = json!({"portMappings": ports});
+    let result = node.add("c1", &pods[0], &conf).result();
+    let outside = Outside::beside(&node);
+    let [pod, other] = pods.each_ref().map(|pod| &pod.handle);
+    for (served, any, port) in [
+        ("10.244.1.3:80", "0.0.0.0:0", "192.168.1.11:8080"),
+        ("[fd00:10:244:1::3]:80", "[::]:0", "[fd00:192:168:1::11]:8080"),
+    ] {
+        // From the outside, from a pod beside it, and from itself.
+        for from in [&outside.host.handle, other, pod] {
+            exchange((from, any), port, (pod, served));
+        }
+    }
+    for (from, far, seen_as) in [
+        ("10.244.1.3:0", "192.168.2.1:9", "192.168.1.11"),
+        ("[fd00:10:244:1::3]:0", "[fd00:192:168:2::1]:9", "fd00:192:168:1::11"),
+    ] {
+        let seen = exchange((pod, from), far, (&outside.host.handle, far));
+        assert_eq!(seen.ip().to_string(), seen_as);
+    }
+    let seen = exchange((pod, "10.244.1.3:0"), "10.244.1.2:9", (other, "10.244.1.2:9"));
+    assert_eq!(seen.ip().to_string(), "10.244.1.3");
+    conf["prevResult"] = result;
+    node.call("CHECK", "c1", &pods[0].path(), &conf).result();
+    for (container, pod) in [("c1", &pods[0]), ("c2", &pods[1])] {
+        node.del(container, pod, &conf).result();
+    }
+    let tables = || Command::new("nft").args(["list", "tables"]).output().unwrap();
+    let tables = node.namespace.handle.enter(tables).unwrap();
+    assert_eq!(String::from_utf8(tables.stdout).unwrap(), "");
+}
+
+/// From the moment that its ADD is done, though the address was another pod's a moment ago.
 #[tokio::test]
 async fn an_address_is_reached_at_once_where_another_pod_had_it() {
     let node = addressed();
