@@ -264,15 +264,24 @@ mod configurations {
 
     #[test]
     fn what_is_not_done_is_refused_with_key_and_value() {
-        for (changes, text) in [
-            (json!({"vlan": 100}), "unsupported field vlan=100: leave it out"),
-            (json!({"portIsolation": true}), "unsupported field portIsolation=true: leave it out"),
-        ] {
-            assert_eq!(fault(changes), (2, text.to_owned()));
-        }
+        let ports = configuration(json!({"type": "portmap", "masqAll": true, "prevResult": {}}));
+        let refused = (2, "unsupported field masqAll=true | leave it out".to_owned());
+        assert_eq!(failure(call("ADD", &[], &ports)), refused);
         let tolerated =
             json!({"vlan": 0, "promiscMode": false, "ipMasqBackend": "nftables", "unheard-of": [1]});
         assert!(Plan::make(&network(tolerated), &[]).is_ok());
+    }
+
+    #[test]
+    fn pods_that_are_routed_to_are_not_kept_apart() {
+        for (field, value) in
+            [("vlan", json!(5)), ("vlanTrunk", json!([{"id": 5}])), ("portIsolation", json!(true))]
+        {
+            let why = format!(
+                "network configuration: {field} is wrong: there is no bridge in mode routed; leave it out"
+            );
+            assert_eq!(fault(json!({"mode": "routed", field: value})), (7, why));
+        }
     }
 
     #[test]

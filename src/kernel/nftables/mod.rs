@@ -71,6 +71,23 @@ impl Nftables {
         Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter, Room::Messages)?, exempt: None })
     }
 
+    /// The same, where something is to be taken out: `None` if the kernel knows no such sockets, so that
+    /// there can be nothing. Any other failure must not be taken for that.
+    ///
+    /// # Errors
+    /// The socket could not be opened.
+    pub fn open_if_known() -> Result<Option<Nftables>, Error> {
+        match Nftables::open() {
+            Ok(nftables) => Ok(Some(nftables)),
+            Err(Error::System { source, .. })
+                if source.raw_os_error() == Some(nix::Error::EPROTONOSUPPORT as i32) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ends the conversation after something was removed. The kernel has whoever closes such a socket wait,
     /// for some twenty milliseconds, until it has freed what was removed: a child process is left to do so.
     /// For processes of one thread.

@@ -156,7 +156,8 @@ fn garbage(scene: &Scene) {
 }
 
 fn unsupported(scene: &Scene) {
-    scene.ask("ADD", &scene.conf(json!({"portIsolation": true}))).run().fails(2, &["portIsolation=true"]);
+    let conf = scene.conf(json!({"type": "portmap", "masqAll": true, "prevResult": {"cniVersion": "1.1.0"}}));
+    scene.ask("ADD", &conf).run().fails(2, &["masqAll=true"]);
     assert!(scene.traces().is_empty());
 }
 
