@@ -90,6 +90,7 @@
 //! | 7607, 9774 | AS 0; AS_SET | AS 0 refused; sets treated as withdrawn unless allowed, and never made here: [`rib::as_path_rules`] |
 //! | 6996 | private AS numbers | left out of what external peers are told, where asked: [`rib::as_path_rules`] |
 //! | 3022 | translation of addresses: masquerade, mapped ports | by the kernel, in tables of ours: [`kernel::nftables`] |
+//! | 3927 | link-local addresses of IPv4 | the router of pods without a bridge has one, of nobody: [`cni::routed`] |
 //! | 2385 | TCP MD5 | yes: [`kernel::socket`] |
 //! | 4861 | router discovery | to find the peer of a link: [`kernel::router_discovery`] |
 //! | 5952 | IPv6 addresses as text | names of the files of the address store: [`ipam`] |

@@ -1,6 +1,7 @@
 //! Options of the bridge and its ports: beside the reference plugin where Debian's has them, and by what they
 //! do where it does not.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -33,7 +34,7 @@ fn reaches(from: &Namespace, to: &str) -> bool {
 fn keeps_vlans_apart() -> bool {
     let made = run(&Namespace::new().handle, "ip", "link add br0 type bridge vlan_filtering 1").0;
     if !made {
-        println!("passed over: the kernel has no CONFIG_BRIDGE_VLAN_FILTERING");
+        let _ = writeln!(std::io::stdout(), "passed over: the kernel has no CONFIG_BRIDGE_VLAN_FILTERING");
     }
     made
 }
