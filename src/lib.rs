@@ -92,6 +92,7 @@
 //! | 3022 | translation of addresses: masquerade, mapped ports | by the kernel, in tables of ours: [`kernel::nftables`] |
 //! | 2385 | TCP MD5 | yes: [`kernel::socket`] |
 //! | 4861 | router discovery | to find the peer of a link: [`kernel::router_discovery`] |
+//! | 5952 | IPv6 addresses as text | names of the files of the address store: [`ipam`] |
 //! | 4862, 4861, 5227 | duplicate detection, unsolicited advertisements, gratuitous ARP | for pods, without waiting: [`cni::duplicates`], [`kernel::announce`] |
 //! | 5082 | GTSM | yes |
 //! | 5880, 5881, 5883 | BFD: single hop and multihop, asynchronous | yes, without Echo; keys are Meticulous Keyed SHA1 |

@@ -49,17 +49,15 @@ impl Bridge {
             None => host.ensure_bridge(&plan.bridge, plan.mtu)?,
         };
         refuse_mtu(plan, &link)?;
-        let has_vlans = plan.options.vlans.native.is_some();
-        let default_vlan = if has_vlans { vlan::filter(host, &link)? } else { None };
+        let vlans = &plan.options.vlans;
+        let default_vlan = if vlans.native.is_some() { vlan::filter(host, &link, vlans)? } else { None };
         let mut bridge = Bridge { link, default_vlan, gateway: None };
         let mut batch = Batch::new();
         if plan.options.promiscuous {
             batch.make_promiscuous((&bridge.link).into());
         }
-        let vlan = plan.options.vlans.gateway().filter(|_| plan.is_gateway && !ips.is_empty());
-        if let Some(vlan) = vlan {
-            let keeps_default = plan.options.vlans.keeps_default;
-            bridge.gateway = Some(vlan::gateway(host, &bridge, vlan, keeps_default)?);
+        if let Some(vlan) = vlans.gateway().filter(|_| plan.is_gateway && !ips.is_empty()) {
+            bridge.gateway = Some(vlan::gateway(host, &bridge, vlan, vlans.keeps_default)?);
         }
         if plan.is_gateway {
             bridge.hold_gateways(host, &mut batch, plan, ips)?;

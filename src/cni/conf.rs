@@ -9,16 +9,15 @@
 //! What every verb needs is a [`Network`]; what an attachment needs is a [`Wanted`], read apart from
 //! it so that a DEL is not held up by a field it has no use for. Fields are those of the reference,
 //! with the same defaults. Ours are `nodeFile`, the path of the node file; `logFile` ([`super::log`]);
-//! `mode`, which is `bridge` or `routed` ([`super::routed`]) and by default what the node file says; and
-//! `ipam.type`
-//! `routelet`, which needs no subnet: it takes the node's pod CIDRs and gives the pod a default
-//! route unless told otherwise.
+//! `mode`, which is `bridge` or `routed` ([`super::routed`]) and by default what the node file says unless a
+//! bridge is named; and `ipam.type` `routelet`, which needs no subnet: it takes the node's pod CIDRs and gives
+//! the pod a default route unless told otherwise.
 //!
 //! Unknown fields are ignored, for runtimes pass everything through. Known fields that ask for what
 //! is not done here are refused (code 2) rather than ignored: most of them isolate pods.
 //!
-//! What is done to a pod's packets, as `ipMasq`, `macspoofchk` and port mappings say, is read in
-//! [`super::masquerade`].
+//! What the bridge and its ports are to be like is read in [`super::options`]; what is done to a pod's
+//! packets, as `ipMasq`, `macspoofchk` and port mappings say, in [`super::masquerade`].
 
 use std::path::PathBuf;
 

@@ -26,11 +26,12 @@ pub fn gc(network: &Network) -> Result<(), Error> {
     let owners = store.owners()?;
     let gone: Vec<&Owner> = owners.iter().filter(|owner| !is_valid(&valid, owner)).collect();
     let mut failures = Vec::new();
-    // An address must not be free while a pod still answers to it.
-    for owner in unlink(network, gone, &mut failures) {
+    // An address must not be free while a pod still answers to it, or a port of the node leads to it.
+    let unlinked = unlink(network, gone, &mut failures);
+    failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
+    for owner in unlinked {
         failures.extend(store.release(owner).err().map(Error::from));
     }
-    failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
     failures.extend(lease::delegated(network, Command::Gc).err());
     Error::first_of(failures)
 }

@@ -124,15 +124,16 @@ pub fn put_in(attached: &Attached) -> Result<(), Error> {
     Ok(Nftables::open()?.add(attached)?)
 }
 
-/// Takes out everything that an attachment has. The addresses are those that it has given back, as far as
-/// they are known.
+/// Takes out everything that an attachment has. The addresses are those that it holds, as far as they
+/// are known.
 ///
 /// # Errors
 /// Something is there that could not be removed.
 pub fn take_out(network: &Network, owner: &ipam::Owner, addresses: &[IpAddr]) -> Result<(), Error> {
-    // Without such sockets there can be nothing.
-    let Ok(mut nftables) = Nftables::open() else { return Ok(()) };
-    nftables.remove(&name(&network.name, owner), addresses)?;
+    let Some(mut nftables) = Nftables::open_if_known()? else { return Ok(()) };
+    if nftables.remove(&name(&network.name, owner), addresses)? {
+        nftables.let_go();
+    }
     Ok(())
 }
 
@@ -141,7 +142,7 @@ pub fn take_out(network: &Network, owner: &ipam::Owner, addresses: &[IpAddr]) ->
 /// # Errors
 /// Something is there that could not be removed.
 pub fn retain(network: &Network, keep: impl Fn(&ipam::Owner) -> bool) -> Result<(), Error> {
-    let Ok(mut nftables) = Nftables::open() else { return Ok(()) };
+    let Some(mut nftables) = Nftables::open_if_known()? else { return Ok(()) };
     nftables.retain(&network.name, |owner| {
         keep(&ipam::Owner { container_id: owner.container.clone(), interface: owner.interface.clone() })
     })?;

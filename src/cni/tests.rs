@@ -264,15 +264,33 @@ mod configurations {
 
     #[test]
     fn what_is_not_done_is_refused_with_key_and_value() {
-        for (changes, text) in [
-            (json!({"vlan": 100}), "unsupported field vlan=100: leave it out"),
-            (json!({"portIsolation": true}), "unsupported field portIsolation=true: leave it out"),
-        ] {
-            assert_eq!(fault(changes), (2, text.to_owned()));
+        let network = |value: Value| network(json!({"masqAll": value}));
+        let refuse = |value| super::super::conf::refuse(&network(value).root(), &["other", "masqAll"]);
+        let error = refuse(json!(["x"])).unwrap_err();
+        assert_eq!(error.code, Code::UnsupportedField);
+        assert_eq!(error.to_string(), "unsupported field masqAll=[\"x\"]: leave it out");
+        for empty in [json!(false), json!(0), json!(""), json!([]), json!(null)] {
+            assert!(refuse(empty).is_ok());
         }
+    }
+
+    #[test]
+    fn what_is_not_known_passes() {
         let tolerated =
             json!({"vlan": 0, "promiscMode": false, "ipMasqBackend": "nftables", "unheard-of": [1]});
         assert!(Plan::make(&network(tolerated), &[]).is_ok());
+    }
+
+    #[test]
+    fn pods_that_are_routed_to_are_not_kept_apart() {
+        for (field, value) in
+            [("vlan", json!(5)), ("vlanTrunk", json!([{"id": 5}])), ("portIsolation", json!(true))]
+        {
+            let why = format!(
+                "network configuration: {field} is wrong: there is no bridge in mode routed; leave it out"
+            );
+            assert_eq!(fault(json!({"mode": "routed", field: value})), (7, why));
+        }
     }
 
     #[test]

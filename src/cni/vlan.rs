@@ -15,29 +15,34 @@ use super::{Code, Error, veth};
 use crate::kernel::bridge_request::Membership;
 use crate::kernel::link::Link;
 use crate::kernel::link_request::PodVeth;
-use crate::kernel::{At, Batch, Conversation, NetNs};
+use crate::kernel::{At, Batch, Conversation, NetNs, sysctl};
 
 /// Has a bridge filter by VLAN that is not up yet, and returns the VLAN that its ports are in from the start,
 /// if there is one.
 ///
 /// # Errors
 /// It is up and does not filter; or the kernel cannot.
-pub fn filter(host: &mut Conversation, bridge: &Link) -> Result<Option<u16>, Error> {
+pub fn filter(host: &mut Conversation, bridge: &Link, vlans: &Vlans) -> Result<Option<u16>, Error> {
     let mut batch = Batch::new();
     if !bridge.up {
         batch.filter_vlans(bridge.into());
     }
     let place = batch.look_up_link_at(bridge.index);
-    let settings = host.carry_out(batch)?.vlan_settings(place);
-    match settings.filter(|settings| settings.filters) {
-        Some(settings) => Ok(Some(settings.default).filter(|vlan| *vlan != 0)),
-        None => {
-            let name = &bridge.name;
-            let message = format!("bridge {name} does not filter by VLAN");
-            let why = format!("ip link set {name} type bridge vlan_filtering 1, or name another bridge");
-            Err(Error::new(Code::Bridge, message, why))
-        }
+    let outcome = host.attempt(batch)?;
+    let settings = outcome.vlan_settings(place);
+    if let Some(settings) = settings.filter(|settings| settings.filters) {
+        return Ok(Some(settings.default).filter(|vlan| *vlan != 0));
     }
+    let name = &bridge.name;
+    if bridge.up {
+        let message = format!("bridge {name} does not filter by VLAN");
+        let why = format!("ip link set {name} type bridge vlan_filtering 1, or name another bridge");
+        return Err(Error::new(Code::Bridge, message, why));
+    }
+    let field = vlans.gateway().map_or("vlanTrunk".to_owned(), |vlan| format!("vlan={vlan}"));
+    let refusal = outcome.into_refusals().next().map(|refusal| format!(": {refusal}")).unwrap_or_default();
+    let why = format!("the kernel cannot keep VLANs apart (CONFIG_BRIDGE_VLAN_FILTERING){refusal}");
+    Err(Error::new(Code::UnsupportedField, format!("unsupported field {field}"), why))
 }
 
 /// Puts a port into its VLANs and out of the default one.
@@ -115,6 +120,9 @@ fn make(host: &mut Conversation, bridge: &Link, vlan: u16, name: &str) -> Result
     let mut batch = Batch::new();
     let place = batch.add_pod_veth(&pair);
     let made = Pair::make(host, batch, place, &pair, &mut false);
+    // As for a bridge that is made; where settings cannot be written, one waits.
+    let _ = sysctl::ignore_router_advertisements(name);
+    let _ = sysctl::skip_duplicate_detection(name);
     match (host.link(name)?, made) {
         (Some(link), _) => Ok(link),
         // Nobody else was faster.

@@ -11,6 +11,9 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
 use super::Error;
 use super::frame::{
     self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attributes, frames, u32_at,
@@ -143,6 +146,18 @@ impl Exchange {
     pub(super) fn send_from_child(&self, requests: &mut Requests, report: &OwnedFd) -> io::Result<()> {
         requests.flag(0, NLM_F_ACK);
         sys::send_from_child(self.socket.as_fd(), requests.octets(), report.as_fd())
+    }
+
+    /// Ends the conversation, and leaves it to a child process to wait for what the kernel does then.
+    pub(super) fn close_from_child(self) {
+        // Where it cannot be had, one waits.
+        if let Ok((until, alive)) = pipe2(OFlag::O_CLOEXEC)
+            && sys::close_from_child(self.socket.as_fd(), until.as_fd()).is_ok()
+        {
+            // The child's is the last to be closed.
+            drop(self);
+            drop(alive);
+        }
     }
 
     /// Reads everything that one request asks for, and has `take` add each message, by its type and what

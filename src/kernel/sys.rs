@@ -2,7 +2,8 @@
 //! and a socket of ours lent to the runtime.
 //!
 //! The only place in the program with `unsafe` code: one call of setsockopt(2), one of
-//! sched_setscheduler(2), a fork(2) with what its child does, and the promise to tokio that a descriptor stays open.
+//! sched_setscheduler(2), two of fork(2) with what the children do, and the promise to tokio that a
+//! descriptor stays open.
 
 #![allow(unsafe_code)]
 #![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
@@ -91,6 +92,39 @@ pub(super) fn send_from_child(
         -1 => Err(io::Error::last_os_error()),
         0 => send_and_end(socket.as_raw_fd(), request, report.as_raw_fd()),
         _ => Ok(()),
+    }
+}
+
+/// Has a child process hold a socket until the other end of the pipe `until` is closed: what the kernel does
+/// when a socket is closed for the last time, it does to the child. The child has nothing else open.
+pub(super) fn close_from_child(socket: BorrowedFd<'_>, until: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: as above.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => hold_and_end(socket.as_raw_fd(), until.as_raw_fd()),
+        _ => Ok(()),
+    }
+}
+
+/// What that child does.
+fn hold_and_end(socket: libc::c_int, until: libc::c_int) -> ! {
+    const SOCKET: libc::c_int = 0;
+    const UNTIL: libc::c_int = 1;
+    let mut nothing = [0u8; 1];
+    // SAFETY: system calls on descriptors that are open, with a buffer that lives and is as long as is said.
+    unsafe {
+        let until = libc::fcntl(until, libc::F_DUPFD, 3);
+        let socket = libc::fcntl(socket, libc::F_DUPFD, 3);
+        // Where the rest cannot be closed (before Linux 5.9) the child would wait for itself.
+        if until >= 0
+            && socket >= 0
+            && libc::dup2(socket, SOCKET) >= 0
+            && libc::dup2(until, UNTIL) >= 0
+            && libc::syscall(libc::SYS_close_range, UNTIL + 1, libc::c_uint::MAX, 0) >= 0
+        {
+            libc::read(UNTIL, nothing.as_mut_ptr().cast(), nothing.len());
+        }
+        libc::_exit(0)
     }
 }
 

@@ -16,6 +16,7 @@ mod gone;
 mod killed;
 mod left_behind;
 mod migration;
+mod options;
 mod reboot;
 mod reference;
 mod rig;

@@ -224,6 +224,19 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Whom rules of ours are about, in order: what each element of the sets and maps says. Empty sets stay
+    /// when the last pod's DEL is cut short.
+    pub fn ruled(&self) -> Vec<String> {
+        let rules = self.rules();
+        let mut ruled: Vec<String> = rules
+            .split("comment \"")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+            .collect();
+        ruled.sort();
+        ruled
+    }
+
     /// Files that are neither part of the store's form nor anybody's: what a write cut short left.
     pub fn debris(&self) -> Vec<String> {
         let store = files(&self.directory.join("networks/pod-network"));

@@ -16,13 +16,13 @@ use super::chain::REFERENCE;
 use super::rig::{Answer, Namespace, Node, PLUGIN, answer};
 
 /// What a row changes in the common configuration, and what is in `CNI_ARGS`.
-struct Row {
-    name: &'static str,
+pub struct Row {
+    pub name: &'static str,
     conf: fn(&Node) -> Value,
     args: &'static str,
 }
 
-const fn row(name: &'static str, conf: fn(&Node) -> Value) -> Row {
+pub const fn row(name: &'static str, conf: fn(&Node) -> Value) -> Row {
     Row { name, conf, args: "IgnoreUnknown=1;K8S_POD_NAME=p" }
 }
 
@@ -70,16 +70,16 @@ const ROWS: [Row; 15] = [
 ];
 
 /// One of the two, on a node of its own.
-struct Side {
-    node: Node,
-    pod: Namespace,
-    plugin: PathBuf,
-    conf: Value,
+pub struct Side {
+    pub node: Node,
+    pub pod: Namespace,
+    pub plugin: PathBuf,
+    pub conf: Value,
     args: &'static str,
 }
 
 impl Side {
-    fn new(plugin: PathBuf, row: &Row, version: &str) -> Side {
+    pub fn new(plugin: PathBuf, row: &Row, version: &str) -> Side {
         let (node, pod) = (Node::new(), Namespace::new());
         let mut conf = node.configuration();
         conf["ipMasq"] = json!(false);
@@ -88,14 +88,14 @@ impl Side {
         Side { node, pod, plugin, conf, args: row.args }
     }
 
-    fn call(&self, verb: &str, container: &str, netns: &str) -> Answer {
+    pub fn call(&self, verb: &str, container: &str, netns: &str) -> Answer {
         let mut command = self.node.command(&self.plugin, verb, container, netns);
         command.env("CNI_ARGS", self.args);
         answer(self.node.feed(command, &self.conf).wait_with_output().unwrap())
     }
 
     /// What can be seen from outside.
-    fn state(&self) -> Value {
+    pub fn state(&self) -> Value {
         let (pod, node) = (&self.pod.handle, &self.node.namespace.handle);
         let settings =
             ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/cni0/accept_ra"];
@@ -163,7 +163,7 @@ fn setting(namespace: &NetNs, name: &str) -> String {
 }
 
 /// The result without what is anybody's to choose.
-fn plain(mut result: Value, pod: &Namespace) -> Value {
+pub fn plain(mut result: Value, pod: &Namespace) -> Value {
     // The reference of Debian 12 says that it says nothing, its successors do not.
     if result["cniVersion"] == "1.0.0" && result["dns"] == json!({}) {
         result.as_object_mut().unwrap().remove("dns");

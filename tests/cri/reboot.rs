@@ -6,7 +6,7 @@ use crate::{traces, wait};
 
 /// Once the runtime knows its pods afterwards and has them removed; once it has forgotten them, and nobody ever will.
 pub async fn reboots(cluster: &mut Cluster) -> anyhow::Result<()> {
-    for remembers in [true] {
+    for remembers in [true, false] {
         let before = traces::after_a_first_pod(&cluster.nodes[1]).await?;
         for name in ["one", "two"] {
             Pod::run(&cluster.nodes[1], name).await?;

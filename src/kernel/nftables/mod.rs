@@ -3,8 +3,8 @@
 //!
 //! No program is executed, and no table but ours is changed: not those of iptables, not firewalld's, which
 //! leaves ours alone when it reloads. What a pod adds are elements of sets and maps, so that its cost is the
-//! same with ten pods as with a thousand; chains and rules are there once ([`layout`]). Every element of a
-//! pod says in its comment whose it is ([`owner`]): that is how it is found without the result of the ADD,
+//! same with ten pods as with a thousand; chains and rules are there once (`layout.rs`). Every element of a
+//! pod says in its comment whose it is ([`Owner`]): that is how it is found without the result of the ADD,
 //! and how one can tell that the pod is gone.
 //!
 //! # Races
@@ -69,6 +69,30 @@ impl Nftables {
     /// The kernel has no such socket.
     pub fn open() -> Result<Nftables, Error> {
         Ok(Nftables { exchange: Exchange::open_to(Protocol::Netfilter, Room::Messages)?, exempt: None })
+    }
+
+    /// The same, where something is to be taken out: `None` if the kernel knows no such sockets, so that
+    /// there can be nothing. Any other failure must not be taken for that.
+    ///
+    /// # Errors
+    /// The socket could not be opened.
+    pub fn open_if_known() -> Result<Option<Nftables>, Error> {
+        match Nftables::open() {
+            Ok(nftables) => Ok(Some(nftables)),
+            Err(Error::System { source, .. })
+                if source.raw_os_error() == Some(nix::Error::EPROTONOSUPPORT as i32) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the conversation after something was removed. The kernel has whoever closes such a socket wait,
+    /// for some twenty milliseconds, until it has freed what was removed: a child process is left to do so.
+    /// For processes of one thread.
+    pub fn let_go(self) {
+        self.exchange.close_from_child();
     }
 
     /// Whether the kernel has nftables.

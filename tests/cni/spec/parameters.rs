@@ -156,8 +156,11 @@ fn garbage(scene: &Scene) {
 }
 
 fn unsupported(scene: &Scene) {
-    scene.ask("ADD", &scene.conf(json!({"portIsolation": true}))).run().fails(2, &["portIsolation=true"]);
-    assert!(scene.traces().is_empty());
+    let conf = json!({
+        "cniVersion": "1.1.0", "name": "pod-network", "type": "portmap", "conditionsV4": ["-d", "192.0.2.1"],
+        "prevResult": {"ips": [{"address": "10.244.0.2/24"}]},
+    });
+    scene.ask("ADD", &conf).of("portmap").run().fails(2, &["conditionsV4=", "192.0.2.1"]);
 }
 
 fn later(scene: &Scene) {
