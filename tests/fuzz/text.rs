@@ -175,7 +175,7 @@ fn read(stdin: &[u8], args: &[(String, String)], features: &mut Features) -> Res
         plan.gateways.len().min(3),
         plan.addressing.requested.len().min(2),
     ));
-    features.add((plan.mac, plan.mtu.is_some(), plan.bridge == "cni0", plan.hairpin));
+    features.add((plan.mac, plan.mtu.is_some(), plan.bridge == "cni0", plan.options.hairpin));
     features.add(format!("{:?}", plan.addressing.source).len());
     let ip = |address: &str| Ip { address: address.parse().unwrap(), gateway: None, interface: None };
     let taken = Success { ips: vec![ip("10.0.0.9/8"), ip("fd00::9/64")], ..Success::default() };
