@@ -1,7 +1,7 @@
 //! A conversation about links, addresses and routes, for a program that does one thing after another: the
 //! plugin. No runtime, no thread: the kernel answers within the system call that asks.
 //!
-//! [`super::Netlink`] is its counterpart for a program with a runtime.
+//! `Netlink` is its counterpart for a program with a runtime.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,6 +1,6 @@
 //! A network interface: what the kernel says of it (`linux/if_link.h`; rtnetlink(7)).
 //!
-//! Reads messages and sends none. Asking is [`super::links`]' and `super::Conversation`'s business.
+//! Reads messages and sends none. Asking is [`super::links`]' and `conversation`'s business.
 
 use super::frame::{attributes, u8_at, u32_at};
 

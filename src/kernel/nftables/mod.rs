@@ -3,8 +3,8 @@
 //!
 //! No program is executed, and no table but ours is changed: not those of iptables, not firewalld's, which
 //! leaves ours alone when it reloads. What a pod adds are elements of sets and maps, so that its cost is the
-//! same with ten pods as with a thousand; chains and rules are there once (`layout`). Every element of a
-//! pod says in its comment whose it is (`owner`): that is how it is found without the result of the ADD,
+//! same with ten pods as with a thousand; chains and rules are there once (`layout.rs`). Every element of a
+//! pod says in its comment whose it is ([`Owner`]): that is how it is found without the result of the ADD,
 //! and how one can tell that the pod is gone.
 //!
 //! # Races
