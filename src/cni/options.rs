@@ -92,7 +92,7 @@ impl Options {
     /// One of these fields is set.
     pub fn refuse_without_bridge(&self) -> Result<(), Error> {
         let fields = [
-            ("vlan", self.vlans.native.is_some()),
+            ("vlan", self.vlans.has_gateway),
             ("vlanTrunk", !self.vlans.tagged.is_empty()),
             ("portIsolation", self.isolated),
             ("disableContainerInterface", self.link_only),
