@@ -3,6 +3,7 @@
 //! An attachment has two sides: the host's ([`HostSide`]) and the pod's ([`Pod`]). This file has the order of
 //! things, and takes back what was made when one of them fails.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -42,33 +43,29 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
     let previous = network.previous()?;
     let mut pod = Pod::open(attachment)?;
     pod.refuse_taken_name(attachment)?;
+    // Before anything is taken, so that it can be given back.
+    let mut host = Conversation::open()?;
     let taken = lease::take(attachment, network, &plan, pod.inode())?;
     let mut adding = Adding {
         attachment,
-        network: &network.name,
+        network,
         plan: &plan,
         taken,
         port: veth::name(&network.name, &attachment.owner),
         macs: veth::macs(&network.name, &attachment.owner),
         made: false,
+        treated: None,
     };
-    let attached = Conversation::open().map_err(Error::from).and_then(|mut host| {
-        adding.attach(&mut host, &mut pod).map_err(|error| adding.undo(&mut host, error))
-    });
-    match attached {
+    match adding.attach(&mut host, &mut pod) {
         Ok(success) => Ok(success.document(network.version, previous)),
-        Err(error) => {
-            let failure = lease::give_back(attachment, network).err();
-            Err(error.also(failure.as_slice()))
-        }
+        Err(error) => Err(error.also(adding.undo(&mut host).err().as_slice())),
     }
 }
 
 /// An attachment under way.
 struct Adding<'a> {
     attachment: &'a Attachment,
-    /// Name of the network.
-    network: &'a str,
+    network: &'a Network,
     plan: &'a Plan,
     /// The pod's addresses, and what came with them.
     taken: Success,
@@ -78,6 +75,8 @@ struct Adding<'a> {
     macs: ([u8; 6], [u8; 6]),
     /// Whether there is a veth pair of ours by now.
     made: bool,
+    /// The addresses whose packets may be treated by now.
+    treated: Option<Vec<IpAddr>>,
 }
 
 impl Adding<'_> {
@@ -115,6 +114,7 @@ impl Adding<'_> {
             }
         }
         // Last, for it is made whole or not at all: nothing that comes after could fail.
+        self.treated = Some(ips.iter().map(|ip| ip.address.ip()).collect());
         masquerade::put_in(&self.treated(pod_mac, &ips))?;
         let mut interfaces = side.interfaces(&pair);
         ips.iter_mut().for_each(|ip| ip.interface = Some(interfaces.len()));
@@ -136,18 +136,24 @@ impl Adding<'_> {
             way: host_side::way(self.plan, &self.port),
             mac: Some(mac).filter(|_| self.plan.mode == Mode::Bridge),
         };
-        self.plan.treatment.of(self.network, &self.attachment.owner, &pod)
+        self.plan.treatment.of(&self.network.name, &self.attachment.owner, &pod)
     }
 
-    /// Takes back what was made on the way to an error. Deleting the pair undoes everything, for addresses
-    /// and routes go with their link.
-    fn undo(&self, host: &mut Conversation, error: Error) -> Error {
-        if !self.made {
-            return error;
+    /// Takes back what was made on the way to an error, in the order of DEL. Deleting the pair undoes nearly
+    /// everything, for addresses and routes go with their link.
+    ///
+    /// # Errors
+    /// The first thing that could not be taken back. The pod's addresses are still its own then.
+    fn undo(&self, host: &mut Conversation) -> Result<(), Error> {
+        if self.made {
+            let mut batch = Batch::new();
+            batch.delete_link(&self.port);
+            host.carry_out(batch)?;
         }
-        let mut batch = Batch::new();
-        batch.delete_link(&self.port);
-        let failure = host.carry_out(batch).err().map(Error::from);
-        error.also(failure.as_slice())
+        // The kernel may have done what it was not heard to say.
+        if let Some(addresses) = &self.treated {
+            masquerade::take_out(self.network, &self.attachment.owner, addresses)?;
+        }
+        lease::give_back(self.attachment, self.network)
     }
 }

@@ -32,10 +32,7 @@ impl Source {
     /// # Errors
     /// `ipam` is not an object, or its type is not the name of a file.
     pub fn of(network: &Network) -> Result<Source, Error> {
-        let kind = match network.root().section("ipam")? {
-            Some(ipam) => ipam.text("type")?,
-            None => None,
-        };
+        let kind = network.root().text_within("ipam", "type")?;
         Ok(match kind.as_deref() {
             None => Source::Nobody,
             Some("host-local" | "routelet") => Source::Store,

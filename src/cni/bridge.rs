@@ -151,7 +151,7 @@ impl Bridge {
 }
 
 fn has(ips: &[Ip], family: Family) -> bool {
-    ips.iter().any(|ip| Family::of(ip.address.ip()) == family)
+    ips.iter().any(|ip| ip.family() == family)
 }
 
 /// Pods with another MTU than their bridge lose packets without a word.

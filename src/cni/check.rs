@@ -13,13 +13,14 @@ use super::conf::Network;
 use super::environment::{Attachment, Command};
 use super::field::Section;
 use super::plan::Plan;
+use super::pod::Pod;
 use super::result::format_mac;
 use super::{Code, Error, host_side, lease, masquerade, routed, veth};
+use crate::ipam::Owner;
 use crate::ipam::node::Mode;
-use crate::ipam::{Owner, Store};
+use crate::kernel::Conversation;
 use crate::kernel::link::Link;
 use crate::kernel::plain_route::MAIN;
-use crate::kernel::{Conversation, NetNs};
 
 /// What to do about any of it.
 const REMEDY: &str = "DEL the container and ADD it again";
@@ -29,27 +30,25 @@ const REMEDY: &str = "DEL the container and ADD it again";
 /// # Errors
 /// Something is missing or differs; or there is no `prevResult`.
 pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
-    let previous = network.previous()?.ok_or_else(|| Error::invalid("prevResult", "it is absent"))?;
-    let previous = Section::root(previous);
+    let previous = network.added()?;
     let plan = Plan::make(network, &attachment.args)?;
     lease::delegated(network, Command::Check)?;
     let addresses = expected(attachment, network, &plan, &previous)?;
-    let path = attachment.netns.as_deref().unwrap_or_default();
-    let pod = NetNs::open(path)?;
+    let mut pod = Pod::open(attachment)?;
     let mut host = Conversation::open()?;
     let name = veth::name(&network.name, &attachment.owner);
     let port = host_side::check(&mut host, &name, &plan)?;
-    let mut inside = Conversation::open_in(&pod)?;
-    let interface = check_interface(attachment, &mut inside, &previous, &plan)?;
+    let inside = pod.inside();
+    let interface = check_interface(attachment, inside, &previous, &plan)?;
     let present = inside.addresses(interface.index)?;
     let lacks = |address: &&IpNetwork| !present.iter().any(|present| present.address == **address);
     if let Some(missing) = addresses.iter().find(lacks) {
         return Err(changed(format!("interface {} lacks address {missing}", interface.name)));
     }
     if let (Mode::Routed, Some(port)) = (plan.mode, port) {
-        routed::check(&mut host, &port, &mut inside, &interface, &addresses)?;
+        routed::check(&mut host, &port, inside, &interface, &addresses)?;
     }
-    check_routes(&mut inside, &previous, &plan, &addresses)?;
+    check_routes(inside, &previous, &plan, &addresses)?;
     let treated = masquerade::Pod {
         addresses: &addresses,
         way: host_side::way(&plan, &name),
@@ -73,7 +72,7 @@ fn expected(
         Ok::<_, Error>(is_name && section.text("sandbox")?.is_some())
     };
     let held = match plan.addressing.source {
-        Source::Store => Some(Store::new(&network.data_dir, &network.name).held_by(&attachment.owner)?),
+        Source::Store => Some(network.store().held_by(&attachment.owner)?),
         Source::Plugin(_) | Source::Nobody => None,
     };
     let mut addresses: Vec<IpNetwork> = Vec::new();

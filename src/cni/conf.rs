@@ -13,8 +13,7 @@
 //! bridge is named; and `ipam.type` `routelet`, which needs no subnet: it takes the node's pod CIDRs and gives
 //! the pod a default route unless told otherwise.
 //!
-//! Unknown fields are ignored, for runtimes pass everything through. Known fields that ask for what
-//! is not done here are refused (code 2) rather than ignored: most of them isolate pods.
+//! Unknown fields are ignored, for runtimes pass everything through.
 //!
 //! What the bridge and its ports are to be like is read in [`super::options`]; what is done to a pod's
 //! packets, as `ipMasq`, `macspoofchk` and port mappings say, in [`super::masquerade`].
@@ -23,11 +22,13 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::environment::identifier_fault;
 use super::field::Section;
 use super::options::Options;
 use super::result::Dns;
 use super::version::Version;
-use super::{Code, Error, host_side};
+use super::{Code, Error};
+use crate::ipam::Store;
 use crate::ipam::node::{self, Mode};
 
 /// Where host-local keeps its reservations, and we ours.
@@ -73,18 +74,10 @@ impl Network {
             })?,
         };
         let name = root.text("name")?.ok_or_else(|| Error::invalid("name", "it is absent"))?;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
-            let why = format!(
-                "{name:?} must be of letters, digits, '_', '.', '-' and start with a letter or digit"
-            );
-            return Err(Error::invalid("name", why));
+        if let Some(fault) = identifier_fault(&name) {
+            return Err(Error::invalid("name", fault));
         }
-        let data_dir = match root.section("ipam")? {
-            Some(ipam) => ipam.text("dataDir")?,
-            None => None,
-        };
-        let data_dir = data_dir.unwrap_or_else(|| DATA_DIR.to_owned()).into();
+        let data_dir = root.text_within("ipam", "dataDir")?.unwrap_or_else(|| DATA_DIR.to_owned()).into();
         Ok(Network { version, name, data_dir, plugin_path: String::new(), text: input.to_vec(), document })
     }
 
@@ -108,6 +101,21 @@ impl Network {
             Some(Value::Object(previous)) => Ok(Some(previous)),
             Some(other) => Err(Error::invalid("prevResult", format!("{other} is not an object"))),
         }
+    }
+
+    /// The result of the ADD, for what has no meaning without.
+    ///
+    /// # Errors
+    /// It is absent, or not an object.
+    pub fn added(&self) -> Result<Section<'_>, Error> {
+        let absent =
+            || Error::invalid("prevResult", "it is absent; CHECK compares with the result of the ADD");
+        Ok(Section::root(self.previous()?.ok_or_else(absent)?))
+    }
+
+    /// Where the addresses are kept.
+    pub fn store(&self) -> Store {
+        Store::new(&self.data_dir, &self.name)
     }
 
     /// Where the node file lies.
@@ -144,13 +152,12 @@ impl Wanted {
     /// Reads what an attachment needs.
     ///
     /// # Errors
-    /// A field is wrong, or asks for what is not done here.
+    /// A field is wrong, or contradicts another.
     pub fn read(network: &Network, args: &[(String, String)]) -> Result<Wanted, Error> {
         let root = network.root();
-        root.flag("ipMasq")?;
         let is_default_gateway = root.flag("isDefaultGateway")?;
         Ok(Wanted {
-            mode: host_side::read_mode(&root)?,
+            mode: read_mode(&root)?,
             bridge: root.text("bridge")?,
             mtu: root.optional("mtu")?.filter(|mtu| *mtu != 0),
             // As in the reference: one cannot be the default gateway without being a gateway.
@@ -160,27 +167,6 @@ impl Wanted {
             mac: read_mac(&root, args)?,
             dns: read_dns(&root)?,
         })
-    }
-}
-
-/// Refuses fields that are there and ask for something.
-///
-/// # Errors
-/// One does; the message has its path and its value.
-pub fn refuse(section: &Section<'_>, fields: &[&str]) -> Result<(), Error> {
-    let empty = |value: &Value| match value {
-        Value::Bool(on) => !on,
-        Value::Number(number) => number.as_u64() == Some(0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Null | Value::Object(_) => false,
-    };
-    match fields.iter().find_map(|field| Some((*field, section.value(field).filter(|v| !empty(v))?))) {
-        None => Ok(()),
-        Some((field, value)) => {
-            let message = format!("unsupported field {}={value}", section.path(field));
-            Err(Error::new(Code::UnsupportedField, message, "leave it out"))
-        }
     }
 }
 
@@ -202,6 +188,17 @@ pub fn capability<'a>(root: &Section<'a>, field: &str) -> Result<Option<Section<
 /// The value of a key of `CNI_ARGS`: an older way to ask, which counts only where no other did.
 pub fn argument<'a>(args: &'a [(String, String)], key: &str) -> Option<&'a str> {
     args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+/// How a configuration wants pods connected (`mode`); `None` where it leaves that to the node file. Who
+/// names a bridge wants one.
+fn read_mode(root: &Section<'_>) -> Result<Option<Mode>, Error> {
+    match root.text("mode")?.as_deref() {
+        None => Ok(root.text("bridge")?.map(|_| Mode::Bridge)),
+        Some("bridge") => Ok(Some(Mode::Bridge)),
+        Some("routed") => Ok(Some(Mode::Routed)),
+        Some(other) => Err(Error::invalid("mode", format!("{other:?} is neither bridge nor routed"))),
+    }
 }
 
 fn read_mac(root: &Section<'_>, args: &[(String, String)]) -> Result<Option<[u8; 6]>, Error> {

@@ -6,26 +6,29 @@
 
 use super::conf::Network;
 use super::environment::{Attachment, Command};
-use super::{Error, lease, masquerade, veth};
+use super::{Error, lease, masquerade, pod, veth};
 use crate::ipam::Store;
-use crate::kernel::{Batch, Conversation, NetNs};
+use crate::kernel::{Batch, Conversation};
 
-/// Removes the veth pair, frees the addresses, and takes out what the node does to the pod's packets.
+/// Removes the veth pair, takes out what the node does to the pod's packets, and frees the addresses.
 ///
 /// # Errors
-/// Something is there that could not be removed. Everything else has been.
+/// Something is there that could not be removed. Everything else has been, but for the addresses: they are
+/// not free while a pod may still answer to them, or its packets are still treated.
 pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     // Another plugin may have to say goodbye by the interface, as `dhcp` does; the reference asks in this
     // order, too.
     let delegated = lease::delegated(network, Command::Del);
-    let store = Store::new(&network.data_dir, &network.name);
-    // The address last: it must not be free while a pod still answers to it, or its packets are still treated.
+    let store = network.store();
     let unlinked = remove_link(attachment, network, &store);
     let held = store.held_by(&attachment.owner).unwrap_or_default();
     let treated = masquerade::take_out(network, &attachment.owner, &held);
-    let released = store.release(&attachment.owner).map_err(Error::from);
-    let failures = [delegated.err(), unlinked.err(), treated.err(), released.err()];
-    Error::first_of(failures.into_iter().flatten().collect())
+    let mut failures: Vec<Error> = [unlinked.err(), treated.err()].into_iter().flatten().collect();
+    if failures.is_empty() {
+        failures.extend(store.release(&attachment.owner).err().map(Error::from));
+    }
+    failures.splice(0..0, delegated.err());
+    Error::first_of(failures)
 }
 
 fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Result<(), Error> {
@@ -33,26 +36,17 @@ fn remove_link(attachment: &Attachment, network: &Network, store: &Store) -> Res
     if let Some(link) = host.link(&veth::name(&network.name, &attachment.owner))? {
         return Ok(host.delete_quickly((&link).into())?);
     }
-    // A pod that the reference plugin attached has a host end of random name, and must be looked for
-    // inside. A namespace that cannot be opened has nothing left in it.
-    let Some(pod) = attachment.netns.as_deref().and_then(|path| NetNs::open(path).ok()) else {
-        return Ok(());
-    };
-    if pod.identity()? == NetNs::current()?.identity()? {
-        return Ok(());
-    }
+    // A pod that the reference plugin attached has a host end of random name, and must be looked for inside.
+    let Some(pod) = pod::namespace_left(attachment)? else { return Ok(()) };
     let mut inside = Conversation::open_in(&pod)?;
-    match inside.link(&attachment.owner.interface)? {
-        // Only if the address store knows the attachment: after an ADD that failed because the name
-        // was taken, the interface is somebody else's.
-        Some(link)
-            if link.kind.as_deref() == Some("veth") && !store.held_by(&attachment.owner)?.is_empty() =>
-        {
-            let mut batch = Batch::new();
-            batch.delete_link_at((&link).into());
-            inside.carry_out(batch)?;
-            Ok(())
-        }
-        _ => Ok(()),
+    let link = inside.link(&attachment.owner.interface)?;
+    let Some(link) = link.filter(|link| link.kind.as_deref() == Some("veth")) else { return Ok(()) };
+    // Only if the address store knows the attachment: after an ADD that failed because the name was taken,
+    // the interface is somebody else's.
+    if !store.held_by(&attachment.owner)?.is_empty() {
+        let mut batch = Batch::new();
+        batch.delete_link_at((&link).into());
+        inside.carry_out(batch)?;
     }
+    Ok(())
 }

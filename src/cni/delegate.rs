@@ -15,13 +15,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use serde_json::{Map, Value};
 
 use super::addressing::read_route;
 use super::conf::Network;
 use super::convert;
-use super::environment::Command;
+use super::environment::{self, Command};
 use super::field::Section;
 use super::result::{Dns, Ip, Success};
 use super::version::Version;
@@ -58,11 +59,7 @@ impl<'a> Delegate<'a> {
         let path = &network.plugin_path;
         if path.is_empty() {
             let why = format!("CNI_PATH is absent: the plugin {name:?} of ipam.type is looked for in it");
-            return Err(Error::new(
-                Code::InvalidEnvironment,
-                "environment variables are absent or wrong",
-                why,
-            ));
+            return Err(environment::wrong(why));
         }
         let candidates = path.split(':').filter(|directory| !directory.is_empty());
         let mut candidates = candidates.map(|directory| PathBuf::from(directory).join(name));
@@ -119,12 +116,17 @@ impl<'a> Delegate<'a> {
             thread::spawn(move || drop(stdin.write_all(&text)));
         }
         let (sender, receiver) = mpsc::channel();
-        let stdout = child.stdout.take();
+        let (stdout, process) = (child.stdout.take(), child.id());
         thread::spawn(move || {
             let mut printed = Vec::new();
             let read = stdout.map_or(Ok(0), |stdout| stdout.take(LONGEST + 1).read_to_end(&mut printed));
+            let ended = read.and_then(|_| match printed.len() as u64 {
+                // It may never end.
+                LONGEST.. => Ok(()),
+                _ => await_end(process),
+            });
             // Nobody waits any more if it took too long.
-            let _ = sender.send(read.map(|_| printed));
+            let _ = sender.send(ended.map(|()| printed));
         });
         let broken = |e: io::Error| self.failed(Code::Io, "cannot be listened to", e);
         match receiver.recv_timeout(self.patience) {
@@ -174,6 +176,18 @@ impl<'a> Delegate<'a> {
 
     fn failed(&self, code: Code, message: impl std::fmt::Display, details: impl std::fmt::Display) -> Error {
         Error::new(code, format!("IPAM plugin {}: {message}", self.name), details)
+    }
+}
+
+/// Returns when a process has ended, and leaves it to be collected: until then its number is nobody else's.
+fn await_end(process: u32) -> io::Result<()> {
+    let process = Pid::from_raw(i32::try_from(process).map_err(io::Error::other)?);
+    loop {
+        match waitid(Id::Pid(process), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            Ok(_) => return Ok(()),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -269,6 +283,18 @@ mod tests {
         assert_eq!(error.message, "IPAM plugin giver: has not answered ADD in 0.7 s");
         let child = fs::read_to_string(directory.join("child")).unwrap();
         assert!(ends(child.trim()), "it goes on");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn one_that_falls_silent_and_stays_is_ended_as_well() {
+        let (network, directory) = network("silent", "echo $$ > $D/self; exec >&-; exec sleep 1000");
+        let delegate =
+            Delegate { patience: Duration::from_millis(700), ..Delegate::find("giver", &network).unwrap() };
+        let error = delegate.call(Command::Del).unwrap_err();
+        assert_eq!(error.message, "IPAM plugin giver: has not answered DEL in 0.7 s");
+        let process = fs::read_to_string(directory.join("self")).unwrap();
+        assert!(ends(process.trim()), "it goes on");
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -7,15 +7,13 @@
 //! port in the system call that sends them. Somebody far away, on a segment that the bridge is joined to,
 //! may answer too late to be heard; and where the bridge is no gateway, nobody is asked.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use super::result::{Ip, format_mac};
 use super::{Code, Error};
 use crate::kernel::{At, Batch, Conversation};
 
 /// Has the link asked for each IPv6 address.
 pub fn seek(batch: &mut Batch, link: At<'_>, ips: &[Ip]) {
-    addresses(ips).for_each(|address| batch.seek_station(link, address));
+    ips.iter().filter_map(Ip::ipv6).for_each(|address| batch.seek_station(link, address));
 }
 
 /// Refuses to go on if somebody other than the pod, which has this hardware address, has one of its addresses.
@@ -24,8 +22,8 @@ pub fn seek(batch: &mut Batch, link: At<'_>, ips: &[Ip]) {
 /// Somebody has.
 pub fn refuse(host: &mut Conversation, link: At<'_>, pod: [u8; 6], ips: &[Ip]) -> Result<(), Error> {
     let mut batch = Batch::new();
-    let asked: Vec<_> =
-        addresses(ips).map(|address| (address, batch.look_up_station(link, address))).collect();
+    let ask = |address| (address, batch.look_up_station(link, address));
+    let asked: Vec<_> = ips.iter().filter_map(Ip::ipv6).map(ask).collect();
     let outcome = host.carry_out(batch)?;
     for (address, place) in asked {
         if let Some(other) = outcome.station(place).filter(|mac| *mac != pod) {
@@ -35,11 +33,4 @@ pub fn refuse(host: &mut Conversation, link: At<'_>, pod: [u8; 6], ips: &[Ip]) -
         }
     }
     Ok(())
-}
-
-fn addresses(ips: &[Ip]) -> impl Iterator<Item = Ipv6Addr> + '_ {
-    ips.iter().filter_map(|ip| match ip.address.ip() {
-        IpAddr::V6(address) => Some(address),
-        IpAddr::V4(_) => None,
-    })
 }

@@ -96,7 +96,7 @@ impl Environment {
         let text = value("CNI_COMMAND");
         let command = Command::ALL.into_iter().find(|c| c.as_str() == text).ok_or_else(|| {
             let verbs = Command::ALL.map(Command::as_str).join(", ");
-            wrong(&[format!("CNI_COMMAND is {text:?}, not one of {verbs}")])
+            wrong(format!("CNI_COMMAND is {text:?}, not one of {verbs}"))
         })?;
         Ok(Environment {
             command,
@@ -125,7 +125,7 @@ impl Environment {
             Vec::new()
         });
         if !faults.is_empty() {
-            return Err(wrong(&faults));
+            return Err(wrong(faults.join("; ")));
         }
         Ok(Attachment {
             owner: Owner { container_id: self.container_id.clone(), interface: self.interface.clone() },
@@ -135,23 +135,29 @@ impl Environment {
     }
 }
 
-fn wrong(faults: &[String]) -> Error {
-    Error::new(Code::InvalidEnvironment, "environment variables are absent or wrong", faults.join("; "))
+/// Variables are not as they should be.
+pub fn wrong(why: impl fmt::Display) -> Error {
+    Error::new(Code::InvalidEnvironment, "environment variables are absent or wrong", why)
 }
 
 fn container_id_fault(id: &str) -> Option<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if id.is_empty() {
         Some("CNI_CONTAINERID is absent".to_owned())
-    } else if !id.starts_with(|c: char| c.is_ascii_alphanumeric()) || !id.chars().all(allowed) {
-        Some(format!(
-            "CNI_CONTAINERID {id:?} must be of letters, digits, '_', '.', '-' and start with a letter or digit"
-        ))
+    } else if let Some(fault) = identifier_fault(id) {
+        Some(format!("CNI_CONTAINERID {fault}"))
     } else if id.len() > CONTAINER_ID_MOST {
         Some(format!("CNI_CONTAINERID has {} octets, at most {CONTAINER_ID_MOST} are taken", id.len()))
     } else {
         None
     }
+}
+
+/// What the specification does not allow in the name of a network or the id of a container.
+pub fn identifier_fault(text: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let is_allowed = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(allowed);
+    let rule = "must be of letters, digits, '_', '.', '-' and start with a letter or digit";
+    (!is_allowed).then(|| format!("{text:?} {rule}"))
 }
 
 /// What the kernel would not take as a name (`dev_valid_name` in net/core/dev.c).

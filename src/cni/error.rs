@@ -155,7 +155,9 @@ impl From<ipam::Error> for Error {
 impl From<kernel::Error> for Error {
     fn from(error: kernel::Error) -> Error {
         match error {
-            kernel::Error::HostPortTaken { .. } => Error::new(Code::Exists, error.to_string(), ""),
+            kernel::Error::HostPortTaken { .. } => {
+                Error::new(Code::Exists, error.to_string(), "DEL that container first, or map another port")
+            }
             kernel::Error::NotABridge { .. } => Error::new(Code::Bridge, error.to_string(), ""),
             error => Error::new(Code::Kernel, "the kernel refused", error),
         }

@@ -64,6 +64,14 @@ impl<'a> Section<'a> {
         Ok(self.optional::<String>(field)?.filter(|text| !text.is_empty()))
     }
 
+    /// A string in an object of this one; absent if that is.
+    ///
+    /// # Errors
+    /// The one is not an object, or the other not a string.
+    pub fn text_within(&self, section: &str, field: &str) -> Result<Option<String>, Error> {
+        Ok(self.section(section)?.map(|section| section.text(field)).transpose()?.flatten())
+    }
+
     /// A string that stands for something else.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::conf::Network;
 use super::environment::Command;
 use super::{Error, lease, masquerade, veth};
-use crate::ipam::{Owner, Store};
+use crate::ipam::Owner;
 use crate::kernel::{self, Batch, Conversation};
 
 /// Where the runtime lists the attachments that are still valid.
@@ -14,23 +14,30 @@ const VALID: &str = "cni.dev/valid-attachments";
 /// The group that links are put into in order to be deleted together; nobody else uses it ("rout").
 const DOOMED: u32 = 0x726f_7574;
 
-/// Removes veth pairs and addresses of every attachment that is not listed as valid, and has the plugin
-/// that gives addresses do the same.
+/// Removes veth pairs, treatment and addresses of every attachment that is not listed as valid, and has the
+/// plugin that gives addresses do the same. No ADD may be under way (CNI specification, section 2, "GC"): its
+/// attachment, which is not listed yet, would be taken apart.
 ///
 /// # Errors
-/// There is no list: that is a fault of the runtime, and nothing is removed. Or something could not
-/// be removed; everything else has been.
+/// There is no list: that is a fault of the runtime, and nothing is removed. Or something could not be removed;
+/// everything else has been, but for the addresses of what is still there.
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
-    let store = Store::new(&network.data_dir, &network.name);
-    let owners = store.owners()?;
-    let gone: Vec<&Owner> = owners.iter().filter(|owner| !is_valid(&valid, owner)).collect();
+    let store = network.store();
     let mut failures = Vec::new();
-    // An address must not be free while a pod still answers to it, or a port of the node leads to it.
+    let owners = store.owners().unwrap_or_else(|error| {
+        failures.push(error.into());
+        BTreeSet::new()
+    });
+    let gone: Vec<&Owner> = owners.iter().filter(|owner| !is_valid(&valid, owner)).collect();
     let unlinked = unlink(network, gone, &mut failures);
-    failures.extend(masquerade::retain(network, |owner| is_valid(&valid, owner)).err());
-    for owner in unlinked {
-        failures.extend(store.release(owner).err().map(Error::from));
+    // An address must not be free while a pod still answers to it, or a port of the node leads to it.
+    match masquerade::retain(network, |owner| is_valid(&valid, owner)) {
+        Ok(()) => {
+            let released = unlinked.into_iter().map(|owner| store.release(owner));
+            failures.extend(released.filter_map(|released| released.err().map(Error::from)));
+        }
+        Err(error) => failures.push(error),
     }
     failures.extend(lease::delegated(network, Command::Gc).err());
     Error::first_of(failures)

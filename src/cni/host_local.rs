@@ -14,7 +14,7 @@ use super::environment::Attachment;
 use super::gc::valid_attachments;
 use super::result::Success;
 use super::{Code, Error, lease};
-use crate::ipam::{NodeFile, Owner, RangeSet, Store};
+use crate::ipam::{NodeFile, Owner, RangeSet};
 
 /// Gives the attachment an address out of each range set.
 ///
@@ -33,7 +33,7 @@ pub fn add(attachment: &Attachment, network: &Network) -> Result<Value, Error> {
 /// # Errors
 /// The store cannot be written.
 pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
-    store(network).release(&attachment.owner)?;
+    network.store().release(&attachment.owner)?;
     Ok(())
 }
 
@@ -42,7 +42,7 @@ pub fn del(attachment: &Attachment, network: &Network) -> Result<(), Error> {
 /// # Errors
 /// It holds none.
 pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
-    let held = store(network).held_by(&attachment.owner)?;
+    let held = network.store().held_by(&attachment.owner)?;
     if held.is_empty() {
         let Owner { container_id, interface } = &attachment.owner;
         let message = format!("container {container_id} holds no address for {interface}");
@@ -69,14 +69,10 @@ pub fn status(network: &Network) -> Result<(), Error> {
 /// There is no list, and nothing is taken back; or the store cannot be written.
 pub fn gc(network: &Network) -> Result<(), Error> {
     let valid = valid_attachments(network)?;
-    let store = store(network);
+    let store = network.store();
     let owners = store.owners()?;
     let stale = owners.iter().filter(|owner| !super::gc::is_valid(&valid, owner));
     Error::first_of(stale.filter_map(|owner| store.release(owner).err().map(Error::from)).collect())
-}
-
-fn store(network: &Network) -> Store {
-    Store::new(&network.data_dir, &network.name)
 }
 
 fn sets(addressing: &Addressing, network: &Network) -> Result<Vec<RangeSet>, Error> {

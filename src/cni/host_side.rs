@@ -2,7 +2,6 @@
 
 use super::bridge::{self, Bridge};
 use super::check::changed;
-use super::field::Section;
 use super::plan::Plan;
 use super::pod::Router;
 use super::result::{Interface, Ip};
@@ -141,11 +140,17 @@ impl Pair {
             // A kernel that does not say what it has made.
             None => host.link(pair.name)?,
         };
-        let vanished = || Error::new(Code::Kernel, format!("interface {} vanished", pair.name), "");
+        let vanished = || vanished(pair.name);
         let port = port.ok_or_else(vanished)?;
         let inside = port.other.ok_or_else(vanished)?;
         Ok(Pair { port, inside, pod_mac: pair.pod_mac })
     }
+}
+
+/// An interface that was made or found a moment ago is no longer there.
+pub fn vanished(name: &str) -> Error {
+    let why = "somebody removed it meanwhile; the runtime may try again";
+    Error::new(Code::Kernel, format!("interface {name} vanished"), why)
 }
 
 /// Whether the host end is as ADD left it, apart from the way to the pod. `None` as in [`bridge::check`].
@@ -172,19 +177,5 @@ pub fn way(plan: &Plan, port: &str) -> Way {
             is_own: false,
         },
         Mode::Routed => Way { interface: port.to_owned(), is_own: true },
-    }
-}
-
-/// How a configuration wants pods connected (`mode`); `None` where it leaves that to the node file. Who
-/// names a bridge wants one.
-///
-/// # Errors
-/// `mode` is neither of the two, or contradicts other fields.
-pub fn read_mode(root: &Section<'_>) -> Result<Option<Mode>, Error> {
-    match root.text("mode")?.as_deref() {
-        None => Ok(root.text("bridge")?.map(|_| Mode::Bridge)),
-        Some("bridge") => Ok(Some(Mode::Bridge)),
-        Some("routed") => Ok(Some(Mode::Routed)),
-        Some(other) => Err(Error::invalid("mode", format!("{other:?} is neither bridge nor routed"))),
     }
 }

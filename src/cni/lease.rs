@@ -10,7 +10,7 @@ use super::environment::{Attachment, Command};
 use super::plan::Plan;
 use super::result::{Ip, Success};
 use super::{Code, Error, life};
-use crate::ipam::{Allocation, RangeSet, Store};
+use crate::ipam::{Allocation, RangeSet};
 use crate::prefix::Family;
 
 /// Gets addresses for an attachment: the result of an address plugin, without interfaces. Its routes
@@ -45,7 +45,7 @@ pub fn from_store(
 ) -> Result<Success, Error> {
     // Before it gives up for want of addresses, those of pods that are gone without a DEL are freed.
     let life = life::on_demand(&network.name);
-    let store = store(network).for_namespace(namespace);
+    let store = network.store().for_namespace(namespace);
     let given = store.allocate_sweeping(&attachment.owner, sets, &addressing.requested, life)?;
     match given.iter().map(|given| ip(given, addressing)).collect::<Result<_, Error>>() {
         Ok(ips) => Ok(Success { ips, dns: addressing.dns.clone(), ..Success::default() }),
@@ -77,7 +77,7 @@ fn ip(given: &Allocation, addressing: &Addressing) -> Result<Ip, Error> {
 /// Something could not be given back; everything else has been.
 pub fn give_back(attachment: &Attachment, network: &Network) -> Result<(), Error> {
     let delegated = delegated(network, Command::Del);
-    let released = store(network).release(&attachment.owner).map_err(Error::from);
+    let released = network.store().release(&attachment.owner).map_err(Error::from);
     Error::first_of([delegated.err(), released.err()].into_iter().flatten().collect())
 }
 
@@ -98,7 +98,7 @@ pub fn delegated(network: &Network, command: Command) -> Result<(), Error> {
 /// There are none, or the plugin that gives them says that it cannot.
 pub fn status(network: &Network, addressing: &Addressing, sets: &[RangeSet]) -> Result<(), Error> {
     match addressing.source {
-        Source::Store => Ok(store(network).has_room_after_sweep(sets, life::on_demand(&network.name))?),
+        Source::Store => Ok(network.store().has_room_after_sweep(sets, life::on_demand(&network.name))?),
         Source::Nobody | Source::Plugin(_) => delegated(network, Command::Status),
     }
 }
@@ -114,8 +114,4 @@ pub fn as_status(error: Error) -> Error {
         | Code::Foreign(51) => error,
         _ => Error { code: Code::NotAvailable, ..error },
     }
-}
-
-fn store(network: &Network) -> Store {
-    Store::new(&network.data_dir, &network.name)
 }

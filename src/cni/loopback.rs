@@ -8,12 +8,11 @@ use serde_json::Value;
 
 use super::conf::Network;
 use super::environment::Attachment;
-use super::field::Section;
-use super::pod::Pod;
+use super::pod::{self, Pod};
 use super::result::{Interface, Ip, Success};
 use super::{Code, Error};
 use crate::kernel::link::Link;
-use crate::kernel::{At, Batch, Conversation, NetNs};
+use crate::kernel::{At, Batch, Conversation};
 
 const NAME: &str = "lo";
 
@@ -61,13 +60,8 @@ fn success(attachment: &Attachment, link: &Link, addresses: &[IpNetwork]) -> Suc
 /// # Errors
 /// The kernel refuses.
 pub fn del(attachment: &Attachment, _network: &Network) -> Result<(), Error> {
-    let Some(pod) = attachment.netns.as_deref().and_then(|path| NetNs::open(path).ok()) else {
-        return Ok(());
-    };
-    // The node's own loopback interface must stay up, whatever a runtime calls for.
-    if pod.identity()? == NetNs::current()?.identity()? {
-        return Ok(());
-    }
+    // The node's own loopback interface stays up, whatever a runtime calls for.
+    let Some(pod) = pod::namespace_left(attachment)? else { return Ok(()) };
     let mut inside = Conversation::open_in(&pod)?;
     if let Some(link) = inside.link(NAME)? {
         let mut batch = Batch::new();
@@ -82,9 +76,9 @@ pub fn del(attachment: &Attachment, _network: &Network) -> Result<(), Error> {
 /// # Errors
 /// It is down, or lacks an address that it had in `prevResult`.
 pub fn check(attachment: &Attachment, network: &Network) -> Result<(), Error> {
-    let previous = network.previous()?.ok_or_else(|| Error::invalid("prevResult", "it is absent"))?;
+    let previous = network.added()?;
     let mut told: Vec<IpNetwork> = Vec::new();
-    for ip in Section::root(previous).sections("ips")? {
+    for ip in previous.sections("ips")? {
         told.extend(ip.parsed("address")?.filter(|address: &IpNetwork| address.ip().is_loopback()));
     }
     let mut pod = Pod::open(attachment)?;

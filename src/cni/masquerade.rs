@@ -12,10 +12,11 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::check::changed;
 use super::conf::Network;
 use super::field::Section;
 use super::portmap::{self, PortRequest};
-use super::{Code, Error, veth};
+use super::{Error, veth};
 use crate::ipam::{self, NodeFile};
 use crate::kernel::nftables::{Attached, Nftables, Owner, Way, groups};
 use crate::kernel::sysctl;
@@ -159,6 +160,6 @@ pub fn check(attached: &Attached) -> Result<(), Error> {
     }
     match Nftables::open()?.missing(attached)? {
         None => Ok(()),
-        Some(fault) => Err(Error::new(Code::Changed, fault, "")),
+        Some(fault) => Err(changed(fault)),
     }
 }

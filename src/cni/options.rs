@@ -74,10 +74,7 @@ impl Options {
         if options.hairpin && options.promiscuous {
             return Err(Error::invalid("hairpinMode", "it cannot go together with promiscMode"));
         }
-        let ipam = match root.section("ipam")? {
-            Some(ipam) => ipam.text("type")?,
-            None => None,
-        };
+        let ipam = root.text_within("ipam", "type")?;
         if let Some(kind) = ipam.filter(|_| options.link_only) {
             let why =
                 format!("{kind:?} cannot give an address to what disableContainerInterface leaves alone");

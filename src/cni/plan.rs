@@ -31,7 +31,7 @@ pub struct Plan {
     pub is_gateway: bool,
     /// How the bridge and the pod's port are to be.
     pub options: Options,
-    /// Hardware address of the pod's interface; the kernel's choice if `None`.
+    /// Hardware address of the pod's interface; that of [`super::veth::macs`] if `None`.
     pub mac: Option<[u8; 6]>,
     /// Who gives the addresses, and which ones are asked for.
     pub addressing: Addressing,
@@ -119,7 +119,7 @@ impl Plan {
         let mut routes = self.addressing.routes.clone().unwrap_or_default();
         routes.extend_from_slice(&taken.routes);
         for family in Family::ALL {
-            if !taken.ips.iter().any(|ip| Family::of(ip.address.ip()) == family) {
+            if !taken.ips.iter().any(|ip| ip.family() == family) {
                 routes.retain(|route| route.dst.family() != family);
                 continue;
             }
@@ -154,7 +154,7 @@ impl Plan {
 
 /// The gateway of the first address of a family.
 pub fn gateway(ips: &[Ip], family: Family) -> Option<IpAddr> {
-    ips.iter().find(|ip| Family::of(ip.address.ip()) == family).and_then(|ip| ip.gateway)
+    ips.iter().find(|ip| ip.family() == family).and_then(|ip| ip.gateway)
 }
 
 /// The address after that of the network itself.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::environment::Attachment;
+use super::environment::{self, Attachment};
 use super::plan::gateway;
 use super::result::{Ip, Route};
 use super::{Code, Error};
@@ -122,11 +122,7 @@ impl Pod {
     /// # Errors
     /// The kernel refuses to say.
     pub fn await_usable(&mut self, interface: At<'_>, ips: &[Ip], deadline: Deadline) -> Result<bool, Error> {
-        let of_ipv6 = |ip: &Ip| match ip.address.ip() {
-            IpAddr::V6(address) => Some(address),
-            IpAddr::V4(_) => None,
-        };
-        let ipv6: Vec<Ipv6Addr> = ips.iter().filter_map(of_ipv6).collect();
+        let ipv6: Vec<Ipv6Addr> = ips.iter().filter_map(Ip::ipv6).collect();
         Ok(self.inside.await_usable(&self.namespace, interface, &ipv6, deadline)?)
     }
 
@@ -151,7 +147,7 @@ impl AsFd for Pod {
 ///
 /// # Errors
 /// It cannot be opened, or is the node's.
-pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
+fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
     let path = attachment.netns.as_deref().unwrap_or_default();
     let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
     if namespace.identity()? == NetNs::current()?.identity()? {
@@ -160,8 +156,20 @@ pub fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
     Ok(namespace)
 }
 
+/// The pod's namespace for DEL, which must not fail for want of it: `None` if it cannot be opened, and then
+/// has nothing left in it, or is the node's, where nothing is a pod's.
+///
+/// # Errors
+/// The kernel does not say which namespace it is.
+pub fn namespace_left(attachment: &Attachment) -> Result<Option<NetNs>, Error> {
+    let Some(pod) = attachment.netns.as_deref().and_then(|path| NetNs::open(path).ok()) else {
+        return Ok(None);
+    };
+    let is_node = pod.identity()? == NetNs::current()?.identity()?;
+    Ok(Some(pod).filter(|_| !is_node))
+}
+
 fn unusable(attachment: &Attachment, why: impl std::fmt::Display) -> Error {
     let path = attachment.netns.as_deref().unwrap_or_default();
-    let message = "environment variables are absent or wrong";
-    Error::new(Code::InvalidEnvironment, message, format!("CNI_NETNS {path:?}: {why}"))
+    environment::wrong(format!("CNI_NETNS {path:?}: {why}"))
 }

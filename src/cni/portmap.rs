@@ -20,10 +20,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnetwork::IpNetwork;
 use serde_json::{Map, Value};
 
-use super::conf::{Network, capability, refuse};
+use super::conf::{Network, capability};
 use super::environment::Attachment;
 use super::field::Section;
-use super::{Error, gc, masquerade};
+use super::{Code, Error, gc, masquerade};
 use crate::kernel::nftables::{Attached, Mapping, Nftables, Transport, Way};
 use crate::prefix::Family;
 
@@ -149,6 +149,24 @@ fn settings(root: &Section<'_>) -> Result<bool, Error> {
     Ok(root.optional("snat")?.unwrap_or(true))
 }
 
+/// Refuses fields that are there and ask for something; the message has path and value of the first.
+fn refuse(section: &Section<'_>, fields: &[&str]) -> Result<(), Error> {
+    let empty = |value: &Value| match value {
+        Value::Bool(on) => !on,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Null | Value::Object(_) => false,
+    };
+    match fields.iter().find_map(|field| Some((*field, section.value(field).filter(|v| !empty(v))?))) {
+        None => Ok(()),
+        Some((field, value)) => {
+            let message = format!("unsupported field {}={value}", section.path(field));
+            Err(Error::new(Code::UnsupportedField, message, "leave it out"))
+        }
+    }
+}
+
 /// What the attachment should have.
 fn wanted(attachment: &Attachment, network: &Network) -> Result<Attached, Error> {
     let root = network.root();
@@ -189,4 +207,25 @@ fn wanted(attachment: &Attachment, network: &Network) -> Result<Attached, Error>
         attached.way = gateway.map(|interface| Way { interface: interface.clone(), is_own });
     }
     Ok(attached)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_done_is_refused_with_key_and_value() {
+        let refuse = |value: Value| {
+            let fields = json!({"masqAll": value});
+            refuse(&Section::root(fields.as_object().unwrap()), &UNSUPPORTED)
+        };
+        let error = refuse(json!(["x"])).unwrap_err();
+        assert_eq!(error.code, Code::UnsupportedField);
+        assert_eq!(error.to_string(), "unsupported field masqAll=[\"x\"]: leave it out");
+        for empty in [json!(false), json!(0), json!(""), json!([]), json!(null)] {
+            assert!(refuse(empty).is_ok());
+        }
+    }
 }

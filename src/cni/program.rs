@@ -68,10 +68,7 @@ impl Program {
         }
         let root = network.root();
         let kind = root.text("type")?;
-        let delegate = match root.section("ipam")? {
-            Some(ipam) => ipam.text("type")?,
-            None => None,
-        };
+        let delegate = root.text_within("ipam", "type")?;
         if delegate.as_deref() == Some(called_as) && kind.as_deref() != Some(called_as) {
             return Ok(Program::HostLocal);
         }

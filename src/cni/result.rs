@@ -9,7 +9,7 @@
 //! | routes | in `ip4` and `ip6` | `routes`: `dst`, `gw` | as before | and `mtu`, `advmss`, `priority`, `table`, `scope` |
 //! | `dns` | always | always | unless empty | unless empty |
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::field::Section;
 use super::version::Version;
 use super::{Error, convert};
 use crate::kernel::RouteOptions;
-use crate::prefix::Prefix;
+use crate::prefix::{Family, Prefix};
 
 /// What an ADD made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,6 +177,19 @@ impl Interface {
 }
 
 impl Ip {
+    /// The family of the address.
+    pub fn family(&self) -> Family {
+        Family::of(self.address.ip())
+    }
+
+    /// The address, if it is one of IPv6.
+    pub fn ipv6(&self) -> Option<Ipv6Addr> {
+        match self.address.ip() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        }
+    }
+
     fn document(&self, earlier_interfaces: usize) -> Value {
         let mut document = json!({"address": self.address.to_string()});
         if let Some(gateway) = self.gateway {

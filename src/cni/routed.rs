@@ -163,6 +163,6 @@ fn check_way(
 }
 
 fn families(ips: &[Ip]) -> impl Iterator<Item = Family> + '_ {
-    let has = |family: &Family| ips.iter().any(|ip| Family::of(ip.address.ip()) == *family);
+    let has = |family: &Family| ips.iter().any(|ip| ip.family() == *family);
     Family::ALL.into_iter().filter(has)
 }

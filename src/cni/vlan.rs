@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 
 use super::bridge::Bridge;
 use super::check::changed;
-use super::host_side::Pair;
+use super::host_side::{Pair, vanished};
 use super::options::Vlans;
 use super::{Code, Error, veth};
 use crate::kernel::bridge_request::Membership;
@@ -127,7 +127,7 @@ fn make(host: &mut Conversation, bridge: &Link, vlan: u16, name: &str) -> Result
         (Some(link), _) => Ok(link),
         // Nobody else was faster.
         (None, Err(error)) => Err(error),
-        (None, Ok(_)) => Err(Error::new(Code::Kernel, format!("interface {name} vanished"), "")),
+        (None, Ok(_)) => Err(vanished(name)),
     }
 }
 

@@ -74,6 +74,13 @@ impl Scene {
         }
         Some(Some(outcome))
     }
+
+    /// While the pod has its link or its rules, its address is nobody else's.
+    async fn must_not_free_what_answers(&self, outcome: &Outcome) {
+        let traces = self.node.traces().await;
+        let is_there = traces.iter().any(|trace| trace.starts_with("veth")) || !self.node.ruled().is_empty();
+        assert!(!is_there || !self.node.reservations().is_empty(), "{outcome}: {traces:?}");
+    }
 }
 
 impl Outcome {
@@ -112,6 +119,7 @@ async fn add(conf: fn(&Node) -> Value, faults: impl Iterator<Item = (usize, Errn
                 assert!(answer.success, "{outcome}: {}", answer.document);
             } else {
                 failures += 1;
+                scene.must_not_free_what_answers(&outcome).await;
             }
             node.del("c1", pod, conf).result();
             assert_eq!(node.traces().await, [""; 0], "{outcome}");
@@ -142,6 +150,7 @@ async fn del() {
         let _ = node.add("c1", pod, conf);
         let Some(outcome) = scene.faulty("DEL", conf, at, errno) else { break };
         let Some(outcome) = outcome else { continue };
+        scene.must_not_free_what_answers(&outcome).await;
         if !outcome.success {
             // Without the namespace: by then, it is gone for the runtime.
             node.call("DEL", "c1", "", conf).result();
@@ -162,6 +171,7 @@ async fn gc() {
         let _ = node.add("c1", pod, conf);
         let Some(outcome) = scene.faulty("GC", &collect, at, errno) else { break };
         let Some(outcome) = outcome else { continue };
+        scene.must_not_free_what_answers(&outcome).await;
         if !outcome.success {
             node.call("GC", "", "", &collect).result();
         }
