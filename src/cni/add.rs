@@ -73,7 +73,7 @@ struct Adding<'a> {
     port: String,
     /// Of the host end and the pod's.
     macs: ([u8; 6], [u8; 6]),
-    /// Whether there is a veth pair of ours by now.
+    /// Whether there may be a veth pair of ours by now.
     made: bool,
     /// The addresses whose packets may be treated by now.
     treated: Option<Vec<IpAddr>>,

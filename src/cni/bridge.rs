@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use super::check::changed;
 use super::host_side::Pair;
 use super::plan::Plan;
-use super::result::Ip;
+use super::result::{Ip, families};
 use super::{Code, Error, duplicates, vlan};
 use crate::kernel::bridge_request::{HAIRPIN, ISOLATED};
 use crate::kernel::link::Link;
@@ -34,8 +34,7 @@ impl Bridge {
     /// The name belongs to another kind of interface; the bridge holds an address that nobody here gave
     /// it, or has another MTU; the kernel refuses. Nothing that was there before has been changed then.
     pub fn prepare(host: &mut Conversation, plan: &Plan, ips: &[Ip]) -> Result<Bridge, Error> {
-        let families: Vec<Family> =
-            Family::ALL.into_iter().filter(|family| plan.is_gateway && has(ips, *family)).collect();
+        let families: Vec<Family> = families(ips).filter(|_| plan.is_gateway).collect();
         let mut batch = Batch::new();
         let bridge = batch.look_up_link(&plan.bridge);
         let forwarding: Vec<_> = families.iter().map(|family| batch.look_up_forwarding(*family)).collect();
@@ -103,7 +102,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Makes the veth pair, its host end up and a port of this bridge. `made` is set as soon as there is one.
+    /// Makes the veth pair, its host end up and a port of this bridge. `made` is set as soon as there may be one.
     ///
     /// # Errors
     /// A name is taken, or the kernel refuses.
@@ -143,15 +142,11 @@ impl Bridge {
         deadline: Deadline,
     ) -> Result<(), Error> {
         host.await_forwarding(pair.port.index, deadline)?;
-        if plan.is_gateway && has(ips, Family::Ipv6Unicast) {
+        if plan.is_gateway && ips.iter().any(|ip| ip.address.is_ipv6()) {
             duplicates::refuse(host, self.gateway().into(), pair.pod_mac, ips)?;
         }
         Ok(())
     }
-}
-
-fn has(ips: &[Ip], family: Family) -> bool {
-    ips.iter().any(|ip| ip.family() == family)
 }
 
 /// Pods with another MTU than their bridge lose packets without a word.

@@ -46,7 +46,7 @@ impl HostSide {
         }
     }
 
-    /// Makes the veth pair, its host end up and connected. `made` is set as soon as there is one.
+    /// Makes the veth pair, its host end up and connected. `made` is set as soon as there may be one.
     ///
     /// # Errors
     /// A name is taken, or the kernel refuses.
@@ -122,7 +122,7 @@ fn told(link: &Link) -> Interface {
 
 impl Pair {
     /// Has the kernel do all that is in the batch, which at `place` makes the pair. `made` is set as soon as
-    /// there is one.
+    /// there may be one.
     ///
     /// # Errors
     /// The first refusal.
@@ -133,6 +133,8 @@ impl Pair {
         pair: &PodVeth<'_>,
         made: &mut bool,
     ) -> Result<Pair, Error> {
+        // As long as the kernel has not been heard.
+        *made = true;
         let outcome = host.attempt(batch)?;
         *made = !outcome.is_refused(place);
         let port = match outcome.all_done()?.link(place) {

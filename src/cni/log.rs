@@ -53,12 +53,17 @@ impl Log {
     ) {
         let Some(destination) = destination(&variable, configuration) else { return };
         let value = |name| variable(name).unwrap_or_default();
-        let about = [
-            value("CNI_COMMAND"),
-            format!("container {}", value("CNI_CONTAINERID")),
-            format!("interface {}", value("CNI_IFNAME")),
-            format!("of {}", field(configuration, "name").unwrap_or_default()),
-        ];
+        // Not every verb is about an attachment.
+        let mut about = value("CNI_COMMAND");
+        for (what, text) in [
+            ("container", value("CNI_CONTAINERID")),
+            ("interface", value("CNI_IFNAME")),
+            ("of", field(configuration, "name").unwrap_or_default()),
+        ] {
+            if !text.is_empty() {
+                about.push_str(&format!(" {what} {text}"));
+            }
+        }
         let took = self.begun.elapsed().unwrap_or_default();
         let outcome = match &error {
             None => format!("done in {:.1} ms", took.as_secs_f64() * 1e3),
@@ -67,7 +72,7 @@ impl Log {
             }
         };
         // One line, whatever a runtime has put into it.
-        let message = format!("{}: {outcome}", about.join(" ")).replace(['\n', '\r'], " ");
+        let message = format!("{about}: {outcome}").replace(['\n', '\r'], " ");
         let since = self.begun.duration_since(UNIX_EPOCH).unwrap_or_default();
         let _ = match destination.as_str() {
             JOURNAL => tell_journal(SOCKET, &message, error.is_some()),
@@ -153,10 +158,13 @@ mod tests {
         };
         Log::begin().end(variable, conf.as_bytes(), None);
         Log::begin().end(variable, conf.as_bytes(), Some((100, "no address".to_owned())));
+        let status = |name: &str| (name == "CNI_COMMAND").then(|| "STATUS".to_owned());
+        Log::begin().end(status, conf.as_bytes(), None);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[2].contains("Z STATUS of pod-network: done in "), "{text}");
         assert!(lines[0].contains("Z ADD container c1 c2 interface eth0 of pod-network: done in "), "{text}");
         assert!(
             lines[1].contains(": failed in ") && lines[1].ends_with(" ms: code 100: no address"),

@@ -58,6 +58,12 @@ pub struct Ip {
     pub interface: Option<usize>,
 }
 
+/// The families in which there is an address.
+pub fn families(ips: &[Ip]) -> impl Iterator<Item = Family> + '_ {
+    let has = |family: &Family| ips.iter().any(|ip| ip.family() == *family);
+    Family::ALL.into_iter().filter(has)
+}
+
 /// A route in the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

@@ -26,7 +26,7 @@ use super::Error;
 use super::check::changed;
 use super::host_side::Pair;
 use super::pod::Router;
-use super::result::{Ip, Route, Success};
+use super::result::{Ip, Route, Success, families};
 use crate::kernel::link::Link;
 use crate::kernel::plain_route::RouteOptions;
 use crate::kernel::{At, Batch, Conversation, Deadline, sysctl};
@@ -160,9 +160,4 @@ fn check_way(
         }
     }
     Ok(())
-}
-
-fn families(ips: &[Ip]) -> impl Iterator<Item = Family> + '_ {
-    let has = |family: &Family| ips.iter().any(|ip| ip.family() == *family);
-    Family::ALL.into_iter().filter(has)
 }
