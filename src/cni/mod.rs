@@ -22,6 +22,10 @@
 //! them. What holds nevertheless: the host end of a pod's veth pair has a name that follows from the
 //! attachment alone ([`veth`]), and its addresses are found by the attachment (`ipam`); so a DEL
 //! needs neither a namespace nor the result of the ADD to undo what an ADD did, however far it came.
+//!
+//! Whatever undoes an attachment, be it DEL, GC or an ADD that failed, does so in one order: the link, what is
+//! done to the pod's packets ([`masquerade`]), the addresses; and an address is kept if either of the former
+//! could not be removed, for the next pod would share it.
 
 use std::io::Read;
 

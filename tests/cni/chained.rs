@@ -1,19 +1,9 @@
 //! Ours among other plugins of one list: the reference ones after it.
 
-use std::process::Command;
-
-use routelet::kernel::NetNs;
 use serde_json::{Value, json};
 
 use super::chain::Chain;
-use super::rig::{Namespace, Node};
-
-fn out(namespace: &NetNs, program: &str, arguments: &[&str]) -> String {
-    let run = || Command::new(program).args(arguments).output();
-    let output = namespace.enter(run).unwrap().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use super::rig::{Namespace, Node, run};
 
 /// `bridge`, then everything that clusters put after it.
 fn list(version: &'static str, node: &Node, bridge: fn(Chain, Value) -> Chain) -> Chain {
@@ -66,7 +56,7 @@ async fn the_reference_plugins_follow() {
             assert_eq!(result["interfaces"][2]["mac"], "02:11:22:33:44:55");
             let eth0 = pod.link("eth0").await.unwrap();
             assert_eq!((eth0.mtu, eth0.mac), (1300, Some([2, 0x11, 0x22, 0x33, 0x44, 0x55])));
-            let shaped = out(&node.namespace.handle, "tc", &["qdisc", "show", "dev", &host]);
+            let shaped = run(&node.namespace.handle, "tc", &["qdisc", "show", "dev", &host]);
             assert!(shaped.contains("tbf"), "{shaped}");
             mapped_port_answers(&node, &pod, "10.244.0.2");
             // The portmap of Debian 12 looks for rules of IPv6 that it never made, and comes last.
@@ -77,7 +67,7 @@ async fn the_reference_plugins_follow() {
             chain.del(&node, "c1", "", None).unwrap();
             assert_eq!(node.traces().await, [""; 0]);
             assert_eq!(pod.names().await, ["lo"]);
-            let rules = out(&node.namespace.handle, "iptables-save", &[]);
+            let rules = run(&node.namespace.handle, "iptables-save", &[]);
             assert!(!rules.contains("10.244.0.2"), "{rules}");
         }
     }

@@ -218,10 +218,7 @@ impl Node {
 
     /// Every firewall rule of the node, without counters, as nft(8) shows it.
     pub fn rules(&self) -> String {
-        let list = || Command::new("nft").args(["--stateless", "list", "ruleset"]).output();
-        let output = self.namespace.handle.enter(list).unwrap().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        run(&self.namespace.handle, "nft", &["--stateless", "list", "ruleset"])
     }
 
     /// Whom rules of ours are about, in order: what each element of the sets and maps says. Empty sets stay
@@ -255,6 +252,14 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Runs a program in a namespace, where it must succeed. Returns what it printed.
+#[track_caller]
+pub fn run(namespace: &NetNs, program: &str, arguments: &[&str]) -> String {
+    let output = namespace.enter(|| Command::new(program).args(arguments).output()).unwrap().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A path by which other processes can open a namespace while its handle is open.

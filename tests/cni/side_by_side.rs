@@ -7,13 +7,12 @@
 //! Debian 12 forgets what `ipam.resolvConf` told it.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use routelet::kernel::NetNs;
 use serde_json::{Value, json};
 
 use super::chain::REFERENCE;
-use super::rig::{Answer, Namespace, Node, PLUGIN, answer};
+use super::rig::{Answer, Namespace, Node, PLUGIN, answer, run};
 
 /// What a row changes in the common configuration, and what is in `CNI_ARGS`.
 pub struct Row {
@@ -122,10 +121,9 @@ pub fn merge(into: &mut Value, patch: &Value) {
 }
 
 pub fn ip(namespace: &NetNs, arguments: &[&str]) -> Value {
-    let run = || Command::new("ip").arg("-json").args(arguments).output();
-    let output = namespace.enter(run).unwrap().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
+    let text = run(namespace, "ip", &[&["-json"], arguments].concat());
+    // Where it has nothing to say, it says nothing.
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// Links with their settings and addresses, ports of a bridge without their names.

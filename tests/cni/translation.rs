@@ -4,14 +4,13 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use routelet::kernel::NetNs;
 use routelet::kernel::nftables::Nftables;
 use serde_json::{Value, json};
 
-use super::rig::{Answer, Namespace, Node, answer};
+use super::rig::{Answer, Namespace, Node, answer, run};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_routelet-cni");
 
@@ -73,12 +72,6 @@ impl World {
     fn ruleset(&self) -> String {
         run(&self.node.namespace.handle, "nft", &["list", "ruleset"])
     }
-}
-
-fn run(namespace: &NetNs, program: &str, arguments: &[&str]) -> String {
-    let output = namespace.enter(|| Command::new(program).args(arguments).output()).unwrap().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{program} {arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn ip(namespace: &NetNs, arguments: &str) {
