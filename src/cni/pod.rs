@@ -28,12 +28,16 @@ pub struct Router {
 }
 
 impl Pod {
-    /// Opens the pod's namespace.
+    /// Opens the pod's namespace, which must not be the node's.
     ///
     /// # Errors
-    /// As [`open_namespace`].
+    /// It cannot be opened, or is the node's.
     pub fn open(attachment: &Attachment) -> Result<Pod, Error> {
-        let namespace = open_namespace(attachment)?;
+        let path = attachment.netns.as_deref().unwrap_or_default();
+        let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
+        if namespace.identity()? == NetNs::current()?.identity()? {
+            return Err(unusable(attachment, "it is the node's own namespace"));
+        }
         let inside = Conversation::open_in(&namespace).map_err(|e| unusable(attachment, e))?;
         Ok(Pod { namespace, inside })
     }
@@ -141,19 +145,6 @@ impl AsFd for Pod {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()
     }
-}
-
-/// The pod's namespace, which must not be the node's.
-///
-/// # Errors
-/// It cannot be opened, or is the node's.
-fn open_namespace(attachment: &Attachment) -> Result<NetNs, Error> {
-    let path = attachment.netns.as_deref().unwrap_or_default();
-    let namespace = NetNs::open(path).map_err(|e| unusable(attachment, e))?;
-    if namespace.identity()? == NetNs::current()?.identity()? {
-        return Err(unusable(attachment, "it is the node's own namespace"));
-    }
-    Ok(namespace)
 }
 
 /// The pod's namespace for DEL, which must not fail for want of it: `None` if it cannot be opened, and then
