@@ -1,5 +1,8 @@
-//! What a node needs before it can take pods: the bridge with its gateway addresses, and the file that
-//! tells the CNI plugin its pod CIDRs. Forwarding is looked after in [`super::settings`].
+//! What a node needs before it can take pods: the file that tells the CNI plugin its pod CIDRs and, where pods
+//! share one, the bridge with its gateway addresses. Forwarding is looked after in [`super::settings`].
+//!
+//! In mode routed there is no bridge. One that stands from before is left for `routelet cleanup`: a pod may be
+//! on it.
 //!
 //! A node may be given other pod CIDRs while pods have addresses of the old ones. The bridge then holds the
 //! gateway addresses of both until the last of those pods is gone.
@@ -40,17 +43,22 @@ pub async fn prepare(
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?;
-    if families.contains(&Family::Ipv6Unicast) {
+    let bridge = match pods.mode {
+        Mode::Bridge => Some(Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?.index),
+        Mode::Routed => None,
+    };
+    if bridge.is_some() && families.contains(&Family::Ipv6Unicast) {
         sysctl::enable_ipv6(&pods.bridge)?;
     }
     let node_file = paths.state_dir.join(FILE_NAME);
     // One that cannot be read is replaced below.
     let before = NodeFile::read(&node_file).ok().flatten().unwrap_or_default();
     let (former, gone) = former(&before, network, paths)?;
-    for address in gone.iter().filter_map(|prefix| gateway(*prefix)) {
-        netlink.remove_address(bridge.index, address).await?;
-        info!("no pod is left that needs the gateway {address}");
+    if let Some(bridge) = bridge {
+        for address in gone.iter().filter_map(|prefix| gateway(*prefix)) {
+            netlink.remove_address(bridge, address).await?;
+            info!("no pod is left that needs the gateway {address}");
+        }
     }
     // The plugin takes no gateway for ours that the file says nothing of.
     let file = NodeFile {
@@ -71,8 +79,11 @@ pub async fn prepare(
     let gateways = network.pod_cidrs.iter().chain(&former).map(|pod_cidr| {
         gateway(*pod_cidr).with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))
     });
-    netlink.add_addresses(bridge.index, &gateways.collect::<anyhow::Result<Vec<_>>>()?).await?;
-    netlink.set_up(bridge.index, true).await?;
+    let gateways = gateways.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(bridge) = bridge {
+        netlink.add_addresses(bridge, &gateways).await?;
+        netlink.set_up(bridge, true).await?;
+    }
     Ok(())
 }
 
