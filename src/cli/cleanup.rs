@@ -139,11 +139,14 @@ async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(
         outcome.kept.push(format!("{what}: {pods} pods are attached; clean up again without them"));
         return Ok(());
     }
-    // A kernel without nftables has none of ours.
-    match Nftables::open().map(|mut nftables| nftables.remove_all()) {
-        Ok(Ok(true)) => outcome.removed.push("nftables tables routelet".to_owned()),
-        Ok(Err(error)) => outcome.left_behind.push(error.to_string()),
-        Ok(Ok(false)) | Err(_) => {}
+    let removed = Nftables::open_if_known().and_then(|nftables| match nftables {
+        Some(mut nftables) => nftables.remove_all(),
+        None => Ok(false),
+    });
+    match removed {
+        Ok(true) => outcome.removed.push("nftables tables routelet".to_owned()),
+        Ok(false) => {}
+        Err(error) => outcome.left_behind.push(error.to_string()),
     }
     let Some(bridge) = bridge else {
         remove_file(node_file, outcome);

@@ -5,7 +5,7 @@
 //! while the daemon restarts.
 //!
 //! ```json
-//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "bridge": "cni0", "mtu": 1500,
+//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "mode": "bridge", "bridge": "cni0", "mtu": 1500,
 //!  "masquerade": true, "masqueradeExempt": ["10.244.0.0/22", "fd00:10:244::/48"]}
 //! ```
 
@@ -40,9 +40,9 @@ pub struct NodeFile {
     /// Whether pods share a bridge.
     #[serde(default)]
     pub mode: Mode,
-    /// Name of the bridge that pods are attached to.
+    /// Name of the bridge that pods are attached to, unless they are routed to.
     pub bridge: String,
-    /// MTU of the bridge and the pods in octets; the kernel's default if absent.
+    /// MTU of the pods, and of the bridge, in octets; the kernel's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Pods reach what is not exempt under the node's address, where the network configuration does not say.
