@@ -15,13 +15,12 @@ use super::Error;
 use crate::api::{self, Client};
 use crate::cni::{conflist, veth};
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
-use crate::ipam::node::FILE_NAME;
-use crate::ipam::{NodeFile, RangeSpec};
+use crate::ipam::NodeFile;
+use crate::ipam::node::{FILE_NAME, gateway};
 use crate::kernel::link::Link;
 use crate::kernel::nftables::Nftables;
 use crate::kernel::routes::Ownership;
 use crate::kernel::{Installer, Netlink};
-use crate::prefix::Prefix;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -133,10 +132,11 @@ async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(
     let port = |link: &&Link| link.master.is_some() && link.master == bridge.map(|bridge| bridge.index);
     let pods = links.iter().filter(|link| port(link) || veth::is_name(&link.name)).count();
     if pods > 0 {
-        let bridge = bridge.map(|bridge| format!("bridge {}, ", bridge.name)).unwrap_or_default();
-        let file = node_file.display();
-        let what = format!("{bridge}nftables and {file}");
-        outcome.kept.push(format!("{what}: {pods} pods are attached; clean up again without them"));
+        let bridge = bridge.map(|bridge| format!("bridge {}", bridge.name));
+        let file = node_file.exists().then(|| node_file.display().to_string());
+        let what: Vec<String> = bridge.into_iter().chain(file).chain(["nftables".to_owned()]).collect();
+        let why = format!("pods are attached ({pods}); clean up again without them");
+        outcome.kept.push(format!("{}: {why}", what.join(", ")));
         return Ok(());
     }
     let removed = Nftables::open_if_known().and_then(|nftables| match nftables {
@@ -169,12 +169,6 @@ async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(
         Err(error) => outcome.left_behind.push(error.to_string()),
     }
     Ok(())
-}
-
-/// The bridge's address in a pod CIDR.
-fn gateway(prefix: Prefix) -> Option<IpNetwork> {
-    let ranges = RangeSpec::whole(prefix).ranges(&[]).ok()?;
-    IpNetwork::new(ranges.first()?.gateway, prefix.length()).ok()
 }
 
 fn remove_file(path: &Path, outcome: &mut Outcome) {

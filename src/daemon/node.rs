@@ -7,17 +7,16 @@
 //! A node may be given other pod CIDRs while pods have addresses of the old ones. The bridge then holds the
 //! gateway addresses of both until the last of those pods is gone.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use anyhow::Context;
-use ipnetwork::IpNetwork;
 use tracing::info;
 
 use super::options::Paths;
 use super::pools;
 use crate::cluster::NodeNetwork;
 use crate::cluster::objects::cni::Mode;
-use crate::ipam::node::{self, FILE_NAME, NodeFile};
+use crate::ipam::node::{self, FILE_NAME, NodeFile, gateway};
 use crate::ipam::{self, Store};
 use crate::kernel::{Conversation, Netlink, sysctl};
 use crate::prefix::{self, Family, Prefix};
@@ -120,27 +119,4 @@ async fn path_mtu(netlink: &Netlink, addresses: &[IpAddr]) -> anyhow::Result<Opt
         .collect();
     let links = netlink.links().await?;
     Ok(links.into_iter().filter(|l| l.name != "lo" && indexes.contains(&l.index)).map(|l| l.mtu).min())
-}
-
-/// The first address of a pod CIDR after its network address.
-fn gateway(pod_cidr: Prefix) -> Option<IpNetwork> {
-    let first = match pod_cidr.address() {
-        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().checked_add(1)?)),
-        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().checked_add(1)?)),
-    };
-    let fits = pod_cidr.contains_address(first);
-    fits.then(|| IpNetwork::new(first, pod_cidr.length()).ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gateway_is_the_first_address() {
-        let gateway = |text: &str| gateway(text.parse().unwrap()).map(|g| g.to_string());
-        assert_eq!(gateway("10.244.1.0/24").as_deref(), Some("10.244.1.1/24"));
-        assert_eq!(gateway("fd00:10:244:1::/64").as_deref(), Some("fd00:10:244:1::1/64"));
-        assert_eq!(gateway("10.244.1.7/32"), None);
-    }
 }

@@ -11,8 +11,10 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -93,6 +95,17 @@ impl NodeFile {
         text.push(b'\n');
         replace(path, &text)
     }
+}
+
+/// The gateway's address in a pod CIDR, with the length of that: the first after its network address. `None`
+/// where there is no room for one.
+pub fn gateway(pod_cidr: Prefix) -> Option<IpNetwork> {
+    let first = match pod_cidr.address() {
+        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().checked_add(1)?)),
+        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().checked_add(1)?)),
+    };
+    let fits = pod_cidr.contains_address(first);
+    fits.then(|| IpNetwork::new(first, pod_cidr.length()).ok()).flatten()
 }
 
 /// Replaces a file in one step, making its directory if need be. Readers see the old content or the new,
