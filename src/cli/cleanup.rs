@@ -1,8 +1,8 @@
 //! `routelet cleanup`: removes what a daemon that is gone has left on this machine: the policy rules that
 //! bear our protocol number, the kernel routes that do, in one table, the nexthop groups that bear it, and
-//! the node file and the network configuration that the daemon wrote for the container runtime; and, when no
-//! pod is attached any more, the bridge and the nftables. Nothing else: pods keep their interfaces and addresses
-//! until the runtime lets go of them.
+//! the network configuration that the daemon wrote for the container runtime; and, when no pod is attached any
+//! more, the bridge, the nftables and the node file, which tells the next cleanup which bridge it was. Nothing
+//! else: pods keep their interfaces and addresses until the runtime lets go of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,12 @@ use super::Error;
 use crate::api::{self, Client};
 use crate::cni::{conflist, veth};
 use crate::fib::{Change, Found, Group, NextHop, Route, Target};
-use crate::ipam::node::FILE_NAME;
-use crate::ipam::{NodeFile, RangeSpec};
+use crate::ipam::NodeFile;
+use crate::ipam::node::{FILE_NAME, gateway};
 use crate::kernel::link::Link;
 use crate::kernel::nftables::Nftables;
 use crate::kernel::routes::Ownership;
 use crate::kernel::{Installer, Netlink};
-use crate::prefix::Prefix;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -58,7 +57,6 @@ pub async fn run(args: Args, out: &mut impl Write) -> Result<(), Error> {
     // Before the node file: what a runtime asks of the plugin meanwhile would fail.
     remove_config(&args.cni_config, &mut outcome);
     remove_pod_network(&node_file, &mut outcome).await?;
-    remove_file(&node_file, &mut outcome);
 
     // Told afterwards, so that a reader who leaves early leaves nothing half done.
     for what in &outcome.removed {
@@ -124,7 +122,7 @@ fn remove_config(path: &Path, outcome: &mut Outcome) {
     }
 }
 
-/// Removes the nftables and the bridge, unless there are pods that need them.
+/// Removes the nftables, the bridge and the node file, unless there are pods that need them.
 async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(), Error> {
     let netlink = Netlink::open()?;
     let links = netlink.links().await?;
@@ -134,36 +132,43 @@ async fn remove_pod_network(node_file: &Path, outcome: &mut Outcome) -> Result<(
     let port = |link: &&Link| link.master.is_some() && link.master == bridge.map(|bridge| bridge.index);
     let pods = links.iter().filter(|link| port(link) || veth::is_name(&link.name)).count();
     if pods > 0 {
-        let bridge = bridge.map(|bridge| format!(" and bridge {}", bridge.name)).unwrap_or_default();
-        outcome.kept.push(format!("nftables{bridge}: {pods} pods are attached; clean up again without them"));
+        let bridge = bridge.map(|bridge| format!("bridge {}", bridge.name));
+        let file = node_file.exists().then(|| node_file.display().to_string());
+        let what: Vec<String> = bridge.into_iter().chain(file).chain(["nftables".to_owned()]).collect();
+        let why = format!("pods are attached ({pods}); clean up again without them");
+        outcome.kept.push(format!("{}: {why}", what.join(", ")));
         return Ok(());
     }
-    // A kernel without nftables has none of ours.
-    match Nftables::open().map(|mut nftables| nftables.remove_all()) {
-        Ok(Ok(true)) => outcome.removed.push("nftables tables routelet".to_owned()),
-        Ok(Err(error)) => outcome.left_behind.push(error.to_string()),
-        Ok(Ok(false)) | Err(_) => {}
+    let removed = Nftables::open_if_known().and_then(|nftables| match nftables {
+        Some(mut nftables) => nftables.remove_all(),
+        None => Ok(false),
+    });
+    match removed {
+        Ok(true) => outcome.removed.push("nftables tables routelet".to_owned()),
+        Ok(false) => {}
+        Err(error) => outcome.left_behind.push(error.to_string()),
     }
-    let Some(bridge) = bridge else { return Ok(()) };
+    let Some(bridge) = bridge else {
+        remove_file(node_file, outcome);
+        return Ok(());
+    };
     let prefixes = node.pod_cidrs.iter().chain(&node.former_pod_cidrs);
     let ours: Vec<IpNetwork> = prefixes.filter_map(|prefix| gateway(*prefix)).collect();
     let of_link = |a: &IpNetwork| matches!(a, IpNetwork::V6(a) if a.ip().is_unicast_link_local());
     let addresses = netlink.addresses(bridge.index).await?;
     if let Some(other) = addresses.iter().find(|address| !of_link(address) && !ours.contains(address)) {
-        outcome.kept.push(format!("bridge {}: it has the address {other}, which is not ours", bridge.name));
+        let what = format!("bridge {} and {}", bridge.name, node_file.display());
+        outcome.kept.push(format!("{what}: the bridge has the address {other}, which is not ours"));
         return Ok(());
     }
     match netlink.delete_link(bridge.index).await {
-        Ok(()) => outcome.removed.push(format!("bridge {}", bridge.name)),
+        Ok(()) => {
+            outcome.removed.push(format!("bridge {}", bridge.name));
+            remove_file(node_file, outcome);
+        }
         Err(error) => outcome.left_behind.push(error.to_string()),
     }
     Ok(())
-}
-
-/// The bridge's address in a pod CIDR.
-fn gateway(prefix: Prefix) -> Option<IpNetwork> {
-    let ranges = RangeSpec::whole(prefix).ranges(&[]).ok()?;
-    IpNetwork::new(ranges.first()?.gateway, prefix.length()).ok()
 }
 
 fn remove_file(path: &Path, outcome: &mut Outcome) {

@@ -91,7 +91,6 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
     };
     let mut findings = Findings::default();
     let own = Settings::of(objects, node_name, node, &mut findings.errors);
-    findings.warnings.extend(own.warnings.iter().cloned());
     let others = other_nodes(objects, node_name, &mut findings);
     let local = Local { name: node_name, node, settings: &own, others: &others };
     local.check(&mut findings);

@@ -60,7 +60,7 @@ impl Keepers {
         tokio::spawn(settings.run());
         let (rules, pods) = (tokio::spawn(rules.run()), tokio::spawn(pods.run()));
         let (firewall, firewall_seen) = watch::channel(FirewallView::default());
-        let look = Look::new(inputs, settings_seen, rules_seen, (pods_seen, firewall_seen), owned);
+        let look = Look::new(inputs, settings_seen, rules_seen, pods_seen, firewall_seen, owned);
         let look = Arc::new(look);
         tokio::spawn(masquerade::Keeper::new(prepared, look.clone(), exempt, firewall)?.run());
         Ok((Keepers { compiled, paths, rules, pods }, look))

@@ -5,8 +5,10 @@
 //! daemon. Names follow the conventions of Prometheus: base units, `_total` on counters, and labels
 //! only for what a sum makes sense over.
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+mod exposition;
+mod pods;
 
+use self::exposition::{Exposition, sample};
 use crate::api::{KernelView, PodsView};
 use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
@@ -50,12 +52,7 @@ pub fn render(
     exposition.manifests(manifests);
     exposition.kernel(kernel);
     exposition.pods(pods);
-    prometheus::TextEncoder::new().encode_to_string(&exposition.families)
-}
-
-#[derive(Default)]
-struct Exposition {
-    families: Vec<MetricFamily>,
+    exposition.text()
 }
 
 impl Exposition {
@@ -252,34 +249,6 @@ impl Exposition {
         self.gauge("routelet_fib_differences", help, kernel.differences.map(|count| sample([], count)));
     }
 
-    fn pods(&mut self, pods: &PodsView) {
-        let addresses = pods.pools.iter().flat_map(|pool| {
-            let prefix = pool.prefix.to_string();
-            let free = if pool.former { 0 } else { pool.size.saturating_sub(pool.taken) };
-            [("taken", pool.taken), ("free", free)]
-                .map(|(state, count)| sample([("pool", prefix.as_str()), ("state", state)], count))
-        });
-        let help = "Addresses for pods by pod CIDR and state: taken, or free. None of a pod CIDR that the node no \
-                    longer has is free.";
-        self.gauge("routelet_ipam_addresses", help, addresses);
-        let help = "Addresses freed of pods that were gone without a word of their runtime.";
-        self.counter("routelet_ipam_swept_total", help, [sample([], pods.swept)]);
-        let firewall = &pods.firewall;
-        let help = "Prefixes that see pods under their own addresses, where pods are masqueraded.";
-        self.gauge(
-            "routelet_masquerade_exempt_prefixes",
-            help,
-            firewall.exempt.map(|count| sample([], count)),
-        );
-        let help = "Chains of others that drop what is forwarded unless a rule of theirs accepts it.";
-        self.gauge("routelet_nftables_dropping_chains", help, [sample([], firewall.dropping.len() as u64)]);
-        let right =
-            pods.config.iter().map(|config| sample([], (config.in_place && config.fault.is_none()).into()));
-        let help = "Whether the container runtime's network configuration is in place and the first it finds: 1, \
-                    else 0.";
-        self.gauge("routelet_cni_config_in_place", help, right);
-    }
-
     fn manifests(&mut self, manifests: &Manifests) {
         self.gauge(
             "routelet_manifests_valid",
@@ -297,66 +266,6 @@ impl Exposition {
             manifests.last_good.map(|seconds| sample([], seconds)),
         );
     }
-
-    fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
-        self.family(name, help, MetricType::GAUGE, samples, |metric, value| {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        });
-    }
-
-    fn counter(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) {
-        self.family(name, help, MetricType::COUNTER, samples, |metric, value| {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        });
-    }
-
-    fn family(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = Sample>,
-        set: fn(&mut Metric, f64),
-    ) {
-        let metrics: Vec<Metric> = samples
-            .into_iter()
-            .map(|sample| {
-                let mut metric = Metric::from_label(sample.labels);
-                set(&mut metric, sample.value);
-                metric
-            })
-            .collect();
-        // A family without a sample is left out: the encoder takes it for a mistake.
-        if metrics.is_empty() {
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        self.families.push(family);
-    }
-}
-
-struct Sample {
-    labels: Vec<LabelPair>,
-    value: f64,
-}
-
-/// Exact up to 2^53, as everything in Prometheus.
-fn sample<const N: usize>(labels: [(&str, &str); N], value: u64) -> Sample {
-    let pair = |(name, value): (&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
-        pair
-    };
-    Sample { labels: labels.into_iter().map(pair).collect(), value: value as f64 }
 }
 
 /// `bgpPeerState` of RFC 4273; 0 for no state of RFC 4271.

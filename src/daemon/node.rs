@@ -1,20 +1,22 @@
-//! What a node needs before it can take pods: the bridge with its gateway addresses, and the file that
-//! tells the CNI plugin its pod CIDRs. Forwarding is looked after in [`super::settings`].
+//! What a node needs before it can take pods: the file that tells the CNI plugin its pod CIDRs and, where pods
+//! share one, the bridge with its gateway addresses. Forwarding is looked after in [`super::settings`].
+//!
+//! In mode routed there is no bridge. One that stands from before is left for `routelet cleanup`: a pod may be
+//! on it.
 //!
 //! A node may be given other pod CIDRs while pods have addresses of the old ones. The bridge then holds the
 //! gateway addresses of both until the last of those pods is gone.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use anyhow::Context;
-use ipnetwork::IpNetwork;
 use tracing::info;
 
 use super::options::Paths;
 use super::pools;
 use crate::cluster::NodeNetwork;
 use crate::cluster::objects::cni::Mode;
-use crate::ipam::node::{self, FILE_NAME, NodeFile};
+use crate::ipam::node::{self, FILE_NAME, NodeFile, gateway};
 use crate::ipam::{self, Store};
 use crate::kernel::{Conversation, Netlink, sysctl};
 use crate::prefix::{self, Family, Prefix};
@@ -40,17 +42,22 @@ pub async fn prepare(
         Some(mtu) => Some(mtu),
         None => path_mtu(netlink, addresses).await?,
     };
-    let bridge = Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?;
-    if families.contains(&Family::Ipv6Unicast) {
+    let bridge = match pods.mode {
+        Mode::Bridge => Some(Conversation::open()?.ensure_bridge(&pods.bridge, mtu)?.index),
+        Mode::Routed => None,
+    };
+    if bridge.is_some() && families.contains(&Family::Ipv6Unicast) {
         sysctl::enable_ipv6(&pods.bridge)?;
     }
     let node_file = paths.state_dir.join(FILE_NAME);
     // One that cannot be read is replaced below.
     let before = NodeFile::read(&node_file).ok().flatten().unwrap_or_default();
     let (former, gone) = former(&before, network, paths)?;
-    for address in gone.iter().filter_map(|prefix| gateway(*prefix)) {
-        netlink.remove_address(bridge.index, address).await?;
-        info!("no pod is left that needs the gateway {address}");
+    if let Some(bridge) = bridge {
+        for address in gone.iter().filter_map(|prefix| gateway(*prefix)) {
+            netlink.remove_address(bridge, address).await?;
+            info!("no pod is left that needs the gateway {address}");
+        }
     }
     // The plugin takes no gateway for ours that the file says nothing of.
     let file = NodeFile {
@@ -71,8 +78,11 @@ pub async fn prepare(
     let gateways = network.pod_cidrs.iter().chain(&former).map(|pod_cidr| {
         gateway(*pod_cidr).with_context(|| format!("pod CIDR {pod_cidr} has no room for a gateway address"))
     });
-    netlink.add_addresses(bridge.index, &gateways.collect::<anyhow::Result<Vec<_>>>()?).await?;
-    netlink.set_up(bridge.index, true).await?;
+    let gateways = gateways.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(bridge) = bridge {
+        netlink.add_addresses(bridge, &gateways).await?;
+        netlink.set_up(bridge, true).await?;
+    }
     Ok(())
 }
 
@@ -109,27 +119,4 @@ async fn path_mtu(netlink: &Netlink, addresses: &[IpAddr]) -> anyhow::Result<Opt
         .collect();
     let links = netlink.links().await?;
     Ok(links.into_iter().filter(|l| l.name != "lo" && indexes.contains(&l.index)).map(|l| l.mtu).min())
-}
-
-/// The first address of a pod CIDR after its network address.
-fn gateway(pod_cidr: Prefix) -> Option<IpNetwork> {
-    let first = match pod_cidr.address() {
-        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().checked_add(1)?)),
-        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().checked_add(1)?)),
-    };
-    let fits = pod_cidr.contains_address(first);
-    fits.then(|| IpNetwork::new(first, pod_cidr.length()).ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gateway_is_the_first_address() {
-        let gateway = |text: &str| gateway(text.parse().unwrap()).map(|g| g.to_string());
-        assert_eq!(gateway("10.244.1.0/24").as_deref(), Some("10.244.1.1/24"));
-        assert_eq!(gateway("fd00:10:244:1::/64").as_deref(), Some("fd00:10:244:1::1/64"));
-        assert_eq!(gateway("10.244.1.7/32"), None);
-    }
 }

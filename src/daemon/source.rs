@@ -38,10 +38,11 @@ impl Look {
         inputs: mpsc::Sender<Input>,
         settings: watch::Receiver<Vec<SettingView>>,
         rules: watch::Receiver<Vec<RuleView>>,
-        pods: (watch::Receiver<PodsView>, watch::Receiver<FirewallView>),
+        pods: watch::Receiver<PodsView>,
+        firewall: watch::Receiver<FirewallView>,
         ownership: watch::Receiver<Ownership>,
     ) -> Look {
-        Look { inputs, settings, rules, pods: pods.0, firewall: pods.1, audits: Audits::new(ownership) }
+        Look { inputs, settings, rules, pods, firewall, audits: Audits::new(ownership) }
     }
 
     /// Asks the driver.

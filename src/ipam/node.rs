@@ -5,14 +5,16 @@
 //! while the daemon restarts.
 //!
 //! ```json
-//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "bridge": "cni0", "mtu": 1500,
+//! {"podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "mode": "bridge", "bridge": "cni0", "mtu": 1500,
 //!  "masquerade": true, "masqueradeExempt": ["10.244.0.0/22", "fd00:10:244::/48"]}
 //! ```
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -40,9 +42,9 @@ pub struct NodeFile {
     /// Whether pods share a bridge.
     #[serde(default)]
     pub mode: Mode,
-    /// Name of the bridge that pods are attached to.
+    /// Name of the bridge that pods are attached to, unless they are routed to.
     pub bridge: String,
-    /// MTU of the bridge and the pods in octets; the kernel's default if absent.
+    /// MTU of the pods, and of the bridge, in octets; the kernel's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Pods reach what is not exempt under the node's address, where the network configuration does not say.
@@ -93,6 +95,17 @@ impl NodeFile {
         text.push(b'\n');
         replace(path, &text)
     }
+}
+
+/// The gateway's address in a pod CIDR, with the length of that: the first after its network address. `None`
+/// where there is no room for one.
+pub fn gateway(pod_cidr: Prefix) -> Option<IpNetwork> {
+    let first = match pod_cidr.address() {
+        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().checked_add(1)?)),
+        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().checked_add(1)?)),
+    };
+    let fits = pod_cidr.contains_address(first);
+    fits.then(|| IpNetwork::new(first, pod_cidr.length()).ok()).flatten()
 }
 
 /// Replaces a file in one step, making its directory if need be. Readers see the old content or the new,

@@ -259,6 +259,7 @@ async fn masquerade_knows_the_cluster_and_what_is_learned() {
     cluster.cleanup(0);
     assert!(tables(&cluster, 0).contains("192.0.2.0/24"), "a pod is attached");
     assert!(cluster.netlink(0).link("cni0").await.unwrap().is_some());
+    assert!(cluster.state_dir(0).join("node.json").exists(), "it names the bridge");
     drop(pod);
     let bridge = cluster.netlink(0).link("cni0").await.unwrap().unwrap();
     let ports = async || {
@@ -266,10 +267,33 @@ async fn masquerade_knows_the_cluster_and_what_is_learned() {
         links.iter().filter(|link| link.master == Some(bridge.index)).count()
     };
     cluster.eventually(0, "no port", async || ports().await == 0).await;
-    cluster.start(0);
-    await_config(&cluster, 0).await;
-    cluster.kill(0).await;
     cluster.cleanup(0);
     assert!(!tables(&cluster, 0).contains("routelet"), "{}", tables(&cluster, 0));
     assert!(cluster.netlink(0).link("cni0").await.unwrap().is_none());
+    assert!(!cluster.state_dir(0).join("node.json").exists());
+}
+
+#[tokio::test]
+async fn in_mode_routed_the_daemon_makes_no_bridge() {
+    let mut cluster = Cluster::new("routed", Addressing::Dual).await;
+    cluster.configure_spec("mesh: full, cni: {mode: routed}");
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    let pod = Pod::new("pod");
+    let result = call(&cluster, 0, "ADD", &pod).unwrap();
+    assert_eq!(address(&result), "10.244.1.2/32");
+    assert!(cluster.netlink(0).link("cni0").await.unwrap().is_none());
+    let log = cluster.log(0);
+    assert!(!log.contains("not supported"), "{log}");
+    let status = cluster.status(0);
+    assert!(!status.contains("Wrong"), "{status}");
+    cluster.kill(0).await;
+    cluster.cleanup(0);
+    assert!(cluster.state_dir(0).join("node.json").exists(), "a pod is attached");
+    cluster.start(0);
+    await_config(&cluster, 0).await;
+    call(&cluster, 0, "DEL", &pod).unwrap();
+    cluster.kill(0).await;
+    cluster.cleanup(0);
+    assert!(!cluster.state_dir(0).join("node.json").exists());
 }

@@ -38,8 +38,6 @@ pub(super) struct Settings {
     pub(super) service_cidrs: Vec<Prefix>,
     pub(super) rules: Vec<RuleIntent>,
     pub(super) loose_reverse_path: bool,
-    /// What is asked for and cannot be done, or means nothing.
-    pub(super) warnings: Vec<Finding>,
 }
 
 /// What a node is in the mesh.
@@ -87,7 +85,6 @@ impl Settings {
         };
         let service_cidrs =
             layers.value("spec.serviceCIDRs", |s| s.service_cidrs.clone()).unwrap_or_default();
-        let (pods, warnings) = cni::pods(&mut layers);
         Settings {
             asn: layers.value("spec.asn", |s| s.asn).map_or(64512, |asn| asn.value()),
             router_id: layers
@@ -99,11 +96,10 @@ impl Settings {
             fib,
             restart: Restart::of(&mut layers),
             bfd: bfd(&mut layers),
-            pods,
+            pods: cni::pods(&mut layers),
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
             rules,
             loose_reverse_path: reverse_path == Some(ReversePathFilter::Loose),
-            warnings,
         }
     }
 }

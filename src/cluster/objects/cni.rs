@@ -21,10 +21,10 @@ pub struct CniSpec {
     /// Whether pods share a bridge, or are routed to one by one. Default `bridge`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// Name of the bridge. Default `cni0`.
+    /// Name of the bridge that pods share. Default `cni0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<InterfaceName>,
-    /// MTU of bridge and pods in octets, or `auto`. Default `auto`: that of the interface that holds the
+    /// MTU of the pods, and of the bridge, in octets, or `auto`. Default `auto`: that of the interface that holds the
     /// node's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<Mtu>,

@@ -44,3 +44,12 @@ fn what_is_wrong_is_said_with_the_place() {
         "FILE: \"10.0.0.1/24\" has host bits set; the prefix is 10.0.0.0/24 at line 1 column 27"
     );
 }
+
+#[test]
+fn the_gateway_is_the_first_address() {
+    let gateway =
+        |text: &str| crate::ipam::node::gateway(text.parse().unwrap()).map(|gateway| gateway.to_string());
+    assert_eq!(gateway("10.244.1.0/24").as_deref(), Some("10.244.1.1/24"));
+    assert_eq!(gateway("fd00:10:244:1::/64").as_deref(), Some("fd00:10:244:1::1/64"));
+    assert_eq!(gateway("10.244.1.7/32"), None);
+}

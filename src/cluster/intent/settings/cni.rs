@@ -1,15 +1,13 @@
 //! How the pods of one node are attached: `spec.cni`.
 
-use super::{Layers, configuration};
-use crate::cluster::Finding;
+use super::Layers;
 use crate::cluster::intent::PodNetwork;
-use crate::cluster::objects::cni::{CniSpec, Mode};
+use crate::cluster::objects::cni::CniSpec;
 
-/// What holds for the node, and what of it means nothing.
-pub(super) fn pods(layers: &mut Layers<'_>) -> (PodNetwork, Vec<Finding>) {
+/// What holds for the node.
+pub(super) fn pods(layers: &mut Layers<'_>) -> PodNetwork {
     let network = layers.value("spec.cni.network", |s| s.cni.as_ref()?.network.clone());
     let bridge = layers.value("spec.cni.bridge", |s| s.cni.as_ref()?.bridge.clone());
-    let mode = layers.find("spec.cni.mode", |s| s.cni.as_ref()?.mode);
     let exempt = layers.value("spec.cni.masqueradeExempt", |s| s.cni.as_ref()?.masquerade_exempt.clone());
     let mut whether = |field: &str, of: fn(&CniSpec) -> Option<bool>| {
         layers.value(&format!("spec.cni.{field}"), |s| of(s.cni.as_ref()?))
@@ -17,21 +15,14 @@ pub(super) fn pods(layers: &mut Layers<'_>) -> (PodNetwork, Vec<Finding>) {
     let hairpin = whether("hairpin", |s| s.hairpin).unwrap_or(true);
     let masquerade = whether("masquerade", |s| s.masquerade).unwrap_or(false);
     let masquerade_learned = whether("masqueradeLearned", |s| s.masquerade_learned).unwrap_or(false);
-
-    let mut warnings = vec![];
-    if let Some((object, Mode::Routed)) = mode {
-        let text = "not supported yet: pods share a bridge";
-        warnings.push(Finding::about(configuration(object), "spec.cni.mode", text));
-    }
-    let pods = PodNetwork {
+    PodNetwork {
         name: network.map_or_else(|| "pod-network".into(), |name| name.as_str().to_owned()),
-        mode: mode.map_or(Mode::Bridge, |(_, mode)| mode),
+        mode: layers.value("spec.cni.mode", |s| s.cni.as_ref()?.mode).unwrap_or_default(),
         bridge: bridge.map_or_else(|| "cni0".into(), |bridge| bridge.as_str().to_owned()),
         mtu: layers.value("spec.cni.mtu", |s| s.cni.as_ref()?.mtu).and_then(|mtu| mtu.0),
         hairpin,
         masquerade,
         exempt: exempt.iter().flatten().map(|cidr| cidr.0).collect(),
         masquerade_learned,
-    };
-    (pods, warnings)
+    }
 }
