@@ -18,9 +18,10 @@
 //! - an element is there already: it is looked at, and replaced unless its pod lives
 //!   ([`Error::HostPortTaken`]);
 //! - the last DEL removes a table that serves nobody any more ([`Nftables::remove`]). It names the
-//!   generation in which it has seen that, and is refused if anything was changed since; and an ADD that
-//!   finds no table makes it. A table in which the daemon has put something stays until
-//!   [`Nftables::remove_all`].
+//!   generation in which it has seen that, and looks again if anything was changed since; and an ADD that
+//!   finds no table makes it. One that was killed before it came to that leaves it to the next DEL or GC,
+//!   which need not have anything of its own to take out. A table in which the daemon has put something
+//!   stays until [`Nftables::remove_all`].
 //!
 //! Needs Linux 5.7 or newer: translation in tables of both families since 5.2, and the interface that a
 //! packet came by known when it leaves since 5.7.
@@ -50,8 +51,23 @@ use super::refusal::Refusal;
 /// How often a change is made up anew because others were faster.
 const ATTEMPTS: usize = 1000;
 
+/// How often a change that names the right generation is made up anew all the same. The kernel counts a
+/// generation a moment before it shows what is in it; and a set that somebody has taken out is put back.
+const DOUBTS: usize = 10;
+
 /// Questions in one send: what answers them must fit into the receive buffer.
 const QUESTIONS: usize = 256;
+
+/// What came of removing a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    /// It is gone.
+    Done,
+    /// There was none.
+    WasGone,
+    /// Something has been changed since one has looked.
+    Outdated,
+}
 
 /// A conversation about nftables in one network namespace. Blocks while the kernel works, which is some
 /// ten microseconds for a question and as much more for a change.
@@ -138,18 +154,19 @@ impl Nftables {
         self.exempt = None;
         let mut removed = false;
         for scope in [Scope::Inet, Scope::Bridge] {
-            removed |= self.remove_table(scope, None)?;
+            removed |= self.remove_table(scope, None)? == Removal::Done;
         }
         Ok(removed)
     }
 
     /// Removes a table if it is there and, with a generation, nothing has changed since.
-    fn remove_table(&mut self, scope: Scope, generation: Option<u32>) -> Result<bool, Error> {
+    fn remove_table(&mut self, scope: Scope, generation: Option<u32>) -> Result<Removal, Error> {
         let mut transaction = Transaction::begin(generation);
         transaction.remove_table(scope, layout::TABLE);
         match self.commit(transaction) {
-            Ok(()) => Ok(true),
-            Err(refusal) if is_race(&refusal) => Ok(false),
+            Ok(()) => Ok(Removal::Done),
+            Err(refusal) if refusal.is(nix::Error::ENOENT) => Ok(Removal::WasGone),
+            Err(refusal) if is_outdated(&refusal) => Ok(Removal::Outdated),
             Err(refusal) => Err(refusal.to("remove the nftables table routelet")),
         }
     }
@@ -265,10 +282,15 @@ impl Nftables {
 
 /// Whether a refusal may come of somebody else's having been faster.
 fn is_race(refusal: &Refusal) -> bool {
-    /// `ERESTART`: another generation than the one named.
+    is_outdated(refusal)
+        || [nix::Error::ENOENT, nix::Error::EEXIST, nix::Error::ENOTEMPTY, nix::Error::EBUSY]
+            .into_iter()
+            .any(|errno| refusal.is(errno))
+}
+
+/// Whether a transaction was refused for the generation that it names.
+fn is_outdated(refusal: &Refusal) -> bool {
+    /// `ERESTART`.
     const RESTART: i32 = 85;
-    [nix::Error::ENOENT, nix::Error::EEXIST, nix::Error::ENOTEMPTY, nix::Error::EBUSY]
-        .into_iter()
-        .chain([nix::Error::from_raw(RESTART)])
-        .any(|errno| refusal.is(errno))
+    refusal.is(nix::Error::from_raw(RESTART))
 }
