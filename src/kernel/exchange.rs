@@ -16,7 +16,7 @@ use nix::unistd::pipe2;
 
 use super::Error;
 use super::frame::{
-    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attributes, frames, u32_at,
+    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attribute, frames, u32_at,
 };
 use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 use super::refusal::{EXPLANATION, Refusal};
@@ -249,9 +249,8 @@ fn refusal(frame: &frame::Frame) -> Option<Refusal> {
     }
     let mut refusal = Refusal::of(code);
     if frame.flags & NLM_F_ACK_TLVS != 0 {
-        refusal.explanation = attributes(frame.body.get(QUOTED..).unwrap_or_default())
-            .find(|(kind, _)| *kind == EXPLANATION)
-            .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+        refusal.explanation =
+            frame.body.get(QUOTED..).and_then(|rest| attribute(rest, EXPLANATION)).map(frame::text);
     }
     Some(refusal)
 }

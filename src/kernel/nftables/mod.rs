@@ -44,7 +44,7 @@ use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
 
 use super::Error;
 use super::exchange::Exchange;
-use super::frame::{Requests, attributes};
+use super::frame::{Requests, attribute, text};
 use super::netlink_socket::{Protocol, Room};
 use super::refusal::Refusal;
 
@@ -238,8 +238,8 @@ impl Nftables {
         let requests = message::ask(kind::GET_TABLE, scope as u8, Some(layout::TABLE));
         let mut handle = None;
         let asked = self.exchange.query(&requests, |_, body| {
-            let value = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == HANDLE);
-            handle = Some(value.and_then(|(_, octets)| octets.try_into().ok()).map_or(0, u64::from_be_bytes));
+            let value = body.get(4..).and_then(|rest| attribute(rest, HANDLE));
+            handle = Some(value.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_be_bytes));
         });
         match asked {
             Ok(()) => Ok(handle),
@@ -255,10 +255,8 @@ impl Nftables {
         let mut requests = message::ask(kind::GET_RULE, scope as u8, Some(layout::TABLE));
         let counted = self.exchange.dump(&mut requests, |count: &mut usize, _, body| {
             // Linux before 4.7 does not filter by table.
-            let table = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == TABLE_NAME);
-            *count += usize::from(
-                table.is_some_and(|(_, name)| name.strip_suffix(b"\0") == Some(layout::TABLE.as_bytes())),
-            );
+            let table = body.get(4..).and_then(|rest| attribute(rest, TABLE_NAME));
+            *count += usize::from(table.is_some_and(|name| text(name) == layout::TABLE));
         });
         let count = counted.map_err(|refusal| refusal.to("list the rules of the nftables table routelet"))?;
         Ok(count == layout::rules(scope))
@@ -271,8 +269,8 @@ impl Nftables {
         let requests = message::ask(kind::GET_GENERATION, 0, None);
         let mut generation = None;
         let asked = self.exchange.query(&requests, |_, body| {
-            let id = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == ID);
-            generation = id.and_then(|(_, octets)| octets.try_into().ok()).map(u32::from_be_bytes);
+            let id = body.get(4..).and_then(|rest| attribute(rest, ID));
+            generation = id.and_then(|octets| octets.try_into().ok()).map(u32::from_be_bytes);
         });
         let what = "ask for the generation of nftables";
         asked.map_err(|refusal| refusal.to(what))?;
