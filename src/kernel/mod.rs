@@ -17,7 +17,7 @@ pub mod link;
 pub mod link_request;
 mod netlink_socket;
 pub mod netns;
-pub mod news;
+mod news;
 pub mod nftables;
 pub mod plain_route;
 mod refusal;
