@@ -7,6 +7,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::exempt::Exempt;
 use super::http::Readiness;
 use super::input::Input;
 use super::options::Paths;
@@ -14,7 +15,6 @@ use super::source::Look;
 use super::{masquerade, pods, rules, settings};
 use crate::api::FirewallView;
 use crate::cluster::Compiled;
-use crate::kernel::Error;
 use crate::kernel::routes::Ownership;
 
 /// What they need to know, as it changes.
@@ -28,6 +28,8 @@ pub struct Known {
     pub readiness: watch::Receiver<Readiness>,
     /// Which kernel routes are ours.
     pub owned: watch::Receiver<Ownership>,
+    /// Where pods reach without being masqueraded.
+    pub exempt: Arc<Exempt>,
 }
 
 /// The tasks that have something to take back when the node leaves for good.
@@ -43,14 +45,14 @@ impl Keepers {
     /// Starts them all. By `prepare` they ask for the node to be prepared anew.
     ///
     /// # Errors
-    /// The kernel cannot be talked to.
+    /// The kernel cannot be talked to, or a thread not be started.
     pub fn start(
         known: Known,
         paths: Paths,
         prepare: Arc<Notify>,
         inputs: Sender<Input>,
-    ) -> Result<(Keepers, Arc<Look>), Error> {
-        let Known { compiled, prepared, readiness, owned } = known;
+    ) -> anyhow::Result<(Keepers, Arc<Look>)> {
+        let Known { compiled, prepared, readiness, owned, exempt } = known;
         let (settings, settings_seen) =
             settings::Keeper::new(compiled.clone(), prepare.clone(), inputs.clone())?;
         let (rules, rules_seen) = rules::Keeper::new(compiled.clone())?;
@@ -60,7 +62,7 @@ impl Keepers {
         let (firewall, firewall_seen) = watch::channel(FirewallView::default());
         let look = Look::new(inputs, settings_seen, rules_seen, (pods_seen, firewall_seen), owned);
         let look = Arc::new(look);
-        tokio::spawn(masquerade::Keeper::new(prepared, look.clone(), firewall).run());
+        tokio::spawn(masquerade::Keeper::new(prepared, look.clone(), exempt, firewall)?.run());
         Ok((Keepers { compiled, paths, rules, pods }, look))
     }
 

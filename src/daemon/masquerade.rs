@@ -6,29 +6,29 @@
 //! ask for masquerade, or by the plugin where its configuration does; nobody else has to pay for the
 //! tracking of connections that they bring.
 //!
-//! What is learned changes with every route. It is asked for a few times a minute and never in full: beyond
-//! [`MOST`] destinations none of those is exempt, which still has every packet answered.
+//! What is learned changes with every route. New routes are told of where they are written ([`Exempt`]); here
+//! all of it is asked for once a second, if it is not beyond [`MOST`] destinations, so that those go which
+//! are not reached any more.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::exempt::{Exempt, MOST};
 use super::source::Look;
 use crate::api::FirewallView;
 use crate::cluster::{Compiled, PodNetwork};
 use crate::kernel::Error;
-use crate::kernel::nftables::Nftables;
-use crate::prefix::{self, Prefix};
+use crate::kernel::nftables::{News, Nftables};
+use crate::prefix::Prefix;
 
 /// How often to look whether there are tables, and what has been learned.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often to look at all of them, and at other people's.
 const THOROUGHLY: Duration = Duration::from_secs(60);
-/// Destinations learned that can be exempt.
-const MOST: usize = 8192;
 
 /// Who looks after it.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub struct Keeper {
     /// What the objects ask for, once the node is made so.
     prepared: watch::Receiver<Option<Arc<Compiled>>>,
     look: Arc<Look>,
+    exempt: Arc<Exempt>,
+    /// Something has changed in nftables.
+    news: Arc<Notify>,
     told: watch::Sender<FirewallView>,
     state: State,
 }
@@ -44,20 +47,27 @@ pub struct Keeper {
 #[derive(Debug, Default)]
 struct State {
     nftables: Option<Nftables>,
-    /// What was exempt in the last round, and in which table.
-    exempt: Option<(u64, Vec<Prefix>)>,
+    /// There was a table in the last round.
+    stands: bool,
     thorough: Option<Instant>,
     view: FirewallView,
 }
 
 impl Keeper {
     /// A keeper that tells what it finds. `prepared` is what the node has been made ready for.
+    ///
+    /// # Errors
+    /// The thread that hears of tables could not be started.
     pub fn new(
         prepared: watch::Receiver<Option<Arc<Compiled>>>,
         look: Arc<Look>,
+        exempt: Arc<Exempt>,
         told: watch::Sender<FirewallView>,
-    ) -> Keeper {
-        Keeper { prepared, look, told, state: State::default() }
+    ) -> std::io::Result<Keeper> {
+        let news = Arc::new(Notify::new());
+        let heard = news.clone();
+        std::thread::Builder::new().name("nftables-news".to_owned()).spawn(move || hear(&heard))?;
+        Ok(Keeper { prepared, look, exempt, news, told, state: State::default() })
     }
 
     /// Runs until the driver is gone.
@@ -65,17 +75,18 @@ impl Keeper {
         loop {
             let compiled = self.prepared.borrow_and_update().clone();
             if let Some(compiled) = compiled.filter(|c| !c.network.pod_cidrs.is_empty()) {
-                let before = self.state.exempt.is_some();
+                let before = self.state.stands;
                 if !self.round(compiled).await {
                     return;
                 }
-                if !before && self.state.exempt.is_some() {
+                if !before && self.state.stands {
                     // There is a table: what has been learned is asked for from now on.
                     continue;
                 }
             }
             tokio::select! {
                 changed = self.prepared.changed() => if changed.is_err() { return },
+                () = self.news.notified(), if !self.state.stands => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
@@ -84,7 +95,8 @@ impl Keeper {
     /// One look; `false` when the driver is gone.
     async fn round(&mut self, compiled: Arc<Compiled>) -> bool {
         let pods = &compiled.network.pods;
-        let wanted = pods.masquerade || self.state.exempt.is_some();
+        let wanted = pods.masquerade || self.state.stands;
+        self.exempt.begin_round();
         let learned = if wanted && !pods.masquerade_learned {
             match self.look.ask(|speaker, _| speaker.destinations(MOST)).await {
                 Ok(learned) => learned,
@@ -94,8 +106,9 @@ impl Keeper {
             Some(vec![])
         };
         let mut state = std::mem::take(&mut self.state);
+        let exempt = self.exempt.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let outcome = state.look_after(&compiled.network.pods, learned);
+            let outcome = state.look_after(&compiled.network.pods, learned, &exempt);
             state.tell(outcome);
             state
         });
@@ -112,7 +125,12 @@ impl Keeper {
 }
 
 impl State {
-    fn look_after(&mut self, pods: &PodNetwork, learned: Option<Vec<Prefix>>) -> Result<(), Error> {
+    fn look_after(
+        &mut self,
+        pods: &PodNetwork,
+        learned: Option<Vec<Prefix>>,
+        exempt: &Exempt,
+    ) -> Result<(), Error> {
         if self.nftables.is_none() {
             self.nftables = Some(Nftables::open()?);
         }
@@ -129,20 +147,11 @@ impl State {
             }
             self.thorough = Some(Instant::now());
         }
-        let table = nftables.table()?;
-        if table.is_none() && !pods.masquerade {
-            self.exempt = None;
-            self.view.exempt = None;
-            return Ok(());
-        }
+        self.stands = nftables.table()?.is_some() || pods.masquerade;
         self.view.too_many_learned = learned.is_none();
-        let exempt = prefix::aggregate(pods.exempt.iter().copied().chain(learned.unwrap_or_default()));
-        let is_so = self.exempt.as_ref().is_some_and(|(of, is)| Some(*of) == table && *is == exempt);
-        if !is_so {
-            nftables.set_exempt(&exempt)?;
-            self.view.exempt = Some(exempt.len() as u64);
-            self.exempt = nftables.table()?.map(|table| (table, exempt));
-        }
+        let learned = learned.filter(|_| !pods.masquerade_learned);
+        let prefixes = exempt.set(&pods.exempt, learned, self.stands)?;
+        self.view.exempt = self.stands.then_some(prefixes as u64);
         Ok(())
     }
 
@@ -154,4 +163,16 @@ impl State {
         }
         self.view.fault = fault;
     }
+}
+
+/// Tells of changes as long as the daemon runs. Without, a new table is found within a second.
+fn hear(news: &Notify) {
+    let outcome = News::subscribe().and_then(|mut subscription| {
+        loop {
+            subscription.wait()?;
+            news.notify_one();
+        }
+    });
+    let Err::<std::convert::Infallible, _>(error) = outcome;
+    warn!("{error}; looking every {EVERY:?}");
 }

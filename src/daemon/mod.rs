@@ -12,6 +12,7 @@ mod clock;
 mod configuration;
 mod connections;
 mod driver;
+mod exempt;
 pub mod http;
 mod input;
 mod keepers;
@@ -51,6 +52,7 @@ use crate::speaker::Departure;
 use clock::Clock;
 use configuration::Configuration;
 use driver::Driver;
+use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
@@ -82,7 +84,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
-    let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, answers)?);
+    let exempt = Arc::new(Exempt::default());
+    let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, exempt.clone(), answers)?);
     let preparer = Netlink::open()?;
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
@@ -100,6 +103,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
         owned: owned.clone(),
+        exempt,
     };
     let (keepers, source) = Keepers::start(known, options.paths.clone(), prepare.clone(), inputs.clone())?;
 

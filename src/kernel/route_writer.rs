@@ -46,13 +46,15 @@ enum Job {
 }
 
 impl RouteWriter {
-    /// Starts the thread, in the calling thread's namespace. It calls `answer` for each batch when it has been
-    /// made, with the changes that were refused; an `answer` that waits holds up the batches behind it.
+    /// Starts the thread, in the calling thread's namespace. It calls `before` with each batch that is about
+    /// to be made, and `answer` when it has been, with the changes that were refused; either that waits holds
+    /// up the batches behind it.
     ///
     /// # Errors
     /// The socket could not be opened, or the thread not be started.
     pub fn start(
         ownership: Ownership,
+        before: impl FnMut(&Batch) + Send + 'static,
         answer: impl FnMut(BatchId, Vec<Refusal>) + Send + 'static,
     ) -> Result<RouteWriter, Error> {
         let installer = Installer::open(ownership)?;
@@ -63,7 +65,7 @@ impl RouteWriter {
             .name("route-writer".to_owned())
             .spawn({
                 let queue = queue.clone();
-                move || work(&queue, installer, ownership, answer)
+                move || work(&queue, installer, ownership, before, answer)
             })
             .map_err(Error::system(|| "start the thread that writes routes".to_owned()))?;
         Ok(RouteWriter { queue, thread: Some(thread), port })
@@ -149,6 +151,7 @@ fn work(
     queue: &Queue,
     mut installer: Installer,
     mut current: Ownership,
+    mut before: impl FnMut(&Batch),
     mut answer: impl FnMut(BatchId, Vec<Refusal>),
 ) {
     while let Some(job) = queue.next() {
@@ -158,7 +161,10 @@ fn work(
             installer.set_ownership(current);
         }
         match job {
-            Job::Write(_, batch) => answer(batch.id, installer.apply(&batch.changes)),
+            Job::Write(_, batch) => {
+                before(&batch);
+                answer(batch.id, installer.apply(&batch.changes));
+            }
             // Who asked may have stopped waiting.
             Job::Adopt(_, sender) => drop(sender.send(installer.adopt())),
         }

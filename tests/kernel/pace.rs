@@ -22,7 +22,7 @@ async fn half_a_million_routes() {
     let pair = Pair::addressed().await;
     let (sender, answers) = channel();
     let answer = move |id, refusals: Vec<_>| sender.send((id, refusals)).unwrap();
-    let writer = pair.left_namespace.enter(|| RouteWriter::start(OURS, answer)).unwrap().unwrap();
+    let writer = pair.left_namespace.enter(|| RouteWriter::start(OURS, |_| {}, answer)).unwrap().unwrap();
     let write = |changes| writer.write(Batch { id: BatchId(0), urgent: false, changes });
     write(vec![set(1, vec![hop(pair.left_link.index, "192.0.2.2")])]);
     assert_eq!(answers.recv().unwrap().1, []);

@@ -17,7 +17,7 @@ type Answers = Receiver<(BatchId, Vec<Refusal>)>;
 fn writer(namespace: &NetNs) -> (RouteWriter, Answers) {
     let (sender, answers) = channel();
     let answer = move |batch, refusals| sender.send((batch, refusals)).unwrap();
-    (namespace.enter(|| RouteWriter::start(OURS, answer)).unwrap().unwrap(), answers)
+    (namespace.enter(|| RouteWriter::start(OURS, |_| {}, answer)).unwrap().unwrap(), answers)
 }
 
 fn batch(id: u64, urgent: bool, changes: Vec<Change>) -> Batch {
@@ -114,7 +114,7 @@ async fn urgent_batches_overtake() {
             wait.recv().unwrap();
         }
     };
-    let writer = namespace.enter(|| RouteWriter::start(OURS, answer)).unwrap().unwrap();
+    let writer = namespace.enter(|| RouteWriter::start(OURS, |_| {}, answer)).unwrap().unwrap();
     let one = |id, urgent| batch(id, urgent, vec![unreachable(&nth(id as u32))]);
     writer.write(one(0, false));
     assert_eq!(held.recv(), Ok(0));

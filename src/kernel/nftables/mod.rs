@@ -33,11 +33,13 @@ mod flows;
 mod intervals;
 mod layout;
 mod message;
+mod news;
 mod owner;
 mod policy;
 
 pub use attachment::{Attached, Mapping, Transport, Way};
 pub use exempt::groups;
+pub use news::News;
 pub use owner::Owner;
 
 use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
