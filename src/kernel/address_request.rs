@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::batch::{At, Batch, Outcome, Place};
-use super::frame::{Attributes, NLM_F_CREATE, NLM_F_EXCL, address, attributes, u8_at, u32_at};
+use super::frame::{Attributes, NLM_F_CREATE, NLM_F_EXCL, address, attribute, attributes, u8_at, u32_at};
 use crate::prefix::Family;
 
 /// Message types (`linux/rtnetlink.h`).
@@ -120,7 +120,7 @@ impl Outcome {
         /// `RTN_UNICAST`.
         const UNICAST: u8 = 1;
         let route = self.answer(place).filter(|route| !is_via_router(route))?;
-        let (_, link) = attributes(route.get(12..)?).find(|(kind, _)| *kind == RTA_OIF)?;
+        let link = attribute(route.get(12..)?, RTA_OIF)?;
         u32_at(link, 0).filter(|_| u8_at(route, 7) == Some(UNICAST))
     }
 
@@ -128,8 +128,7 @@ impl Outcome {
     pub fn forwards(&self, place: Place) -> Option<bool> {
         /// `NETCONFA_FORWARDING`.
         const FORWARDING: u16 = 2;
-        let found = attributes(self.answer(place)?.get(4..)?).find(|(kind, _)| *kind == FORWARDING);
-        found.and_then(|(_, value)| u32_at(value, 0)).map(|value| value != 0)
+        u32_at(attribute(self.answer(place)?.get(4..)?, FORWARDING)?, 0).map(|value| value != 0)
     }
 }
 
@@ -146,7 +145,7 @@ pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
     if kind != NEW_ADDRESS {
         return None;
     }
-    let value = |wanted| attributes(body.get(8..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let value = |wanted| attribute(body.get(8..)?, wanted);
     let found = address(value(IFA_LOCAL).or_else(|| value(IFA_ADDRESS))?)?;
     let protocol = value(IFA_PROTO).and_then(|value| u8_at(value, 0)).unwrap_or(0);
     let flags = value(IFA_FLAGS).and_then(|value| u32_at(value, 0)).unwrap_or(0);

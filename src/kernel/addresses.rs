@@ -1,15 +1,20 @@
-//! Addresses of links, and the few plain routes that a pod or a lab host gets.
+//! Addresses of links, and the few plain routes that a lab host gets, for a program with a runtime: the
+//! daemon and the lab.
+//!
+//! The plugin asks the same by `address_request` and `plain_route`, without a runtime. Both mark what they
+//! add as ours, and neither looks for duplicates: what the daemon gives a bridge the plugin must know again.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::address_request::OURS;
 use super::{Error, Netlink};
 
 impl Netlink {
@@ -39,7 +44,7 @@ impl Netlink {
     /// The first refusal. The addresses behind it may have been added.
     pub async fn add_addresses(&self, index: u32, addresses: &[IpNetwork]) -> Result<(), Error> {
         let request =
-            |address| (RouteNetlinkMessage::NewAddress(message(index, address)), NLM_F_CREATE | NLM_F_EXCL);
+            |address| (RouteNetlinkMessage::NewAddress(ours(index, address)), NLM_F_CREATE | NLM_F_EXCL);
         let verdicts = self.changes(addresses.iter().copied().map(request).collect()).await;
         for (address, verdict) in addresses.iter().zip(verdicts) {
             match verdict {
@@ -52,8 +57,8 @@ impl Netlink {
         Ok(())
     }
 
-    /// Adds an address. IPv6 addresses are usable at once: no duplicate detection (`IFA_F_NODAD`).
-    /// That it is there already is success.
+    /// Adds an address, marked as ours (`IFA_PROTO`). IPv6 addresses are usable at once: no duplicate
+    /// detection (`IFA_F_NODAD`). That it is there already is success; it stays marked as it was.
     ///
     /// # Errors
     /// There is no such link, or the family is disabled on it.
@@ -76,7 +81,7 @@ impl Netlink {
     }
 
     /// Adds a plain route as a person would by hand: the kernel's `boot` protocol, main
-    /// table. For pods and lab hosts; the daemon's routes go through [`super::routes`].
+    /// table. For lab hosts; the daemon's routes go through [`super::routes`].
     ///
     /// # Errors
     /// The gateway is not reachable, or the route exists.
@@ -142,6 +147,13 @@ fn message(index: u32, address: IpNetwork) -> AddressMessage {
     message.header.index = index;
     message.attributes.push(AddressAttribute::Address(address.ip()));
     message.attributes.push(AddressAttribute::Local(address.ip()));
+    message
+}
+
+/// A message about an address that is to be added, as `Batch::add_address` writes it.
+fn ours(index: u32, address: IpNetwork) -> AddressMessage {
+    let mut message = message(index, address);
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(OURS)));
     if address.is_ipv6() {
         message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     }

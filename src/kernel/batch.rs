@@ -51,16 +51,6 @@ impl Batch {
         Batch::default()
     }
 
-    /// Whether nothing is asked for.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Place of the next request.
-    pub fn end(&self) -> Place {
-        Place(self.entries.len())
-    }
-
     /// Adds a request: what it is for, in words, and how the kernel may refuse it with no harm done; then as
     /// [`Requests::push`].
     pub(super) fn push(

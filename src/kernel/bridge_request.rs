@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 use nix::libc;
 
 use super::batch::{At, Batch, Outcome, Place};
-use super::frame::{Attributes, attributes, u8_at, u16_at, u32_at};
+use super::frame::{Attributes, attribute, attributes, u8_at, u16_at, u32_at};
 use super::link::{HEADER, INFO_DATA, INFO_KIND, INFO_SLAVE_DATA, LINKINFO};
-use super::link_request::{AF_SPEC, DEL_LINK, EXT_MASK, GET_LINK, NEW_LINK, header, put_name};
+use super::link_request::{AF_SPEC, DEL_LINK, EXT_MASK, GET_LINK, NEW_LINK, header};
 
 /// `RTM_SETLINK` (`linux/rtnetlink.h`): with the family of bridges, adds VLANs to a port.
 const SET_LINK: u16 = 19;
@@ -69,7 +69,7 @@ impl Batch {
         let what = (format!("have bridge {} filter by VLAN", bridge.name), None);
         self.push(what, (NEW_LINK, 0), &header(bridge.index, 0, 0), |attributes| {
             attributes.nest(LINKINFO, |info| {
-                put_name(info, INFO_KIND, "bridge");
+                info.put_name(INFO_KIND, "bridge");
                 info.nest(INFO_DATA, |data| data.put(VLAN_FILTERING, &[1]));
             });
         })
@@ -102,18 +102,16 @@ impl Outcome {
     /// How a bridge that was looked up treats VLANs.
     pub fn vlan_settings(&self, place: Place) -> Option<VlanSettings> {
         let settings = self.info(place, INFO_DATA)?;
-        let value = |wanted| attributes(settings).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
         Some(VlanSettings {
-            filters: value(VLAN_FILTERING).and_then(|value| u8_at(value, 0)) == Some(1),
-            default: value(VLAN_DEFAULT_PVID).and_then(|value| u16_at(value, 0)).unwrap_or(0),
+            filters: attribute(settings, VLAN_FILTERING).and_then(|value| u8_at(value, 0)) == Some(1),
+            default: attribute(settings, VLAN_DEFAULT_PVID).and_then(|value| u16_at(value, 0)).unwrap_or(0),
         })
     }
 
     /// Whether a switch of a port that was looked up is on. One that the kernel does not have is off.
     pub fn has_port_option(&self, place: Place, option: u16) -> bool {
-        let found = |settings| attributes(settings).find(|(kind, _)| *kind == option);
-        let value = self.info(place, INFO_SLAVE_DATA).and_then(found);
-        value.and_then(|(_, value)| u8_at(value, 0)) == Some(1)
+        let value = self.info(place, INFO_SLAVE_DATA).and_then(|settings| attribute(settings, option));
+        value.and_then(|value| u8_at(value, 0)) == Some(1)
     }
 
     /// Whether a link that was looked up is promiscuous by somebody's wish.
@@ -123,8 +121,7 @@ impl Outcome {
 
     /// An attribute of `IFLA_LINKINFO`.
     fn info(&self, place: Place, wanted: u16) -> Option<&[u8]> {
-        let (_, info) = attributes(self.answer(place)?.get(HEADER..)?).find(|(kind, _)| *kind == LINKINFO)?;
-        attributes(info).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+        attribute(attribute(self.answer(place)?.get(HEADER..)?, LINKINFO)?, wanted)
     }
 }
 
@@ -142,8 +139,7 @@ pub(super) fn dump_vlans() -> (u16, Vec<u8>) {
 /// Adds what a message about a port of a bridge says of its VLANs.
 pub(super) fn read_vlans(found: &mut VlansOfPorts, kind: u16, body: &[u8]) {
     let Some(port) = u32_at(body, 4).filter(|_| kind == NEW_LINK) else { return };
-    let spec = attributes(body.get(HEADER..).unwrap_or_default()).find(|(kind, _)| *kind == AF_SPEC);
-    let Some((_, spec)) = spec else { return };
+    let Some(spec) = body.get(HEADER..).and_then(|rest| attribute(rest, AF_SPEC)) else { return };
     for (_, info) in attributes(spec).filter(|(kind, _)| *kind == VLAN_INFO) {
         let (Some(flags), Some(vlan)) = (u16_at(info, 0), u16_at(info, 2)) else { continue };
         let how = match (flags & PVID != 0, flags & UNTAGGED != 0) {

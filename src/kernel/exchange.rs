@@ -16,7 +16,7 @@ use nix::unistd::pipe2;
 
 use super::Error;
 use super::frame::{
-    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attributes, frames, u32_at,
+    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attribute, frames, u32_at,
 };
 use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 use super::refusal::{EXPLANATION, Refusal};
@@ -37,8 +37,8 @@ pub(super) struct Exchange {
     refused: Vec<(usize, Refusal)>,
 }
 
-/// Something is missing among the answers.
-struct Lost;
+/// Something is missing among the answers, and why.
+struct Lost(Refusal);
 
 impl Exchange {
     /// Opens a conversation about links, addresses and routes in the calling thread's namespace.
@@ -78,8 +78,8 @@ impl Exchange {
             self.refused.clear();
             for index in 0..=last {
                 requests.flag(index, NLM_F_ACK);
-                if self.exchange(requests, requests.one(index), index, |_, _, _| {}).is_err() {
-                    self.refused.push((index, Refusal::closed()));
+                if let Err(Lost(why)) = self.exchange(requests, requests.one(index), index, |_, _, _| {}) {
+                    self.refused.push((index, why));
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Exchange {
         let answered = self.exchange(requests, requests.octets(), last, take);
         let refused = std::mem::take(&mut self.refused);
         match answered {
-            Err(Lost) if refused.is_empty() => Err(Refusal::closed()),
+            Err(Lost(why)) if refused.is_empty() => Err(why),
             _ => Ok(refused),
         }
     }
@@ -121,10 +121,10 @@ impl Exchange {
         self.socket.drain();
         if let Err(error) = self.socket.send(octets) {
             tracing::warn!(%error, "a netlink socket does not send");
-            return Err(Lost);
+            return Err(Lost(Refusal::new(error)));
         }
         loop {
-            let datagram = self.socket.receive().map_err(|_| Lost)?;
+            let datagram = self.socket.receive().map_err(|error| Lost(missing(error)))?;
             for frame in frames(datagram) {
                 let Some(index) = requests.index(frame.number) else { continue };
                 if frame.kind != ERROR {
@@ -196,7 +196,7 @@ impl Exchange {
         mut take: impl FnMut(u16, &[u8]),
     ) -> Result<(), Refusal> {
         self.send(requests)?;
-        let datagram = self.socket.receive().map_err(Refusal::new)?;
+        let datagram = self.socket.receive().map_err(missing)?;
         for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
             match (frame.kind, refusal(&frame)) {
                 (ERROR, Some(refusal)) => return Err(refusal),
@@ -212,7 +212,11 @@ impl Exchange {
         self.send(requests)?;
         let mut undisturbed = true;
         loop {
-            let datagram = self.socket.receive().map_err(Refusal::new)?;
+            let datagram = match self.socket.receive() {
+                // There is room for it the next time.
+                Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(false),
+                received => received.map_err(missing)?,
+            };
             for frame in frames(datagram).filter(|frame| requests.index(frame.number).is_some()) {
                 undisturbed &= frame.flags & NLM_F_DUMP_INTR == 0;
                 match frame.kind {
@@ -230,6 +234,11 @@ impl Exchange {
     }
 }
 
+/// Why there is no answer. Nothing waits for one: where none is to be read, none will come.
+fn missing(error: io::Error) -> Refusal {
+    if error.kind() == ErrorKind::WouldBlock { Refusal::closed() } else { Refusal::new(error) }
+}
+
 /// What an answer of the kinds that bear an error number says; `None` for success.
 fn refusal(frame: &frame::Frame) -> Option<Refusal> {
     /// The number and the header of the request, which is all that comes back (`NETLINK_CAP_ACK`).
@@ -240,9 +249,8 @@ fn refusal(frame: &frame::Frame) -> Option<Refusal> {
     }
     let mut refusal = Refusal::of(code);
     if frame.flags & NLM_F_ACK_TLVS != 0 {
-        refusal.explanation = attributes(frame.body.get(QUOTED..).unwrap_or_default())
-            .find(|(kind, _)| *kind == EXPLANATION)
-            .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+        refusal.explanation =
+            frame.body.get(QUOTED..).and_then(|rest| attribute(rest, EXPLANATION)).map(frame::text);
     }
     Some(refusal)
 }
@@ -295,5 +303,16 @@ mod tests {
         requests.clear();
         cut_off(&mut requests);
         assert_eq!(exchange.ask(&mut requests).len(), 1);
+    }
+    /// One thing may be so large that there is no room for what tells of it.
+    #[test]
+    fn a_dump_makes_room_for_what_did_not_fit() {
+        const GET_LINK: u16 = 18;
+        let mut exchange = Exchange::open_briefly().unwrap();
+        exchange.socket.narrow(100);
+        let mut requests = Requests::default();
+        requests.push(GET_LINK, 0, &[0; 16], |_| {});
+        let count = exchange.dump(&mut requests, |count: &mut usize, _, _| *count += 1).unwrap();
+        assert!(count > 0, "there is always lo");
     }
 }

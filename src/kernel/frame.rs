@@ -120,6 +120,11 @@ impl Attributes<'_> {
         self.put(kind, &value.to_ne_bytes());
     }
 
+    /// Appends a name, with the zero that ends it.
+    pub(super) fn put_name(&mut self, kind: u16, name: &str) {
+        self.put(kind, &[name.as_bytes(), &[0]].concat());
+    }
+
     /// Appends an address.
     pub(super) fn put_address(&mut self, kind: u16, address: IpAddr) {
         match address {
@@ -190,6 +195,16 @@ pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> 
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, value))
     })
+}
+
+/// The value of the first attribute of a type among those that begin here.
+pub(super) fn attribute(rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(rest).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
+/// A text, with or without the zero that ends it.
+pub(super) fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).trim_end_matches('\0').to_owned()
 }
 
 /// The number of one octet at this place.

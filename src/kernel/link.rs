@@ -1,8 +1,8 @@
 //! A network interface: what the kernel says of it (`linux/if_link.h`; rtnetlink(7)).
 //!
-//! Reads messages and sends none. Asking is [`super::links`]' and `conversation`'s business.
+//! Reads messages and sends none. Asking is `links`' and `conversation`'s business.
 
-use super::frame::{attributes, u8_at, u32_at};
+use super::frame::{attribute, attributes, text, u8_at, u32_at};
 
 /// Octets of a link message's header (`struct ifinfomsg`).
 pub(super) const HEADER: usize = 16;
@@ -96,16 +96,11 @@ impl Link {
                 INFO_KIND => self.kind = Some(text(value)),
                 INFO_SLAVE_KIND => port_of_bridge = text(value) == "bridge",
                 INFO_SLAVE_DATA if port_of_bridge => {
-                    let state = attributes(value).find(|(kind, _)| *kind == PORT_STATE);
-                    self.forwarding = state.and_then(|(_, state)| u8_at(state, 0)) == Some(FORWARDING);
+                    let state = attribute(value, PORT_STATE);
+                    self.forwarding = state.and_then(|state| u8_at(state, 0)) == Some(FORWARDING);
                 }
                 _ => {}
             }
         }
     }
-}
-
-/// A string with or without its final zero.
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).trim_end_matches('\0').to_owned()
 }

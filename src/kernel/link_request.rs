@@ -49,7 +49,7 @@ impl Batch {
     pub fn look_up_link(&mut self, name: &str) -> Place {
         let what = format!("look up link {name}");
         self.push((what, Some(Errno::ENODEV)), (GET_LINK, 0), &header(0, 0, 0), |attributes| {
-            put_name(attributes, IFNAME, name);
+            attributes.put_name(IFNAME, name);
             without_statistics(attributes);
         })
     }
@@ -67,10 +67,10 @@ impl Batch {
     pub fn add_bridge(&mut self, name: &str, mac: [u8; 6], mtu: u32) -> Place {
         let what = (format!("make bridge {name}"), Some(Errno::EEXIST));
         self.push(what, (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL), &header(0, 0, 0), |attributes| {
-            put_name(attributes, IFNAME, name);
+            attributes.put_name(IFNAME, name);
             attributes.put(ADDRESS, &mac);
             attributes.put_u32(MTU, mtu);
-            attributes.nest(LINKINFO, |info| put_name(info, INFO_KIND, "bridge"));
+            attributes.nest(LINKINFO, |info| info.put_name(INFO_KIND, "bridge"));
         })
     }
 
@@ -82,7 +82,7 @@ impl Batch {
         let what = format!("make veth pair {} and {}", pair.name, pair.pod_name);
         let header = header(0, link::UP, link::UP);
         self.push((what, None), (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO), &header, |attributes| {
-            put_name(attributes, IFNAME, pair.name);
+            attributes.put_name(IFNAME, pair.name);
             attributes.put(ADDRESS, &pair.mac);
             if let Some(master) = pair.master {
                 attributes.put_u32(MASTER, master);
@@ -91,11 +91,11 @@ impl Batch {
                 attributes.put_u32(MTU, mtu);
             }
             attributes.nest(LINKINFO, |info| {
-                put_name(info, INFO_KIND, "veth");
+                info.put_name(INFO_KIND, "veth");
                 info.nest(INFO_DATA, |data| {
                     data.nest(PEER, |peer| {
                         peer.raw(&[0; HEADER]);
-                        put_name(peer, IFNAME, pair.pod_name);
+                        peer.put_name(IFNAME, pair.pod_name);
                         peer.put(ADDRESS, &pair.pod_mac);
                         if let Some(mtu) = pair.mtu {
                             peer.put_u32(MTU, mtu);
@@ -112,9 +112,9 @@ impl Batch {
     pub fn set_port_options(&mut self, name: &str, options: &[(u16, bool)]) -> Place {
         let what = (format!("set options of bridge port {name}"), None);
         self.push(what, (NEW_LINK, 0), &header(0, 0, 0), |attributes| {
-            put_name(attributes, IFNAME, name);
+            attributes.put_name(IFNAME, name);
             attributes.nest(LINKINFO, |info| {
-                put_name(info, INFO_SLAVE_KIND, "bridge");
+                info.put_name(INFO_SLAVE_KIND, "bridge");
                 info.nest(INFO_SLAVE_DATA | NESTED, |data| {
                     options.iter().for_each(|(option, on)| data.put(*option, &[u8::from(*on)]));
                 });
@@ -166,7 +166,7 @@ impl Batch {
     /// Deletes the link of that name, both ends of a veth pair. That it is gone already is success.
     pub fn delete_link(&mut self, name: &str) -> Place {
         let what = (format!("delete link {name}"), Some(Errno::ENODEV));
-        self.push(what, (DEL_LINK, 0), &header(0, 0, 0), |attributes| put_name(attributes, IFNAME, name))
+        self.push(what, (DEL_LINK, 0), &header(0, 0, 0), |attributes| attributes.put_name(IFNAME, name))
     }
 
     /// Puts the link of that name into a group of links, in order to do something with all of them at once.
@@ -174,7 +174,7 @@ impl Batch {
     pub fn put_in_group(&mut self, name: &str, group: u32) -> Place {
         let what = (format!("put link {name} into a group"), Some(Errno::ENODEV));
         self.push(what, (NEW_LINK, 0), &header(0, 0, 0), |attributes| {
-            put_name(attributes, IFNAME, name);
+            attributes.put_name(IFNAME, name);
             attributes.put_u32(GROUP, group);
         })
     }
@@ -199,10 +199,6 @@ pub(super) fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER] {
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..].copy_from_slice(&change.to_ne_bytes());
     header
-}
-
-pub(super) fn put_name(attributes: &mut Attributes, kind: u16, name: &str) {
-    attributes.put(kind, &[name.as_bytes(), &[0]].concat());
 }
 
 /// Statistics make up most of a link's description, and cost the kernel a walk over all processors.

@@ -1,13 +1,17 @@
-//! Links: bridges, veth pairs, up and down. Their addresses are in [`super::addresses`].
+//! Links: bridges, veth pairs, up and down, for a program with a runtime: the daemon and the lab. Their
+//! addresses are in [`super::addresses`].
+//!
+//! The plugin, and the daemon where it makes the bridge, ask by `link_request`, without a runtime and many
+//! things at once.
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkProtoInfoBridge,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 pub use super::link::Link;
 use super::refusal::Refusal;
@@ -125,17 +129,6 @@ impl Netlink {
             .await
     }
 
-    /// Sets a link's hardware address. A bridge that has had its address set keeps it when ports
-    /// come and go.
-    ///
-    /// # Errors
-    /// There is no such link, or the address is not a station's.
-    pub async fn set_mac(&self, index: u32, mac: [u8; 6]) -> Result<(), Error> {
-        let mut message = at(index);
-        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
-        self.set_link(message, "set the hardware address of").await
-    }
-
     /// Sets a link's MTU in octets.
     ///
     /// # Errors
@@ -144,23 +137,6 @@ impl Netlink {
         let mut message = at(index);
         message.attributes.push(LinkAttribute::Mtu(mtu));
         self.set_link(message, "set the MTU of").await
-    }
-
-    /// Sets hairpin mode of a bridge port: frames may leave by the port they came in by.
-    ///
-    /// # Errors
-    /// The link is not a bridge port.
-    pub async fn set_hairpin(&self, index: u32, on: bool) -> Result<(), Error> {
-        /// `IFLA_BRPORT_MODE`.
-        const HAIRPIN: u16 = 4;
-        // Asked of the bridge (AF_BRIDGE) and not as link data: a link that is no port at all would
-        // ignore the latter without a word.
-        let mut message = at(index);
-        message.header.interface_family = AddressFamily::Bridge;
-        message.attributes.push(LinkAttribute::ProtoInfoBridge(vec![LinkProtoInfoBridge::Other(
-            DefaultNla::new(HAIRPIN, vec![u8::from(on)]),
-        )]));
-        self.set_link(message, "set hairpin mode of").await
     }
 
     /// Deletes a link (both ends of a veth pair). That it is gone already is success.

@@ -17,7 +17,7 @@ pub mod link;
 pub mod link_request;
 mod netlink_socket;
 pub mod netns;
-pub mod news;
+mod news;
 pub mod nftables;
 pub mod plain_route;
 mod refusal;
@@ -170,11 +170,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what was to be made is there already.
-    pub fn is_already_there(&self) -> bool {
-        matches!(self, Error::Netlink { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
-    }
-
     /// For `map_err` on a system call: says what was being done.
     fn system<E: Into<std::io::Error>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> Error {
         move |source| Error::System { what: what(), source: source.into() }

@@ -212,8 +212,7 @@ fn explanation(reply: &[u8]) -> Option<String> {
     const HEADER: usize = 16;
     NlasIterator::new(reply.get(HEADER..)?).find_map(|attribute| {
         let attribute: NlaBuffer<&[u8]> = attribute.ok()?;
-        (attribute.kind() == EXPLANATION)
-            .then(|| String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned())
+        (attribute.kind() == EXPLANATION).then(|| super::frame::text(attribute.value()))
     })
 }
 

@@ -30,12 +30,12 @@ pub(super) enum Protocol {
     /// Links, addresses, routes (`NETLINK_ROUTE`; rtnetlink(7)).
     Route,
     /// nftables and connection tracking (`NETLINK_NETFILTER`).
-    #[allow(dead_code, reason = "nothing speaks it yet")]
     Netfilter,
 }
 
 /// Octets of the datagrams that are read. Those of a dump are as large as the reader's room, up to half of
-/// the larger; any other fits the smaller.
+/// the larger; any other fits the smaller, except what tells of one thing that is larger, such as a port of
+/// a bridge that is in every VLAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
     /// For tables read by the hundred thousand.
@@ -101,7 +101,8 @@ impl NetlinkSocket {
         }
     }
 
-    /// Reads a datagram; `WouldBlock` where none is waiting.
+    /// Reads a datagram; `WouldBlock` where none is waiting, `InvalidData` where it did not fit: it is lost,
+    /// and the next of its size will fit.
     pub(super) fn receive(&mut self) -> io::Result<&[u8]> {
         let length = loop {
             // Truncated datagrams are told by their true length.
@@ -114,8 +115,17 @@ impl NetlinkSocket {
                 outcome => break outcome?,
             }
         };
-        let beyond = || io::Error::new(ErrorKind::InvalidData, "a datagram beyond measure");
-        self.buffer.get(..length).ok_or_else(beyond)
+        if length > self.buffer.len() {
+            self.buffer.resize(length.next_multiple_of(Room::Messages as usize), 0);
+            return Err(io::Error::new(ErrorKind::InvalidData, "an answer larger than the room for it"));
+        }
+        Ok(&self.buffer[..length])
+    }
+
+    /// Leaves less room.
+    #[cfg(test)]
+    pub(super) fn narrow(&mut self, octets: usize) {
+        self.buffer.truncate(octets);
     }
 
     /// Waits until there is something to read, at most this long; whether there is.
@@ -128,11 +138,14 @@ impl NetlinkSocket {
         }
     }
 
-    /// Throws away what waits to be read. An overrun is told once, by an error.
+    /// Throws away what waits to be read. An overrun is told once, by an error, and so is each datagram that
+    /// is too large.
     pub(super) fn drain(&mut self) {
         loop {
             match self.receive() {
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ENOBUFS)
+                        || error.kind() == ErrorKind::InvalidData => {}
                 Err(_) => return,
                 Ok(_) => {}
             }

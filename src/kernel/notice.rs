@@ -272,7 +272,7 @@ fn link(body: &[u8]) -> Option<LinkState> {
     };
     for (kind, value) in attributes(body.get(LINK_HEADER..)?) {
         match kind {
-            NAME => link.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+            NAME => link.name = super::frame::text(value),
             MASTER => link.master = u32_at(value, 0),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! Plain routes, as a person would add them by hand: the kernel's `boot` protocol (`linux/rtnetlink.h`;
-//! rtnetlink(7)). The routes of the FIB are another matter: [`super::routes`].
+//! rtnetlink(7)). For pods; those of lab hosts are added by `addresses`. The routes of the FIB are another
+//! matter: `routes`.
 
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use super::address_request::{
     GET_ROUTE, NEW_ROUTE, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_VIA, family, family_number,
 };
 use super::batch::{At, Batch, Place};
-use super::frame::{NLM_F_CREATE, NLM_F_EXCL, address, attributes, u8_at, u32_at};
+use super::frame::{NLM_F_CREATE, NLM_F_EXCL, address, attribute, u8_at, u32_at};
 use crate::prefix::{Family, Prefix};
 
 /// More attributes of a route (`RTA_*`), and metrics in one of them (`RTAX_*`).
@@ -103,8 +104,7 @@ pub(super) fn dump_routes(family: Family, table: u32) -> (u16, [u8; 12]) {
 
 /// The destination in the body of an `RTM_NEWROUTE`, if the route is of that table.
 pub(super) fn read_destination(kind: u16, body: &[u8], table: u32) -> Option<Prefix> {
-    let value =
-        |wanted| attributes(body.get(12..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let value = |wanted| attribute(body.get(12..)?, wanted);
     let of_table = value(RTA_TABLE).and_then(|value| u32_at(value, 0)).or(u8_at(body, 4).map(u32::from));
     if kind != NEW_ROUTE || of_table != Some(table) {
         return None;

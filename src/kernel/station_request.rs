@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::address_request::family;
 use super::batch::{At, Batch, Outcome, Place};
-use super::frame::{NLM_F_CREATE, NLM_F_REPLACE, attributes, u16_at};
+use super::frame::{NLM_F_CREATE, NLM_F_REPLACE, attribute, u16_at};
 
 /// Message types (`linux/rtnetlink.h`).
 const NEW_NEIGHBOR: u16 = 28;
@@ -81,8 +81,7 @@ impl Outcome {
         if u16_at(body, 8)? & state == 0 {
             return None;
         }
-        let (_, mac) = attributes(body.get(12..)?).find(|(kind, _)| *kind == LLADDR)?;
-        mac.try_into().ok()
+        attribute(body.get(12..)?, LLADDR)?.try_into().ok()
     }
 }
 

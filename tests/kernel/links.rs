@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use routelet::kernel::links::VethPair;
-use routelet::kernel::{At, Conversation, NetNs, Netlink};
+use routelet::kernel::{At, Batch, Conversation, NetNs, Netlink, address_request};
 
 use crate::rig::{Pair, eventually, namespace, require_root};
 
@@ -82,19 +82,12 @@ async fn bridge_with_a_port_and_addresses() {
     let (_namespace, netlink) = namespace().await;
     let bridge = netlink.add_bridge("cni0", Some(1400)).await.unwrap();
     assert_eq!((bridge.kind.as_deref(), bridge.mtu), (Some("bridge"), 1400));
-    let mac = [0x0a, 0x58, 0x0a, 0xf4, 0x01, 0x01];
-    netlink.set_mac(bridge.index, mac).await.unwrap();
     netlink.set_up(bridge.index, true).await.unwrap();
     let pair =
         VethPair { name: "port", peer_name: "pod", peer_namespace: None, mtu: Some(1400), peer_mac: None };
     let port = netlink.add_veth(&pair).await.unwrap();
-
-    let error = netlink.set_hairpin(port.index, true).await.unwrap_err().to_string();
-    assert!(error.starts_with("set hairpin mode of link port"), "{error}");
     netlink.set_master(port.index, Some(bridge.index)).await.unwrap();
-    netlink.set_hairpin(port.index, true).await.unwrap();
     assert_eq!(netlink.link("port").await.unwrap().unwrap().master, Some(bridge.index));
-    assert_eq!(netlink.link("cni0").await.unwrap().unwrap().mac, Some(mac));
     netlink.set_master(port.index, None).await.unwrap();
     assert_eq!(netlink.link("port").await.unwrap().unwrap().master, None);
 
@@ -104,26 +97,8 @@ async fn bridge_with_a_port_and_addresses() {
 }
 
 #[tokio::test]
-async fn hairpin_is_what_the_kernel_says_it_is() {
-    let (namespace, netlink) = namespace().await;
-    let bridge = netlink.add_bridge("br", None).await.unwrap();
-    let pair = VethPair { name: "port", peer_name: "pod", peer_namespace: None, mtu: None, peer_mac: None };
-    let port = netlink.add_veth(&pair).await.unwrap();
-    netlink.set_master(port.index, Some(bridge.index)).await.unwrap();
-    for on in [true, false] {
-        netlink.set_hairpin(port.index, on).await.unwrap();
-        // sysfs shows the namespace it was mounted in; ip(8) asks the kernel in another way than we do.
-        let shown = namespace
-            .enter(|| std::process::Command::new("ip").args(["-d", "link", "show", "port"]).output().unwrap())
-            .unwrap();
-        let shown = String::from_utf8(shown.stdout).unwrap();
-        assert!(shown.contains(if on { "hairpin on" } else { "hairpin off" }), "{shown}");
-    }
-}
-
-#[tokio::test]
 async fn addresses_come_and_go() {
-    let Pair { left, left_link, left_namespace: _left, right_namespace: _right, .. } = Pair::new().await;
+    let Pair { left, left_link, left_namespace, right_namespace: _right, .. } = Pair::new().await;
     let v4 = "192.0.2.1/24".parse().unwrap();
     let v6 = "2001:db8::1/64".parse().unwrap();
     for address in [v4, v6, v4, v6] {
@@ -142,6 +117,24 @@ async fn addresses_come_and_go() {
     left.remove_address(left_link.index, v4).await.unwrap();
     left.remove_address(left_link.index, v4).await.unwrap();
     assert!(!left.addresses(left_link.index).await.unwrap().contains(&v4));
+
+    // What the daemon adds and what the plugin adds bear the same mark.
+    for (address, adds) in
+        [("192.0.2.7/24", "the one"), ("2001:db8::7/64", "the one"), ("192.0.2.8/24", "the other")]
+    {
+        let network = address.parse().unwrap();
+        let mut inside = Conversation::open_in(&left_namespace).unwrap();
+        if adds == "the one" {
+            left.add_address(left_link.index, network).await.unwrap();
+        } else {
+            let mut batch = Batch::new();
+            batch.add_address((&left_link).into(), network);
+            inside.carry_out(batch).unwrap();
+        }
+        let found = inside.addresses(left_link.index).unwrap();
+        let found = found.iter().find(|found| found.address == network).unwrap();
+        assert_eq!((found.protocol, found.tentative), (address_request::OURS, false), "{address}");
+    }
 
     let error = left.add_address(999, v4).await.unwrap_err().to_string();
     assert!(error.starts_with("add address 192.0.2.1/24 to link number 999"), "{error}");
@@ -179,9 +172,7 @@ async fn everything_can_be_done_in_a_task() {
     sendable(netlink.add_veth(&pair));
     sendable(netlink.set_up(1, true));
     sendable(netlink.set_master(1, None));
-    sendable(netlink.set_mac(1, [0; 6]));
     sendable(netlink.set_mtu(1, 1500));
-    sendable(netlink.set_hairpin(1, true));
     sendable(netlink.delete_link(1));
     sendable(netlink.addresses(1));
     sendable(netlink.link_addresses());

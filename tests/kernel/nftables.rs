@@ -196,6 +196,40 @@ fn what_gc_does_not_name_is_removed() {
     assert!(!left.contains("c1") && left.contains("vethc2") && left.contains("others/c9"), "{left}");
 }
 
+/// As a DEL leaves it that is killed between two transactions: the pod is out, and the tables are there.
+#[test]
+fn a_table_that_a_killed_del_has_left_goes_with_the_next() {
+    let namespace = fresh();
+    let mut nftables = open(&namespace);
+    let attached = Attached { mappings: Vec::new(), ..pod("c1", 2) };
+    let leave = |nftables: &mut Nftables| {
+        nftables.add(&attached).unwrap();
+        for (family, set) in [("inet", "masqueraded4"), ("inet", "masqueraded6"), ("bridge", "checked")] {
+            nft(&namespace, &["flush", "set", family, "routelet", set]);
+        }
+        nft(&namespace, &["flush", "set", "bridge", "routelet", "stations"]);
+    };
+    leave(&mut nftables);
+    assert!(!nftables.remove(&attached.owner, &attached.masqueraded).unwrap(), "nothing of it was there");
+    assert_eq!(ruleset(&namespace), [""; 0]);
+    leave(&mut nftables);
+    assert_eq!(nftables.retain("pods", |_| true).unwrap(), []);
+    assert_eq!(ruleset(&namespace), [""; 0]);
+    // What is somebody's stays: the daemon's, and another pod's.
+    nftables.set_exempt(&[]).unwrap();
+    leave(&mut nftables);
+    for mut one in [nftables, open(&namespace)] {
+        assert_eq!(one.retain("pods", |_| true).unwrap(), []);
+    }
+    let mut nftables = open(&namespace);
+    let left = ruleset(&namespace).join("\n");
+    assert!(left.contains("table inet") && !left.contains("table bridge"), "{left}");
+    assert!(nftables.remove_all().unwrap());
+    nftables.add(&attached).unwrap();
+    assert_eq!(nftables.retain("others", |_| true).unwrap(), []);
+    assert_eq!(nftables.missing(&attached).unwrap(), None);
+}
+
 /// All of them find no table, and all of them leave none.
 #[test]
 fn eight_first_pods_at_once() {
@@ -243,6 +277,62 @@ fn what_somebody_breaks_is_seen_and_repaired() {
     assert!(nftables.missing(&attached).unwrap().is_some());
     nftables.add(&attached).unwrap();
     assert_eq!(ruleset(&namespace), whole);
+}
+
+/// What stands where a set of ours was is no race that one wins by trying again.
+#[test]
+fn a_set_that_somebody_took_out_is_put_back() {
+    let namespace = fresh();
+    let mut nftables = open(&namespace);
+    nftables.add(&pod("c1", 2)).unwrap();
+    let take_out = || {
+        nft(&namespace, &["flush", "chain", "inet", "routelet", "postrouting"]);
+        nft(&namespace, &["delete", "set", "inet", "routelet", "masqueraded4"]);
+        nft(&namespace, &["delete", "set", "inet", "routelet", "exempt4"]);
+    };
+    take_out();
+    let second = Attached { mappings: Vec::new(), ..pod("c2", 3) };
+    nftables.add(&second).unwrap();
+    assert_eq!(nftables.missing(&second).unwrap(), None);
+    take_out();
+    nftables.set_exempt(&prefixes(&["10.0.0.0/8"])).unwrap();
+    let text = nft(&namespace, &["list", "set", "inet", "routelet", "exempt4"]);
+    assert!(text.contains("10.0.0.0/8"), "{text}");
+}
+
+/// The first and the last address, alone and as the ends of everything.
+#[test]
+fn intervals_reach_to_both_ends() {
+    let namespace = fresh();
+    let mut nftables = open(&namespace);
+    let everything = ["0.0.0.0/0", "::/0"];
+    let ends = ["0.0.0.0/32", "255.255.255.255/32", "::/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"];
+    let lower = ["0.0.0.0/1", "::/1"];
+    let upper = ["128.0.0.0/1", "8000::/1"];
+    let shown = |set: &str| {
+        let text = nft(&namespace, &["list", "set", "inet", "routelet", set]);
+        let all = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        all.split_once("elements = { ").unwrap().1.split(" }").next().unwrap().to_owned()
+    };
+    let [v4_ends, v6_ends] = ["0.0.0.0, 224.0.0.0/4, 255.255.255.255", "::, ff00::/8"].map(str::to_owned);
+    let steps = [
+        (&ends[..], v4_ends, v6_ends),
+        (&everything[..], "0.0.0.0/0".to_owned(), "::/0".to_owned()),
+        (&lower[..], "0.0.0.0/1, 224.0.0.0/4".to_owned(), "::/1, ff00::/8".to_owned()),
+        (&upper[..], "128.0.0.0/1".to_owned(), "8000::/1".to_owned()),
+    ];
+    // From each to each, by one who remembers and by one who reads.
+    for from in &steps {
+        for to in &steps {
+            nftables.set_exempt(&prefixes(from.0)).unwrap();
+            open(&namespace).set_exempt(&prefixes(to.0)).unwrap();
+            assert_eq!((&shown("exempt4"), &shown("exempt6")), (&to.1, &to.2), "from {:?}", from.0);
+            nftables = open(&namespace);
+            nftables.set_exempt(&prefixes(from.0)).unwrap();
+            nftables.set_exempt(&prefixes(to.0)).unwrap();
+            assert_eq!((&shown("exempt4"), &shown("exempt6")), (&to.1, &to.2), "from {:?}", from.0);
+        }
+    }
 }
 
 #[test]

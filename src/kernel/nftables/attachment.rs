@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::flows::Port;
 use super::intervals::Intervals;
 use super::layout::{
-    self, ADDRESSED_PORTS, BRIDGES, CHECKED, EXEMPT, MASQUERADED, NETWORKS, PORTS, STATIONS, TARGETS,
+    self, ADDRESSED_PORTS, BRIDGES, CHECKED, MASQUERADED, NETWORKS, PORTS, STATIONS, TARGETS,
 };
 use super::message::{Element, Scope, Shape, Transaction, concatenate, interface};
-use super::{ATTEMPTS, Nftables, Owner, is_race};
+use super::{ATTEMPTS, DOUBTS, Nftables, Owner, Removal, is_outdated, is_race};
 use crate::kernel::Error;
 use crate::kernel::frame::address;
 use crate::prefix::{Family, Prefix};
@@ -218,6 +218,7 @@ impl Nftables {
                 done => return done.map_err(|refusal| refusal.to(what)),
             }
         }
+        let mut doubts = 0;
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;
             let survey = self.survey(attached, &entries)?;
@@ -229,7 +230,11 @@ impl Nftables {
                 return Ok(());
             }
             match self.commit(transaction) {
-                Err(refusal) if is_race(&refusal) => {}
+                Err(refusal) if is_outdated(&refusal) => {}
+                Err(refusal) if is_race(&refusal) && doubts < DOUBTS => {
+                    doubts += 1;
+                    self.repair()?;
+                }
                 done => return done.map_err(|refusal| refusal.to(what)),
             }
         }
@@ -271,8 +276,8 @@ impl Nftables {
         Ok(survey)
     }
 
-    /// Takes out everything of an owner, whatever it was attached with, and a table that serves nobody any
-    /// more. The addresses spare a look at every pod's, where they are known. Returns whether there was
+    /// Takes out everything of an owner, whatever it was attached with, and tables that serve nobody any
+    /// more, whoever left them. The addresses spare a look at every pod's, where they are known. Returns whether there was
     /// anything.
     ///
     /// # Errors
@@ -285,7 +290,8 @@ impl Nftables {
         .map(|owners| !owners.is_empty())
     }
 
-    /// Takes out everything of those owners of a network that are not to be kept, and returns them.
+    /// Takes out everything of those owners of a network that are not to be kept, and returns them. Otherwise
+    /// as [`Nftables::remove`].
     ///
     /// # Errors
     /// The kernel refuses.
@@ -312,12 +318,14 @@ impl Nftables {
         let (mut owners, mut ports) = (BTreeSet::new(), Vec::new());
         for _ in 0..ATTEMPTS {
             let mut transaction = Transaction::begin(None);
-            for scope in [Scope::Inet, Scope::Bridge] {
+            let mut tables = Vec::new();
+            for scope in [Scope::Bridge, Scope::Inet] {
                 if self.handle(scope)?.is_none() {
                     continue;
                 }
+                tables.push(scope);
                 for shape in layout::owned(scope) {
-                    let Some(found) = self.candidates(shape, addresses)? else { break };
+                    let Some(found) = self.candidates(shape, addresses)? else { continue };
                     let mut meant = Vec::new();
                     for element in found {
                         if let Some(owner) = element.comment.as_deref().and_then(Owner::parse)
@@ -331,13 +339,13 @@ impl Nftables {
                     transaction.remove_elements(layout::TABLE, shape, &meant);
                 }
             }
-            if transaction.is_empty() {
-                return Ok(owners);
-            }
-            match self.commit(transaction) {
+            let done = if transaction.is_empty() { Ok(()) } else { self.commit(transaction) };
+            match done {
                 Ok(()) => {
                     self.forget(&ports);
-                    self.remove_unused()?;
+                    for scope in tables {
+                        self.remove_unused(scope)?;
+                    }
                     return Ok(owners);
                 }
                 Err(refusal) if is_race(&refusal) => {}
@@ -347,7 +355,7 @@ impl Nftables {
         Err(Error::Contended { what: "remove a pod from the nftables table routelet" })
     }
 
-    /// Elements among which there may be some of an owner; `None` if there is no table.
+    /// Elements among which there may be some of an owner; `None` if there is no such set.
     fn candidates(
         &mut self,
         shape: &'static Shape,
@@ -364,21 +372,23 @@ impl Nftables {
         Ok(Some(self.standing(&keys)?.into_iter().flatten().collect()))
     }
 
-    /// Removes tables in which nobody has anything.
-    fn remove_unused(&mut self) -> Result<(), Error> {
-        let generation = self.generation()?;
-        let users = [&MASQUERADED, &PORTS, &ADDRESSED_PORTS, &EXEMPT];
-        let mut is_used = false;
-        for shape in users.into_iter().flat_map(|shapes| shapes.both()) {
-            is_used = is_used || self.is_used(shape)?;
+    /// Removes a table in which nobody has anything. Where others never stop changing nftables it stays, for
+    /// the next to come: it does nothing.
+    fn remove_unused(&mut self, scope: Scope) -> Result<(), Error> {
+        // The daemon knows that it has put something there, without a look at what may be very long.
+        if scope == Scope::Inet && self.exempt.is_some() {
+            return Ok(());
         }
-        if !is_used {
-            self.remove_table(Scope::Inet, Some(generation))?;
-        }
-        // Removing the one has begun a generation: somebody may have come since the other was looked at.
-        let generation = self.generation()?;
-        if self.handle(Scope::Bridge)?.is_some() && !self.is_used(&CHECKED)? {
-            self.remove_table(Scope::Bridge, Some(generation))?;
+        for _ in 0..ATTEMPTS {
+            let generation = self.generation()?;
+            for shape in layout::used(scope) {
+                if self.is_used(shape)? {
+                    return Ok(());
+                }
+            }
+            if self.remove_table(scope, Some(generation))? != Removal::Outdated {
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 use super::intervals::Intervals;
 use super::layout::{self, EXEMPT};
 use super::message::{Scope, Transaction};
-use super::{ATTEMPTS, Nftables, is_race};
+use super::{ATTEMPTS, DOUBTS, Nftables, is_outdated, is_race};
 use crate::kernel::Error;
 use crate::prefix::{Family, Prefix};
 
@@ -41,6 +41,7 @@ impl Nftables {
     pub fn set_exempt(&mut self, prefixes: &[Prefix]) -> Result<(), Error> {
         let groups = groups();
         let wanted = Family::ALL.map(|family| Intervals::of(family, prefixes.iter().chain(&groups)));
+        let mut doubts = 0;
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;
             let handle = self.handle(Scope::Inet)?;
@@ -62,8 +63,18 @@ impl Nftables {
             if !transaction.is_empty() {
                 match self.commit(transaction) {
                     Ok(()) => {}
-                    // Somebody has made or removed the table, or changed the sets.
-                    Err(refusal) if is_race(&refusal) => continue,
+                    // Somebody has changed something. What is known of this table is still so: to list it all
+                    // again would take longer than others take for their next change.
+                    Err(refusal) if is_outdated(&refusal) => {
+                        self.exempt = handle.map(|handle| Written { handle, intervals: found });
+                        continue;
+                    }
+                    // Somebody has changed the sets.
+                    Err(refusal) if is_race(&refusal) && doubts < DOUBTS => {
+                        doubts += 1;
+                        self.repair()?;
+                        continue;
+                    }
                     Err(refusal) => return Err(refusal.to("set what is not masqueraded")),
                 }
             }

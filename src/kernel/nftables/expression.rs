@@ -4,7 +4,7 @@
 //! A rule ends at the first expression that does not match. Registers are of four octets and numbered
 //! from 0 here; a value of more takes those that follow.
 
-use super::message::{data, put_name, put_number, put_value};
+use super::message::{data, put_number, put_value};
 use crate::kernel::frame::{Attributes, NESTED};
 use crate::prefix::Family;
 
@@ -62,7 +62,7 @@ impl Expressions<'_, '_> {
         const NAME: u16 = 1;
         const DATA: u16 = 2;
         self.0.nest(ONE | NESTED, |attributes| {
-            put_name(attributes, NAME, name);
+            attributes.put_name(NAME, name);
             attributes.nest(DATA | NESTED, fill);
         });
         self
@@ -100,7 +100,7 @@ impl Expressions<'_, '_> {
         /// `NFT_LOOKUP_F_INV`.
         const INVERTED: u32 = 1;
         self.push("lookup", |attributes| {
-            put_name(attributes, 1, set);
+            attributes.put_name(1, set);
             put_number(attributes, 2, FIRST_REGISTER + register);
             if !yes {
                 put_number(attributes, 5, INVERTED);
@@ -111,7 +111,7 @@ impl Expressions<'_, '_> {
     /// Loads what a map leads to, in place of the key; ends the rule if it is not in it.
     pub fn look_up(&mut self, map: &str, register: u32) -> &mut Self {
         self.push("lookup", |attributes| {
-            put_name(attributes, 1, map);
+            attributes.put_name(1, map);
             put_number(attributes, 2, FIRST_REGISTER + register);
             put_number(attributes, 3, FIRST_REGISTER + register);
         })

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use super::Nftables;
 use crate::kernel::Error;
-use crate::kernel::frame::{Attributes, NESTED, NLM_F_REQUEST, Requests, address, attributes};
+use crate::kernel::address_request::family_number;
+use crate::kernel::frame::{Attributes, NESTED, NLM_F_REQUEST, Requests, address, attribute};
 use crate::prefix::Family;
 
 /// `NFNL_SUBSYS_CTNETLINK`, and its messages.
@@ -84,11 +85,7 @@ impl Nftables {
 
 /// `struct nfgenmsg`.
 fn header(family: Family) -> [u8; 4] {
-    let number = match family {
-        Family::Ipv4Unicast => nix::libc::AF_INET,
-        Family::Ipv6Unicast => nix::libc::AF_INET6,
-    };
-    [number as u8, 0, 0, 0]
+    [family_number(family), 0, 0, 0]
 }
 
 /// Asks for the flows to a port. Linux before 5.8 answers with all there are.
@@ -129,18 +126,16 @@ impl Found {
 
 fn read(body: &[u8]) -> Option<Found> {
     let rest = body.get(4..)?;
-    let value =
-        |octets, wanted: u16| attributes(octets).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
-    let original = value(rest, ORIGINAL)?;
-    let addresses = value(original, ADDRESSES)?;
-    let transport = value(original, TRANSPORT)?;
+    let original = attribute(rest, ORIGINAL)?;
+    let addresses = attribute(original, ADDRESSES)?;
+    let transport = attribute(original, TRANSPORT)?;
     Some(Found {
         original: original.to_vec(),
-        zone: value(rest, ZONE).map(<[u8]>::to_vec),
-        host: value(addresses, IPV4_DESTINATION)
-            .or_else(|| value(addresses, IPV6_DESTINATION))
+        zone: attribute(rest, ZONE).map(<[u8]>::to_vec),
+        host: attribute(addresses, IPV4_DESTINATION)
+            .or_else(|| attribute(addresses, IPV6_DESTINATION))
             .and_then(address),
-        port: value(transport, DESTINATION_PORT).and_then(|o| o.try_into().ok()).map(u16::from_be_bytes),
-        protocol: value(transport, PROTOCOL).and_then(|octets| octets.first().copied()),
+        port: attribute(transport, DESTINATION_PORT).and_then(|o| o.try_into().ok()).map(u16::from_be_bytes),
+        protocol: attribute(transport, PROTOCOL).and_then(|octets| octets.first().copied()),
     })
 }

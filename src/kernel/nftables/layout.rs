@@ -142,6 +142,18 @@ pub fn owned(scope: Scope) -> Vec<&'static Shape> {
     shapes(scope).into_iter().filter(|shape| !unowned(shape)).collect()
 }
 
+/// The sets and maps of which one at least has elements as long as a table serves anybody. The daemon's are
+/// the last: whoever looks into one of them has the kernel begin with a list that may be very long.
+pub fn used(scope: Scope) -> Vec<&'static Shape> {
+    match scope {
+        Scope::Inet => [&MASQUERADED, &PORTS, &ADDRESSED_PORTS, &EXEMPT]
+            .into_iter()
+            .flat_map(|shapes| shapes.both())
+            .collect(),
+        Scope::Bridge => vec![&CHECKED],
+    }
+}
+
 /// Numbers of hooks (`enum nf_inet_hooks`; those of bridges are the same).
 const PREROUTING: u32 = 0;
 const OUTPUT: u32 = 3;

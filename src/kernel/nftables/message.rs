@@ -5,7 +5,9 @@
 //! else in netlink. No package does this that speaks of translation, of maps and of comments; what we need
 //! is little.
 
-use crate::kernel::frame::{Attributes, NESTED, NLM_F_CREATE, NLM_F_EXCL, Requests, attributes};
+use crate::kernel::frame::{
+    Attributes, NESTED, NLM_F_CREATE, NLM_F_EXCL, Requests, attribute, attributes, text,
+};
 
 /// A family of packets, by its number (`enum nf_inet_proto`, `NFPROTO_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,13 +111,6 @@ pub fn header(scope: u8) -> [u8; 4] {
 /// Appends a number in the byte order of nf_tables.
 pub fn put_number(attributes: &mut Attributes, kind: u16, value: u32) {
     attributes.put(kind, &value.to_be_bytes());
-}
-
-/// Appends a name.
-pub fn put_name(attributes: &mut Attributes, kind: u16, name: &str) {
-    let mut octets = name.as_bytes().to_vec();
-    octets.push(0);
-    attributes.put(kind, &octets);
 }
 
 /// Appends octets as data, in an attribute of this kind.
@@ -258,8 +253,7 @@ fn note(comment: &str) -> Vec<u8> {
 /// The comment in an element's notes.
 pub fn comment_of(notes: &[u8]) -> Option<String> {
     let length = usize::from(*notes.get(1)?);
-    let text = notes.get(2..2 + length).filter(|_| notes.first() == Some(&0))?;
-    Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
+    notes.get(2..2 + length).filter(|_| notes.first() == Some(&0)).map(text)
 }
 
 /// Changes that are made together or not at all.
@@ -304,21 +298,21 @@ impl Transaction {
     /// Makes a table; refused if there is one.
     pub fn add_table(&mut self, scope: Scope, name: &str) {
         self.push(kind::NEW_TABLE, NLM_F_CREATE | NLM_F_EXCL, scope, |attributes| {
-            put_name(attributes, TABLE, name);
+            attributes.put_name(TABLE, name);
         });
     }
 
     /// Removes a table with all that is in it.
     pub fn remove_table(&mut self, scope: Scope, name: &str) {
-        self.push(kind::DEL_TABLE, 0, scope, |attributes| put_name(attributes, TABLE, name));
+        self.push(kind::DEL_TABLE, 0, scope, |attributes| attributes.put_name(TABLE, name));
     }
 
     /// Makes a chain, or leaves the one that is there.
     pub fn add_chain(&mut self, scope: Scope, table: &str, chain: Chain) {
         self.push(kind::NEW_CHAIN, NLM_F_CREATE, scope, |attributes| {
-            put_name(attributes, TABLE, table);
-            put_name(attributes, chain::NAME, chain.name);
-            put_name(attributes, chain::TYPE, chain.kind);
+            attributes.put_name(TABLE, table);
+            attributes.put_name(chain::NAME, chain.name);
+            attributes.put_name(chain::TYPE, chain.kind);
             attributes.nest(chain::HOOK | NESTED, |attributes| {
                 put_number(attributes, chain::HOOK_NUMBER, chain.hook);
                 put_number(attributes, chain::HOOK_PRIORITY, chain.priority.cast_unsigned());
@@ -333,8 +327,8 @@ impl Transaction {
         self.push(kind::NEW_SET, NLM_F_CREATE, shape.scope, |attributes| {
             let is_map = !shape.data.is_empty();
             let interval = if shape.interval { set::INTERVAL } else { 0 };
-            put_name(attributes, TABLE, table);
-            put_name(attributes, set::NAME, shape.name);
+            attributes.put_name(TABLE, table);
+            attributes.put_name(set::NAME, shape.name);
             put_number(attributes, set::FLAGS, interval | if is_map { set::MAP } else { 0 });
             put_number(attributes, set::KEY_TYPE, type_number(shape.key));
             put_number(attributes, set::KEY_LENGTH, total_length(shape.key) as u32);
@@ -350,8 +344,8 @@ impl Transaction {
     /// Removes all rules of a chain.
     pub fn remove_rules(&mut self, scope: Scope, table: &str, chain: &str) {
         self.push(kind::DEL_RULE, 0, scope, |attributes| {
-            put_name(attributes, TABLE, table);
-            put_name(attributes, rule::CHAIN, chain);
+            attributes.put_name(TABLE, table);
+            attributes.put_name(rule::CHAIN, chain);
         });
     }
 
@@ -360,8 +354,8 @@ impl Transaction {
         /// `NLM_F_APPEND`.
         const APPEND: u16 = 0x800;
         self.push(kind::NEW_RULE, NLM_F_CREATE | APPEND, scope, |attributes| {
-            put_name(attributes, TABLE, table);
-            put_name(attributes, rule::CHAIN, chain);
+            attributes.put_name(TABLE, table);
+            attributes.put_name(rule::CHAIN, chain);
             attributes.nest(rule::EXPRESSIONS | NESTED, fill);
         });
     }
@@ -391,8 +385,8 @@ impl Transaction {
 }
 
 fn write_elements(attributes: &mut Attributes, [table, set]: [&str; 2], elements: &[Element]) {
-    put_name(attributes, TABLE, table);
-    put_name(attributes, element::SET, set);
+    attributes.put_name(TABLE, table);
+    attributes.put_name(element::SET, set);
     attributes.nest(element::LIST | NESTED, |attributes| {
         elements.iter().for_each(|element| element.write(attributes));
     });
@@ -422,7 +416,7 @@ pub fn ask(kind: u8, scope: u8, table: Option<&str>) -> Requests {
     let mut requests = Requests::default();
     requests.push(message_type(kind), 0, &header(scope), |attributes| {
         if let Some(table) = table {
-            put_name(attributes, TABLE, table);
+            attributes.put_name(TABLE, table);
         }
     });
     requests
@@ -432,8 +426,8 @@ pub fn ask(kind: u8, scope: u8, table: Option<&str>) -> Requests {
 pub fn ask_elements(table: &str, set: &Shape) -> Requests {
     let mut requests = Requests::default();
     requests.push(message_type(kind::GET_ELEMENT), 0, &header(set.scope as u8), |attributes| {
-        put_name(attributes, TABLE, table);
-        put_name(attributes, element::SET, set.name);
+        attributes.put_name(TABLE, table);
+        attributes.put_name(element::SET, set.name);
     });
     requests
 }
@@ -454,9 +448,7 @@ pub fn read_elements(body: &[u8]) -> Vec<Element> {
 }
 
 fn read_element(octets: &[u8]) -> Element {
-    let value = |nested: &[u8]| {
-        attributes(nested).find(|(kind, _)| *kind == data::VALUE).map(|(_, value)| value.to_vec())
-    };
+    let value = |nested: &[u8]| attribute(nested, data::VALUE).map(<[u8]>::to_vec);
     let mut read = Element::of(Vec::new());
     for (kind, octets) in attributes(octets) {
         match kind {

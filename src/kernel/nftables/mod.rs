@@ -18,9 +18,10 @@
 //! - an element is there already: it is looked at, and replaced unless its pod lives
 //!   ([`Error::HostPortTaken`]);
 //! - the last DEL removes a table that serves nobody any more ([`Nftables::remove`]). It names the
-//!   generation in which it has seen that, and is refused if anything was changed since; and an ADD that
-//!   finds no table makes it. A table in which the daemon has put something stays until
-//!   [`Nftables::remove_all`].
+//!   generation in which it has seen that, and looks again if anything was changed since; and an ADD that
+//!   finds no table makes it. One that was killed before it came to that leaves it to the next DEL or GC,
+//!   which need not have anything of its own to take out. A table in which the daemon has put something
+//!   stays until [`Nftables::remove_all`].
 //!
 //! Needs Linux 5.7 or newer: translation in tables of both families since 5.2, and the interface that a
 //! packet came by known when it leaves since 5.7.
@@ -45,15 +46,30 @@ use message::{Element, Scope, Shape, TABLE as TABLE_NAME, Transaction, kind};
 
 use super::Error;
 use super::exchange::Exchange;
-use super::frame::{Requests, attributes};
+use super::frame::{Requests, attribute, text};
 use super::netlink_socket::{Protocol, Room};
 use super::refusal::Refusal;
 
 /// How often a change is made up anew because others were faster.
 const ATTEMPTS: usize = 1000;
 
+/// How often a change that names the right generation is made up anew all the same. The kernel counts a
+/// generation a moment before it shows what is in it; and a set that somebody has taken out is put back.
+const DOUBTS: usize = 10;
+
 /// Questions in one send: what answers them must fit into the receive buffer.
 const QUESTIONS: usize = 256;
+
+/// What came of removing a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    /// It is gone.
+    Done,
+    /// There was none.
+    WasGone,
+    /// Something has been changed since one has looked.
+    Outdated,
+}
 
 /// A conversation about nftables in one network namespace. Blocks while the kernel works, which is some
 /// ten microseconds for a question and as much more for a change.
@@ -140,18 +156,19 @@ impl Nftables {
         self.exempt = None;
         let mut removed = false;
         for scope in [Scope::Inet, Scope::Bridge] {
-            removed |= self.remove_table(scope, None)?;
+            removed |= self.remove_table(scope, None)? == Removal::Done;
         }
         Ok(removed)
     }
 
     /// Removes a table if it is there and, with a generation, nothing has changed since.
-    fn remove_table(&mut self, scope: Scope, generation: Option<u32>) -> Result<bool, Error> {
+    fn remove_table(&mut self, scope: Scope, generation: Option<u32>) -> Result<Removal, Error> {
         let mut transaction = Transaction::begin(generation);
         transaction.remove_table(scope, layout::TABLE);
         match self.commit(transaction) {
-            Ok(()) => Ok(true),
-            Err(refusal) if is_race(&refusal) => Ok(false),
+            Ok(()) => Ok(Removal::Done),
+            Err(refusal) if refusal.is(nix::Error::ENOENT) => Ok(Removal::WasGone),
+            Err(refusal) if is_outdated(&refusal) => Ok(Removal::Outdated),
             Err(refusal) => Err(refusal.to("remove the nftables table routelet")),
         }
     }
@@ -223,8 +240,8 @@ impl Nftables {
         let requests = message::ask(kind::GET_TABLE, scope as u8, Some(layout::TABLE));
         let mut handle = None;
         let asked = self.exchange.query(&requests, |_, body| {
-            let value = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == HANDLE);
-            handle = Some(value.and_then(|(_, octets)| octets.try_into().ok()).map_or(0, u64::from_be_bytes));
+            let value = body.get(4..).and_then(|rest| attribute(rest, HANDLE));
+            handle = Some(value.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_be_bytes));
         });
         match asked {
             Ok(()) => Ok(handle),
@@ -240,10 +257,8 @@ impl Nftables {
         let mut requests = message::ask(kind::GET_RULE, scope as u8, Some(layout::TABLE));
         let counted = self.exchange.dump(&mut requests, |count: &mut usize, _, body| {
             // Linux before 4.7 does not filter by table.
-            let table = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == TABLE_NAME);
-            *count += usize::from(
-                table.is_some_and(|(_, name)| name.strip_suffix(b"\0") == Some(layout::TABLE.as_bytes())),
-            );
+            let table = body.get(4..).and_then(|rest| attribute(rest, TABLE_NAME));
+            *count += usize::from(table.is_some_and(|name| text(name) == layout::TABLE));
         });
         let count = counted.map_err(|refusal| refusal.to("list the rules of the nftables table routelet"))?;
         Ok(count == layout::rules(scope))
@@ -256,8 +271,8 @@ impl Nftables {
         let requests = message::ask(kind::GET_GENERATION, 0, None);
         let mut generation = None;
         let asked = self.exchange.query(&requests, |_, body| {
-            let id = attributes(body.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == ID);
-            generation = id.and_then(|(_, octets)| octets.try_into().ok()).map(u32::from_be_bytes);
+            let id = body.get(4..).and_then(|rest| attribute(rest, ID));
+            generation = id.and_then(|octets| octets.try_into().ok()).map(u32::from_be_bytes);
         });
         let what = "ask for the generation of nftables";
         asked.map_err(|refusal| refusal.to(what))?;
@@ -267,10 +282,15 @@ impl Nftables {
 
 /// Whether a refusal may come of somebody else's having been faster.
 fn is_race(refusal: &Refusal) -> bool {
-    /// `ERESTART`: another generation than the one named.
+    is_outdated(refusal)
+        || [nix::Error::ENOENT, nix::Error::EEXIST, nix::Error::ENOTEMPTY, nix::Error::EBUSY]
+            .into_iter()
+            .any(|errno| refusal.is(errno))
+}
+
+/// Whether a transaction was refused for the generation that it names.
+fn is_outdated(refusal: &Refusal) -> bool {
+    /// `ERESTART`.
     const RESTART: i32 = 85;
-    [nix::Error::ENOENT, nix::Error::EEXIST, nix::Error::ENOTEMPTY, nix::Error::EBUSY]
-        .into_iter()
-        .chain([nix::Error::from_raw(RESTART)])
-        .any(|errno| refusal.is(errno))
+    refusal.is(nix::Error::from_raw(RESTART))
 }

@@ -23,7 +23,8 @@ pub struct Owner {
 
 impl Owner {
     /// The comment on what is this owner's. No part may hold a slash or a space, and CNI's parts do not.
-    /// A network of so long a name that a comment has no room for it goes by a digest.
+    /// A network of so long a name that a comment has no room for it goes by a digest. There is always room
+    /// for a container's name of 200 octets, which is the longest that the plugin takes.
     pub fn comment(&self) -> String {
         let comment = format!("{} {}", self.key(&self.network), self.link);
         if comment.len() <= COMMENT_MOST {
@@ -83,7 +84,7 @@ mod tests {
         Owner {
             network: network.to_owned(),
             container: "c".repeat(200),
-            interface: "eth0".to_owned(),
+            interface: "i".repeat(15),
             link: "veth1de2219b182".to_owned(),
         }
     }

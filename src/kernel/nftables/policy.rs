@@ -7,7 +7,7 @@ use super::Nftables;
 use super::message;
 use super::message::{TABLE, chain, kind};
 use crate::kernel::Error;
-use crate::kernel::frame::attributes;
+use crate::kernel::frame::{attribute, text};
 
 /// Number of the hook (`NF_INET_FORWARD`).
 const FORWARD: u32 = 2;
@@ -41,12 +41,11 @@ impl Nftables {
 fn dropping(body: &[u8]) -> Option<String> {
     let (_, family) = FAMILIES.iter().find(|(number, _)| body.first() == Some(number))?;
     let rest = body.get(4..)?;
-    let value = |wanted: u16| attributes(rest).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let value = |wanted| attribute(rest, wanted);
     let number = |octets: &[u8]| octets.try_into().ok().map(u32::from_be_bytes);
-    let hook = attributes(value(chain::HOOK)?).find(|(kind, _)| *kind == chain::HOOK_NUMBER)?;
-    if number(hook.1)? != FORWARD || number(value(chain::POLICY)?)? != DROP {
+    let hook = attribute(value(chain::HOOK)?, chain::HOOK_NUMBER)?;
+    if number(hook)? != FORWARD || number(value(chain::POLICY)?)? != DROP {
         return None;
     }
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim_end_matches('\0').to_owned();
     Some(format!("{family} {} {}", text(value(TABLE)?), text(value(chain::NAME)?)))
 }
