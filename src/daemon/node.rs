@@ -80,7 +80,7 @@ pub async fn prepare(
     });
     let gateways = gateways.collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(bridge) = bridge {
-        netlink.add_addresses(bridge, &gateways).await?;
+        netlink.add_our_addresses(bridge, &gateways).await?;
         netlink.set_up(bridge, true).await?;
     }
     Ok(())

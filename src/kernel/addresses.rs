@@ -37,33 +37,44 @@ impl Netlink {
         self.dump_addresses(AddressMessage::default()).await
     }
 
-    /// Adds many addresses to one link, each as [`Netlink::add_address`] does, in few round trips: whoever
-    /// watches the kernel sees them come together.
+    /// Adds an address. IPv6 addresses are usable at once: no duplicate detection (`IFA_F_NODAD`). That it
+    /// is there already is success.
+    ///
+    /// # Errors
+    /// There is no such link, or the family is disabled on it.
+    pub async fn add_address(&self, index: u32, address: IpNetwork) -> Result<(), Error> {
+        self.add(index, vec![usable(index, address)]).await
+    }
+
+    /// Adds addresses that are marked as ours (`IFA_PROTO`), as those are which the plugin gives a bridge,
+    /// each as [`Netlink::add_address`] does, in few round trips: whoever watches the kernel sees them come
+    /// together. One that is there already stays marked as it was.
     ///
     /// # Errors
     /// The first refusal. The addresses behind it may have been added.
-    pub async fn add_addresses(&self, index: u32, addresses: &[IpNetwork]) -> Result<(), Error> {
-        let request =
-            |address| (RouteNetlinkMessage::NewAddress(ours(index, address)), NLM_F_CREATE | NLM_F_EXCL);
-        let verdicts = self.changes(addresses.iter().copied().map(request).collect()).await;
-        for (address, verdict) in addresses.iter().zip(verdicts) {
+    pub async fn add_our_addresses(&self, index: u32, addresses: &[IpNetwork]) -> Result<(), Error> {
+        let ours = |address: &IpNetwork| {
+            let mut message = usable(index, *address);
+            message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(OURS)));
+            message
+        };
+        self.add(index, addresses.iter().map(ours).collect()).await
+    }
+
+    async fn add(&self, index: u32, messages: Vec<AddressMessage>) -> Result<(), Error> {
+        let addresses: Vec<_> = messages.iter().map(|message| address(message).map(|(_, a)| a)).collect();
+        let request = |message| (RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL);
+        let verdicts = self.changes(messages.into_iter().map(request).collect()).await;
+        for (address, verdict) in addresses.into_iter().zip(verdicts) {
             match verdict {
                 Err(refusal) if !refusal.is(nix::Error::EEXIST) => {
+                    let address = address.map(|address| address.to_string()).unwrap_or_default();
                     return Err(self.link_error(format!("add address {address} to"), index, refusal).await);
                 }
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    /// Adds an address, marked as ours (`IFA_PROTO`). IPv6 addresses are usable at once: no duplicate
-    /// detection (`IFA_F_NODAD`). That it is there already is success; it stays marked as it was.
-    ///
-    /// # Errors
-    /// There is no such link, or the family is disabled on it.
-    pub async fn add_address(&self, index: u32, address: IpNetwork) -> Result<(), Error> {
-        self.add_addresses(index, &[address]).await
     }
 
     /// Removes an address. That it is not there is success.
@@ -150,10 +161,9 @@ fn message(index: u32, address: IpNetwork) -> AddressMessage {
     message
 }
 
-/// A message about an address that is to be added, as `Batch::add_address` writes it.
-fn ours(index: u32, address: IpNetwork) -> AddressMessage {
+/// A message about an address that is to be added, and used at once.
+fn usable(index: u32, address: IpNetwork) -> AddressMessage {
     let mut message = message(index, address);
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(OURS)));
     if address.is_ipv6() {
         message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     }

@@ -125,7 +125,7 @@ async fn addresses_come_and_go() {
         let network = address.parse().unwrap();
         let mut inside = Conversation::open_in(&left_namespace).unwrap();
         if adds == "the one" {
-            left.add_address(left_link.index, network).await.unwrap();
+            left.add_our_addresses(left_link.index, &[network]).await.unwrap();
         } else {
             let mut batch = Batch::new();
             batch.add_address((&left_link).into(), network);
