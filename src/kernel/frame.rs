@@ -170,6 +170,8 @@ pub(super) struct Frame<'a> {
     pub(super) flags: u16,
     /// Number of the request that it answers.
     pub(super) number: u32,
+    /// Whose request it answers, or whose doing it tells of; 0 is the kernel's own.
+    pub(super) port: u32,
     /// What follows the header.
     pub(super) body: &'a [u8],
 }
@@ -179,7 +181,13 @@ pub(super) fn frames(mut rest: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     std::iter::from_fn(move || {
         let length = u32_at(rest, 0)? as usize;
         let body = rest.get(HEADER..length)?;
-        let frame = Frame { kind: u16_at(rest, 4)?, flags: u16_at(rest, 6)?, number: u32_at(rest, 8)?, body };
+        let frame = Frame {
+            kind: u16_at(rest, 4)?,
+            flags: u16_at(rest, 6)?,
+            number: u32_at(rest, 8)?,
+            port: u32_at(rest, 12)?,
+            body,
+        };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(frame)
     })

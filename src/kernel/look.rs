@@ -11,9 +11,10 @@ use nix::errno::Errno;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+use super::frame::{Frame, frames};
 use super::mirror::Mirror;
 use super::netlink_socket::set_receive_buffer;
-use super::notice::{Frame, MAIN, Notice, frames, is_our_route, kind};
+use super::notice::{MAIN, Notice, is_our_route, kind};
 use super::routes::Ownership;
 
 /// Octets of answers that may wait to be read.

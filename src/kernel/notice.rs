@@ -1,12 +1,13 @@
 //! What the kernel says about links, addresses, routes and nexthop objects, read from the octets
 //! (`linux/rtnetlink.h`, `linux/if_link.h`, `linux/nexthop.h`).
 //!
-//! Pure. Reads the header first and attributes only where somebody asks: of a table with a million
+//! Pure. Looks at the header first and at attributes only where somebody asks: of a table with a million
 //! routes of ours, nobody asks about more than one octet each. Notices and the answers to a dump look
 //! alike.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::frame::{Frame, HEADER, address, attribute, attributes, text, u16_at, u32_at};
 use super::routes::Ownership;
 use crate::fib::{GroupId, NextHop, Route, Target};
 use crate::prefix::Prefix;
@@ -41,39 +42,12 @@ pub(super) const UNICAST: u8 = 1;
 /// Type of a route that answers with an ICMP unreachable (`RTN_UNREACHABLE`).
 pub(super) const UNREACHABLE: u8 = 7;
 
-const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const ROUTE_HEADER: usize = 12;
 const NEXTHOP_HEADER: usize = 8;
-const ATTRIBUTE_HEADER: usize = 4;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-
-/// One message, its header taken off.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    /// Whose request it answers, or whose doing it tells of; 0 is the kernel's own.
-    pub(super) port: u32,
-    pub(super) body: &'a [u8],
-}
-
-/// The messages of a datagram; what follows one of impossible length is left out.
-pub(super) fn frames(mut rest: &[u8]) -> impl Iterator<Item = Frame<'_>> {
-    std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(rest, 0)?).ok()?;
-        let message = rest.get(..length).filter(|message| message.len() >= HEADER)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Frame {
-            kind: u16_at(message, 4)?,
-            flags: u16_at(message, 6)?,
-            port: u32_at(message, 12)?,
-            body: &message[HEADER..],
-        })
-    })
-}
 
 /// A link, as far as routes depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,8 +161,8 @@ impl Notice {
         match frame.kind {
             kind::NEW_LINK => link(frame.body).map(Notice::Link),
             kind::DEL_LINK => link(frame.body).map(|link| Notice::LinkGone(link.index)),
-            kind::NEW_ADDRESS => address(frame.body).map(Notice::Address),
-            kind::DEL_ADDRESS => address(frame.body).map(Notice::AddressGone),
+            kind::NEW_ADDRESS => link_address(frame.body).map(Notice::Address),
+            kind::DEL_ADDRESS => link_address(frame.body).map(Notice::AddressGone),
             kind::NEW_ROUTE => route(frame.body).map(|(key, state)| Notice::Route {
                 key,
                 state,
@@ -227,8 +201,8 @@ pub(super) fn is_our_route(ownership: Ownership, frame: Frame<'_>) -> bool {
 /// The header has room for table numbers of one octet only.
 fn table(body: &[u8]) -> Option<u32> {
     const TABLE: u16 = 15;
-    let long = attributes(body.get(ROUTE_HEADER..)?).find(|(kind, _)| *kind == TABLE);
-    long.and_then(|(_, value)| u32_at(value, 0)).or_else(|| body.get(4).map(|short| u32::from(*short)))
+    let long = attribute(body.get(ROUTE_HEADER..)?, TABLE);
+    long.and_then(|value| u32_at(value, 0)).or_else(|| body.get(4).map(|short| u32::from(*short)))
 }
 
 /// A route of ours as it stands now; `None` if it is of a form that we never install, such as one to a
@@ -272,7 +246,7 @@ fn link(body: &[u8]) -> Option<LinkState> {
     };
     for (kind, value) in attributes(body.get(LINK_HEADER..)?) {
         match kind {
-            NAME => link.name = super::frame::text(value),
+            NAME => link.name = text(value),
             MASTER => link.master = u32_at(value, 0),
             _ => {}
         }
@@ -280,15 +254,15 @@ fn link(body: &[u8]) -> Option<LinkState> {
     Some(link)
 }
 
-fn address(body: &[u8]) -> Option<LinkAddress> {
+fn link_address(body: &[u8]) -> Option<LinkAddress> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     let (mut own, mut other) = (None, None);
     for (kind, value) in attributes(body.get(ADDRESS_HEADER..)?) {
         match kind {
-            LOCAL => own = ip(value),
+            LOCAL => own = address(value),
             // The other end of a point-to-point link, where there is a local address beside it.
-            ADDRESS => other = ip(value),
+            ADDRESS => other = address(value),
             _ => {}
         }
     }
@@ -322,12 +296,12 @@ fn route(body: &[u8]) -> Option<(RouteKey, RouteState)> {
         RouteState { protocol: header[5], kind: header[7], exits: vec![], object: None, source: None };
     for (kind, value) in attributes(&body[ROUTE_HEADER..]) {
         match kind {
-            DESTINATION => destination = ip(value)?,
+            DESTINATION => destination = address(value)?,
             OUT => out = u32_at(value, 0),
-            GATEWAY => gateway = ip(value),
-            VIA => gateway = ip(value.get(2..)?),
+            GATEWAY => gateway = address(value),
+            VIA => gateway = address(value.get(2..)?),
             PRIORITY => metric = u32_at(value, 0)?,
-            SOURCE => state.source = ip(value),
+            SOURCE => state.source = address(value),
             MULTIPATH => state.exits = many_exits(value),
             TABLE => table = u32_at(value, 0)?,
             OBJECT => state.object = u32_at(value, 0),
@@ -350,8 +324,8 @@ fn many_exits(mut rest: &[u8]) -> Vec<Exit> {
         && let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HEADER)
     {
         let via = attributes(&hop[HEADER..]).find_map(|(kind, value)| match kind {
-            GATEWAY => ip(value),
-            VIA => ip(value.get(2..)?),
+            GATEWAY => address(value),
+            VIA => address(value.get(2..)?),
             _ => None,
         });
         // The kernel counts weights from nought: its field was once for something else.
@@ -380,33 +354,9 @@ fn object(body: &[u8]) -> Option<(u32, Object)> {
             }
             BLACKHOLE => other = Some(Object::Blackhole),
             OUT => out = u32_at(value, 0),
-            GATEWAY => gateway = ip(value),
+            GATEWAY => gateway = address(value),
             _ => {}
         }
     }
     Some((id?, other.unwrap_or(Object::Single(Exit { via: gateway, interface: out, weight: 1 }))))
-}
-
-/// Attributes by number, nesting and byte-order marks taken off.
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    const NUMBER: u16 = 0x3fff;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(rest, 0)?);
-        let attribute = rest.get(..length).filter(|attribute| attribute.len() >= ATTRIBUTE_HEADER)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16_at(attribute, 2)? & NUMBER, &attribute[ATTRIBUTE_HEADER..]))
-    })
-}
-
-fn ip(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
-    v4.or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
-}
-
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(octets.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(octets.get(at..at + 4)?.try_into().ok()?))
 }

@@ -20,10 +20,11 @@ use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::frame::{Frame, frames};
 use super::look::Looker;
 use super::mirror::{Effect, Mirror};
 use super::netlink_socket::set_receive_buffer;
-use super::notice::{Frame, Notice, RouteKey, frames, is_our_route, our_route};
+use super::notice::{Notice, RouteKey, is_our_route, our_route};
 use super::routes::Ownership;
 use super::{Error, filter};
 use crate::fib::Route;
