@@ -1,23 +1,13 @@
-//! What can be asked about addresses and forwarding, in a [`Batch`] (`linux/if_addr.h`,
-//! `linux/rtnetlink.h`, `linux/netconf.h`; rtnetlink(7)).
-
-use std::net::IpAddr;
+//! What can be asked about addresses and forwarding, in a [`Batch`] (`linux/if_addr.h`, `linux/netconf.h`;
+//! rtnetlink(7)).
 
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
-use nix::libc;
 
 use super::batch::{At, Batch, Outcome, Place};
-use super::frame::{Attributes, NLM_F_CREATE, NLM_F_EXCL, address, attribute, attributes, u8_at, u32_at};
+use super::frame::{Attributes, NLM_F_CREATE, NLM_F_EXCL, address, attribute, u8_at, u32_at};
+use super::rtm::{self, family, family_number};
 use crate::prefix::Family;
-
-/// Message types (`linux/rtnetlink.h`).
-const NEW_ADDRESS: u16 = 20;
-const DEL_ADDRESS: u16 = 21;
-const GET_ADDRESS: u16 = 22;
-pub(super) const NEW_ROUTE: u16 = 24;
-pub(super) const GET_ROUTE: u16 = 26;
-const GET_NETCONF: u16 = 82;
 
 /// Attributes of an address (`IFA_*`).
 const IFA_ADDRESS: u16 = 1;
@@ -29,12 +19,6 @@ const IFA_PROTO: u16 = 11;
 const NODAD: u32 = 0x02;
 const DADFAILED: u32 = 0x08;
 const TENTATIVE: u32 = 0x40;
-
-/// Attributes of a route (`RTA_*`).
-pub(super) const RTA_DST: u16 = 1;
-pub(super) const RTA_OIF: u16 = 4;
-pub(super) const RTA_GATEWAY: u16 = 5;
-pub(super) const RTA_VIA: u16 = 18;
 
 /// Marks the addresses that are ours, as it does routes (Linux 5.18; before, nothing is marked).
 pub const OURS: u8 = 114;
@@ -69,7 +53,7 @@ impl Batch {
     fn add_address_with(&mut self, link: At<'_>, network: IpNetwork, flags: u32) -> Place {
         let what = (format!("add address {network} to link {}", link.name), Some(Errno::EEXIST));
         let header = address_header(link.index, network);
-        self.push(what, (NEW_ADDRESS, NLM_F_CREATE | NLM_F_EXCL), &header, |attributes| {
+        self.push(what, (rtm::NEW_ADDRESS, NLM_F_CREATE | NLM_F_EXCL), &header, |attributes| {
             put_network(attributes, network);
             attributes.put(IFA_PROTO, &[OURS]);
             if network.is_ipv6() {
@@ -82,21 +66,7 @@ impl Batch {
     pub fn remove_address(&mut self, link: At<'_>, network: IpNetwork) -> Place {
         let what = (format!("remove address {network} from link {}", link.name), Some(Errno::EADDRNOTAVAIL));
         let header = address_header(link.index, network);
-        self.push(what, (DEL_ADDRESS, 0), &header, |attributes| put_network(attributes, network))
-    }
-
-    /// Asks for the route that the kernel would take to a destination, by an interface if one is given
-    /// ([`Outcome::on_link`]).
-    pub fn look_up_route(&mut self, to: IpAddr, interface: Option<u32>) -> Place {
-        let what = (format!("look up the route to {to}"), Some(Errno::ENETUNREACH));
-        let length = if to.is_ipv4() { 32 } else { 128 };
-        let header = [family(to), length, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        self.push(what, (GET_ROUTE, 0), &header, |attributes| {
-            attributes.put_address(RTA_DST, to);
-            if let Some(interface) = interface {
-                attributes.put_u32(RTA_OIF, interface);
-            }
-        })
+        self.push(what, (rtm::DEL_ADDRESS, 0), &header, |attributes| put_network(attributes, network))
     }
 
     /// Asks whether the kernel forwards packets of a family ([`Outcome::forwards`]). Not known in a kernel
@@ -107,23 +77,13 @@ impl Batch {
         const ALL: i32 = -1;
         let what = (format!("look up forwarding of {family}"), Some(Errno::EOPNOTSUPP));
         let header = [family_number(family), 0, 0, 0];
-        self.push(what, (GET_NETCONF, 0), &header, |attributes| {
+        self.push(what, (rtm::GET_NETCONF, 0), &header, |attributes| {
             attributes.put_u32(IFINDEX, ALL.cast_unsigned());
         })
     }
 }
 
 impl Outcome {
-    /// The link by which the kernel would send directly to the destination of a route that was looked up;
-    /// `None` if it would not, or by a router.
-    pub fn on_link(&self, place: Place) -> Option<u32> {
-        /// `RTN_UNICAST`.
-        const UNICAST: u8 = 1;
-        let route = self.answer(place).filter(|route| !is_via_router(route))?;
-        let link = attribute(route.get(12..)?, RTA_OIF)?;
-        u32_at(link, 0).filter(|_| u8_at(route, 7) == Some(UNICAST))
-    }
-
     /// Whether the kernel forwards; `None` if it did not say.
     pub fn forwards(&self, place: Place) -> Option<bool> {
         /// `NETCONFA_FORWARDING`.
@@ -136,13 +96,13 @@ impl Outcome {
 pub(super) fn dump_addresses(link: u32) -> (u16, [u8; 8]) {
     let mut header = [0; 8];
     header[4..].copy_from_slice(&link.to_ne_bytes());
-    (GET_ADDRESS, header)
+    (rtm::GET_ADDRESS, header)
 }
 
 /// The address in the body of an `RTM_NEWADDR`. On a point-to-point link the kernel puts the far end into
 /// `IFA_ADDRESS` and ours into `IFA_LOCAL`; an IPv6 address without a far end comes as `IFA_ADDRESS` alone.
 pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
-    if kind != NEW_ADDRESS {
+    if kind != rtm::NEW_ADDRESS {
         return None;
     }
     let value = |wanted| attribute(body.get(8..)?, wanted);
@@ -159,18 +119,6 @@ pub(super) fn read_address(kind: u16, body: &[u8]) -> Option<LinkAddress> {
     })
 }
 
-/// Whether the body of an `RTM_NEWROUTE` says that its destination is an address of this machine.
-pub(super) fn is_local_route(body: &[u8]) -> bool {
-    /// `RTN_LOCAL`.
-    const LOCAL: u8 = 2;
-    u8_at(body, 7) == Some(LOCAL)
-}
-
-/// Whether the body of an `RTM_NEWROUTE` names a router.
-pub(super) fn is_via_router(body: &[u8]) -> bool {
-    attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| [RTA_GATEWAY, RTA_VIA].contains(&kind))
-}
-
 /// `struct ifaddrmsg`.
 fn address_header(link: u32, network: IpNetwork) -> [u8; 8] {
     let [a, b, c, d] = link.to_ne_bytes();
@@ -180,15 +128,4 @@ fn address_header(link: u32, network: IpNetwork) -> [u8; 8] {
 fn put_network(attributes: &mut Attributes, network: IpNetwork) {
     attributes.put_address(IFA_LOCAL, network.ip());
     attributes.put_address(IFA_ADDRESS, network.ip());
-}
-
-pub(super) fn family(address: IpAddr) -> u8 {
-    family_number(Family::of(address))
-}
-
-pub(super) fn family_number(family: Family) -> u8 {
-    match family {
-        Family::Ipv4Unicast => libc::AF_INET as u8,
-        Family::Ipv6Unicast => libc::AF_INET6 as u8,
-    }
 }

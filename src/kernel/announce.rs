@@ -14,10 +14,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::address_request::{LinkAddress, is_local_route, is_via_router};
+use super::address_request::LinkAddress;
 use super::batch::{At, Batch};
 use super::link::Link;
 use super::news::{Deadline, News, Subject};
+use super::plain_route::{is_local_route, is_via_router};
 use super::{Conversation, Error, NetNs};
 
 /// All nodes on the link (RFC 4291 §2.7.1).

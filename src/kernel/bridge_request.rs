@@ -9,10 +9,8 @@ use nix::libc;
 use super::batch::{At, Batch, Outcome, Place};
 use super::frame::{Attributes, attribute, attributes, u8_at, u16_at, u32_at};
 use super::link::{HEADER, INFO_DATA, INFO_KIND, INFO_SLAVE_DATA, LINKINFO};
-use super::link_request::{AF_SPEC, DEL_LINK, EXT_MASK, GET_LINK, NEW_LINK, header};
-
-/// `RTM_SETLINK` (`linux/rtnetlink.h`): with the family of bridges, adds VLANs to a port.
-const SET_LINK: u16 = 19;
+use super::link_request::{AF_SPEC, EXT_MASK, header};
+use super::rtm;
 
 /// Switches of a port (`IFLA_BRPORT_*`): frames may leave by the port they came in by; none go to another
 /// port that has this switch (Linux 4.18).
@@ -61,13 +59,13 @@ impl Batch {
     /// Has a bridge hear every frame, whomever it is for.
     pub fn make_promiscuous(&mut self, bridge: At<'_>) -> Place {
         let what = (format!("make bridge {} promiscuous", bridge.name), None);
-        self.push(what, (NEW_LINK, 0), &header(bridge.index, PROMISCUOUS, PROMISCUOUS), |_| {})
+        self.push(what, (rtm::NEW_LINK, 0), &header(bridge.index, PROMISCUOUS, PROMISCUOUS), |_| {})
     }
 
     /// Has a bridge keep VLANs apart.
     pub fn filter_vlans(&mut self, bridge: At<'_>) -> Place {
         let what = (format!("have bridge {} filter by VLAN", bridge.name), None);
-        self.push(what, (NEW_LINK, 0), &header(bridge.index, 0, 0), |attributes| {
+        self.push(what, (rtm::NEW_LINK, 0), &header(bridge.index, 0, 0), |attributes| {
             attributes.nest(LINKINFO, |info| {
                 info.put_name(INFO_KIND, "bridge");
                 info.nest(INFO_DATA, |data| data.put(VLAN_FILTERING, &[1]));
@@ -84,7 +82,7 @@ impl Batch {
             Membership::Tagged => 0,
             Membership::Leaving => UNTAGGED,
         };
-        self.push(what, (SET_LINK, 0), &of_bridge(port.index), |attributes| {
+        self.push(what, (rtm::SET_LINK, 0), &of_bridge(port.index), |attributes| {
             put_vlans(attributes, &vlans, flags);
         })
     }
@@ -92,7 +90,7 @@ impl Batch {
     /// Takes a port of a bridge out of a VLAN. That it is in none of that number is success.
     pub fn remove_vlan(&mut self, port: At<'_>, vlan: u16) -> Place {
         let what = (format!("take {} out of VLAN {vlan}", port.name), None);
-        self.push(what, (DEL_LINK, 0), &of_bridge(port.index), |attributes| {
+        self.push(what, (rtm::DEL_LINK, 0), &of_bridge(port.index), |attributes| {
             put_vlans(attributes, &(vlan..=vlan), 0);
         })
     }
@@ -133,12 +131,12 @@ pub(super) fn dump_vlans() -> (u16, Vec<u8>) {
     body.extend(8_u16.to_ne_bytes());
     body.extend(EXT_MASK.to_ne_bytes());
     body.extend(VLANS.to_ne_bytes());
-    (GET_LINK, body)
+    (rtm::GET_LINK, body)
 }
 
 /// Adds what a message about a port of a bridge says of its VLANs.
 pub(super) fn read_vlans(found: &mut VlansOfPorts, kind: u16, body: &[u8]) {
-    let Some(port) = u32_at(body, 4).filter(|_| kind == NEW_LINK) else { return };
+    let Some(port) = u32_at(body, 4).filter(|_| kind == rtm::NEW_LINK) else { return };
     let Some(spec) = body.get(HEADER..).and_then(|rest| attribute(rest, AF_SPEC)) else { return };
     for (_, info) in attributes(spec).filter(|(kind, _)| *kind == VLAN_INFO) {
         let (Some(flags), Some(vlan)) = (u16_at(info, 0), u16_at(info, 2)) else { continue };

@@ -12,8 +12,9 @@ use super::found::missing_table_is_empty;
 use super::frame::Requests;
 use super::refusal::Refusal;
 use super::route_reply::{Reply, is_of};
-use super::route_request::{self as wire, NEW_ROUTE};
+use super::route_request as wire;
 use super::routes::Ownership;
+use super::rtm;
 use crate::fib::Route;
 use crate::prefix::{Family, Prefix};
 
@@ -67,7 +68,7 @@ fn probe(exchange: &mut Exchange, ownership: Ownership, route: &Route) -> Option
     wire::look_up(&mut requests, route.prefix.address());
     let mut verdict = None;
     let answer = exchange.query(&requests, |kind, body| {
-        let Some(reply) = Reply::parse(body).filter(|_| kind == NEW_ROUTE) else { return };
+        let Some(reply) = Reply::parse(body).filter(|_| kind == rtm::NEW_ROUTE) else { return };
         if is_at(&reply, ownership, route) {
             verdict = Some((reply.protocol != ownership.protocol).then(|| reply.owner()));
         }
@@ -94,7 +95,7 @@ fn read<'a>(
     const ANYBODY: u8 = 0;
     wire::dump(&mut requests, family, ownership.table, ANYBODY);
     let foreign = exchange.dump(&mut requests, |foreign: &mut Vec<(Key, String)>, kind, body| {
-        if kind != NEW_ROUTE || is_of(ownership.protocol, body) {
+        if kind != rtm::NEW_ROUTE || is_of(ownership.protocol, body) {
             return;
         }
         let Some(reply) = Reply::parse(body) else { return };

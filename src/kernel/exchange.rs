@@ -16,7 +16,8 @@ use nix::unistd::pipe2;
 
 use super::Error;
 use super::frame::{
-    self, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attribute, frames, u32_at,
+    self, DONE, ERROR, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, Requests, attribute, frames,
+    u32_at,
 };
 use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 use super::refusal::{EXPLANATION, Refusal};
@@ -24,10 +25,6 @@ use super::sys;
 
 /// How often a dump is begun anew because something changed meanwhile.
 const DUMP_ATTEMPTS: usize = 10;
-
-/// Message types of every netlink family.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 
 /// A blocking conversation with a part of the kernel.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use std::os::fd::AsFd;
 
 use socket2::{SockFilter, SockRef};
 
-use super::notice::{NEXTHOP_PROTOCOL_AT, ROUTE_PROTOCOL_AT, kind};
+use super::notice::{NEXTHOP_PROTOCOL_AT, ROUTE_PROTOCOL_AT};
+use super::rtm;
 
 // Opcodes of `linux/bpf_common.h`.
 const LOAD_WORD: u16 = 0x20;
@@ -45,10 +46,10 @@ fn program(protocol: u8, ports: &[u32]) -> Vec<(u16, u8, u8, u32)> {
     let ports = &ports[..ports.len().min(64)];
     let mut program = vec![
         (LOAD_HALF, 0, 0, KIND_AT),
-        (JUMP_IF_EQUAL, 4, 0, half(kind::NEW_ROUTE)),
-        (JUMP_IF_EQUAL, 3, 0, half(kind::DEL_ROUTE)),
-        (JUMP_IF_EQUAL, 4, 0, half(kind::NEW_NEXTHOP)),
-        (JUMP_IF_EQUAL, 3, 0, half(kind::DEL_NEXTHOP)),
+        (JUMP_IF_EQUAL, 4, 0, half(rtm::NEW_ROUTE)),
+        (JUMP_IF_EQUAL, 3, 0, half(rtm::DEL_ROUTE)),
+        (JUMP_IF_EQUAL, 4, 0, half(rtm::NEW_NEXTHOP)),
+        (JUMP_IF_EQUAL, 3, 0, half(rtm::DEL_NEXTHOP)),
         (RETURN, 0, 0, u32::MAX),
         (LOAD_OCTET, 0, 0, ROUTE_PROTOCOL_AT as u32),
         (JUMP, 0, 0, 1),
@@ -104,15 +105,15 @@ mod tests {
         for port in [0, 1, 7, 0x0102_0304, 0x0403_0201] {
             for protocol in [2, 114] {
                 let ours = protocol == 114 && [7, 0x0102_0304].contains(&port);
-                for kind in [kind::NEW_ROUTE, kind::DEL_ROUTE] {
+                for kind in [rtm::NEW_ROUTE, rtm::DEL_ROUTE] {
                     let route = message(kind, port, ROUTE_PROTOCOL_AT, protocol);
                     assert_eq!(passes(&program, &route), !ours, "{port} {protocol}");
                 }
-                for kind in [kind::NEW_NEXTHOP, kind::DEL_NEXTHOP] {
+                for kind in [rtm::NEW_NEXTHOP, rtm::DEL_NEXTHOP] {
                     let nexthop = message(kind, port, NEXTHOP_PROTOCOL_AT, protocol);
                     assert_eq!(passes(&program, &nexthop), !ours, "{port} {protocol}");
                 }
-                for kind in [kind::NEW_LINK, kind::DEL_ADDRESS] {
+                for kind in [rtm::NEW_LINK, rtm::DEL_ADDRESS] {
                     assert!(passes(&program, &message(kind, port, ROUTE_PROTOCOL_AT, protocol)));
                 }
             }
@@ -122,6 +123,6 @@ mod tests {
     #[test]
     fn without_sockets_of_ours_everything_passes() {
         let program = program(114, &[]);
-        assert!(passes(&program, &message(kind::NEW_ROUTE, 0, ROUTE_PROTOCOL_AT, 114)));
+        assert!(passes(&program, &message(rtm::NEW_ROUTE, 0, ROUTE_PROTOCOL_AT, 114)));
     }
 }

@@ -11,8 +11,9 @@ use super::nexthop_message::{self, Object};
 use super::nexthops::Nexthops;
 use super::refusal::Refusal;
 use super::route_reply::{Reply, is_of};
-use super::route_request::{self as wire, NEW_ROUTE};
+use super::route_request as wire;
 use super::routes::Ownership;
+use super::rtm;
 use crate::fib::{Found, Group, GroupId, Route, Target};
 use crate::prefix::Family;
 
@@ -49,7 +50,7 @@ pub(super) fn read(
         let mut requests = Requests::default();
         wire::dump(&mut requests, family, ownership.table, ownership.protocol);
         let dumped = exchange.dump(&mut requests, |routes: &mut Vec<Route>, kind, body| {
-            if kind == NEW_ROUTE && is_of(ownership.protocol, body) {
+            if kind == rtm::NEW_ROUTE && is_of(ownership.protocol, body) {
                 routes.extend(route(ownership, &members, body));
             }
         });
@@ -65,7 +66,7 @@ pub(super) fn nexthops(exchange: &mut Exchange, protocol: u8) -> Result<Option<N
     let mut requests = Requests::default();
     nexthop_message::dump(&mut requests);
     let objects = exchange.dump(&mut requests, |objects: &mut Vec<Object>, kind, body| {
-        if kind == nexthop_message::NEW_NEXTHOP {
+        if kind == rtm::NEW_NEXTHOP {
             objects.extend(nexthop_message::parse(body));
         }
     });

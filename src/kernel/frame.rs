@@ -16,16 +16,22 @@ pub(super) const NLM_F_DUMP: u16 = 0x300;
 /// Of a change: answer with what has become of it.
 pub(super) const NLM_F_ECHO: u16 = 0x8;
 
-/// Of what makes something: put it in the place of what is there; fail if it is there; make it if it is not.
+/// Of what makes something: put it in the place of what is there; fail if it is there; make it if it is not;
+/// put it behind what is there.
 pub(super) const NLM_F_REPLACE: u16 = 0x100;
 pub(super) const NLM_F_EXCL: u16 = 0x200;
 pub(super) const NLM_F_CREATE: u16 = 0x400;
+pub(super) const NLM_F_APPEND: u16 = 0x800;
 
 /// Of a dump's messages: something changed meanwhile.
 pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// Of an acknowledgement: attributes follow, with an explanation, say.
 pub(super) const NLM_F_ACK_TLVS: u16 = 0x200;
+
+/// Message types of every part of the kernel: an answer, which may be a refusal; the end of a dump.
+pub(super) const ERROR: u16 = 2;
+pub(super) const DONE: u16 = 3;
 
 /// Octets of a message's header (`struct nlmsghdr`).
 pub(super) const HEADER: usize = 16;

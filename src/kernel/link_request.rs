@@ -11,11 +11,7 @@ use super::link::{
     self, ADDRESS, HEADER, IFNAME, INFO_DATA, INFO_KIND, INFO_SLAVE_DATA, INFO_SLAVE_KIND, LINKINFO, MASTER,
     MTU,
 };
-
-/// Message types (`linux/rtnetlink.h`).
-pub(super) const NEW_LINK: u16 = 16;
-pub(super) const DEL_LINK: u16 = 17;
-pub(super) const GET_LINK: u16 = 18;
+use super::rtm;
 
 /// More attributes of a link (`IFLA_*`), which only requests have.
 pub(super) const AF_SPEC: u16 = 26;
@@ -48,7 +44,7 @@ impl Batch {
     /// forwards from then on, and what is in the answer is settled.
     pub fn look_up_link(&mut self, name: &str) -> Place {
         let what = format!("look up link {name}");
-        self.push((what, Some(Errno::ENODEV)), (GET_LINK, 0), &header(0, 0, 0), |attributes| {
+        self.push((what, Some(Errno::ENODEV)), (rtm::GET_LINK, 0), &header(0, 0, 0), |attributes| {
             attributes.put_name(IFNAME, name);
             without_statistics(attributes);
         })
@@ -57,7 +53,7 @@ impl Batch {
     /// The same by index.
     pub fn look_up_link_at(&mut self, index: u32) -> Place {
         let what = format!("look up link number {index}");
-        self.push((what, Some(Errno::ENODEV)), (GET_LINK, 0), &header(index, 0, 0), without_statistics)
+        self.push((what, Some(Errno::ENODEV)), (rtm::GET_LINK, 0), &header(index, 0, 0), without_statistics)
     }
 
     /// Makes a bridge, without setting it up. That there is something of that name is no error.
@@ -66,7 +62,7 @@ impl Batch {
     /// for the gateway goes stale when a port comes or goes: one that is set when it is made stays.
     pub fn add_bridge(&mut self, name: &str, mac: [u8; 6], mtu: u32) -> Place {
         let what = (format!("make bridge {name}"), Some(Errno::EEXIST));
-        self.push(what, (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL), &header(0, 0, 0), |attributes| {
+        self.push(what, (rtm::NEW_LINK, NLM_F_CREATE | NLM_F_EXCL), &header(0, 0, 0), |attributes| {
             attributes.put_name(IFNAME, name);
             attributes.put(ADDRESS, &mac);
             attributes.put_u32(MTU, mtu);
@@ -81,7 +77,8 @@ impl Batch {
         const PEER: u16 = 1;
         let what = format!("make veth pair {} and {}", pair.name, pair.pod_name);
         let header = header(0, link::UP, link::UP);
-        self.push((what, None), (NEW_LINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO), &header, |attributes| {
+        let make = (rtm::NEW_LINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO);
+        self.push((what, None), make, &header, |attributes| {
             attributes.put_name(IFNAME, pair.name);
             attributes.put(ADDRESS, &pair.mac);
             if let Some(master) = pair.master {
@@ -111,7 +108,7 @@ impl Batch {
     /// [`super::bridge_request::HAIRPIN`].
     pub fn set_port_options(&mut self, name: &str, options: &[(u16, bool)]) -> Place {
         let what = (format!("set options of bridge port {name}"), None);
-        self.push(what, (NEW_LINK, 0), &header(0, 0, 0), |attributes| {
+        self.push(what, (rtm::NEW_LINK, 0), &header(0, 0, 0), |attributes| {
             attributes.put_name(IFNAME, name);
             attributes.nest(LINKINFO, |info| {
                 info.put_name(INFO_SLAVE_KIND, "bridge");
@@ -125,13 +122,13 @@ impl Batch {
     /// Sets a link administratively up.
     pub fn set_up(&mut self, link: At<'_>) -> Place {
         let what = (format!("set up link {}", link.name), None);
-        self.push(what, (NEW_LINK, 0), &header(link.index, link::UP, link::UP), |_| {})
+        self.push(what, (rtm::NEW_LINK, 0), &header(link.index, link::UP, link::UP), |_| {})
     }
 
     /// Sets a link administratively down.
     pub fn set_down(&mut self, link: At<'_>) -> Place {
         let what = (format!("set down link {}", link.name), None);
-        self.push(what, (NEW_LINK, 0), &header(link.index, 0, link::UP), |_| {})
+        self.push(what, (rtm::NEW_LINK, 0), &header(link.index, 0, link::UP), |_| {})
     }
 
     /// Sets a link administratively up, and has the kernel send a gratuitous ARP request for each of its
@@ -144,7 +141,7 @@ impl Batch {
         const CONF: u16 = 1;
         const ARP_NOTIFY: u16 = 22;
         let what = (format!("set up link {}", link.name), None);
-        self.push(what, (NEW_LINK, 0), &header(link.index, link::UP, link::UP), |attributes| {
+        self.push(what, (rtm::NEW_LINK, 0), &header(link.index, link::UP, link::UP), |attributes| {
             attributes.nest(AF_SPEC, |families| {
                 families.nest(INET, |inet| inet.nest(CONF, |conf| conf.put_u32(ARP_NOTIFY, 1)));
             });
@@ -154,26 +151,30 @@ impl Batch {
     /// Sets a link's hardware address, be it to what it is: see [`Batch::set_up_talkative`].
     pub fn set_mac(&mut self, link: At<'_>, mac: [u8; 6]) -> Place {
         let what = (format!("set the hardware address of link {}", link.name), None);
-        self.push(what, (NEW_LINK, 0), &header(link.index, 0, 0), |attributes| attributes.put(ADDRESS, &mac))
+        self.push(what, (rtm::NEW_LINK, 0), &header(link.index, 0, 0), |attributes| {
+            attributes.put(ADDRESS, &mac)
+        })
     }
 
     /// Sets a link's MTU in octets. A bridge whose MTU has been changed once no longer follows its ports'.
     pub fn set_mtu(&mut self, link: At<'_>, mtu: u32) -> Place {
         let what = (format!("set the MTU of link {}", link.name), None);
-        self.push(what, (NEW_LINK, 0), &header(link.index, 0, 0), |attributes| attributes.put_u32(MTU, mtu))
+        self.push(what, (rtm::NEW_LINK, 0), &header(link.index, 0, 0), |attributes| {
+            attributes.put_u32(MTU, mtu)
+        })
     }
 
     /// Deletes the link of that name, both ends of a veth pair. That it is gone already is success.
     pub fn delete_link(&mut self, name: &str) -> Place {
         let what = (format!("delete link {name}"), Some(Errno::ENODEV));
-        self.push(what, (DEL_LINK, 0), &header(0, 0, 0), |attributes| attributes.put_name(IFNAME, name))
+        self.push(what, (rtm::DEL_LINK, 0), &header(0, 0, 0), |attributes| attributes.put_name(IFNAME, name))
     }
 
     /// Puts the link of that name into a group of links, in order to do something with all of them at once.
     /// That there is none is no error.
     pub fn put_in_group(&mut self, name: &str, group: u32) -> Place {
         let what = (format!("put link {name} into a group"), Some(Errno::ENODEV));
-        self.push(what, (NEW_LINK, 0), &header(0, 0, 0), |attributes| {
+        self.push(what, (rtm::NEW_LINK, 0), &header(0, 0, 0), |attributes| {
             attributes.put_name(IFNAME, name);
             attributes.put_u32(GROUP, group);
         })
@@ -182,13 +183,13 @@ impl Batch {
     /// Deletes all links of a group in the time of one. That there are none is success.
     pub fn delete_group(&mut self, group: u32) -> Place {
         let what = (format!("delete the links of group {group}"), Some(Errno::ENODEV));
-        self.push(what, (DEL_LINK, 0), &header(0, 0, 0), |attributes| attributes.put_u32(GROUP, group))
+        self.push(what, (rtm::DEL_LINK, 0), &header(0, 0, 0), |attributes| attributes.put_u32(GROUP, group))
     }
 
     /// Deletes the link of that index; otherwise as [`Batch::delete_link`].
     pub fn delete_link_at(&mut self, link: At<'_>) -> Place {
         let what = (format!("delete link {}", link.name), Some(Errno::ENODEV));
-        self.push(what, (DEL_LINK, 0), &header(link.index, 0, 0), |_| {})
+        self.push(what, (rtm::DEL_LINK, 0), &header(link.index, 0, 0), |_| {})
     }
 }
 

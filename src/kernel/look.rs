@@ -11,11 +11,12 @@ use nix::errno::Errno;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 
-use super::frame::{Frame, frames};
+use super::frame::{DONE, ERROR, Frame, NLM_F_DUMP_INTR, frames};
 use super::mirror::Mirror;
 use super::netlink_socket::set_receive_buffer;
-use super::notice::{MAIN, Notice, is_our_route, kind};
+use super::notice::{Notice, is_our_route};
 use super::routes::Ownership;
+use super::rtm::{self, route};
 
 /// Octets of answers that may wait to be read.
 const BUFFER: usize = 1 << 20;
@@ -82,9 +83,6 @@ impl Looker {
     /// Asks for everything of a kind. One that the kernel does not know, or a table that nobody has
     /// written to, is empty.
     fn dump(&mut self, kind: u16, body: &[u8], mut hear: impl FnMut(Frame<'_>)) -> io::Result<Dumped> {
-        const INTERRUPTED: u16 = 0x10;
-        const ERROR: u16 = 2;
-        const DONE: u16 = 3;
         self.sequence = self.sequence.wrapping_add(1);
         self.socket.send_to(&request(kind, self.sequence, body), &SocketAddr::new(0, 0), 0)?;
         let mut outcome = Dumped::Whole;
@@ -93,7 +91,7 @@ impl Looker {
             buffer.clear();
             self.socket.recv(&mut buffer, 0)?;
             let ended = frames(&buffer).try_for_each(|frame| {
-                if frame.flags & INTERRUPTED != 0 {
+                if frame.flags & NLM_F_DUMP_INTR != 0 {
                     outcome = Dumped::Disturbed;
                 }
                 match frame.kind {
@@ -113,12 +111,12 @@ impl Looker {
 fn requests(ownership: Ownership) -> Vec<(u16, Vec<u8>)> {
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
-    let mut tables = vec![MAIN, ownership.table];
+    let mut tables = vec![route::MAIN, ownership.table];
     tables.dedup();
     let mut requests =
-        vec![(kind::GET_LINK, links()), (kind::GET_ADDRESS, vec![0; 8]), (kind::GET_NEXTHOP, vec![0; 8])];
+        vec![(rtm::GET_LINK, links()), (rtm::GET_ADDRESS, vec![0; 8]), (rtm::GET_NEXTHOP, vec![0; 8])];
     for family in [AF_INET, AF_INET6] {
-        requests.extend(tables.iter().map(|table| (kind::GET_ROUTE, routes(family, *table))));
+        requests.extend(tables.iter().map(|table| (rtm::GET_ROUTE, routes(family, *table))));
     }
     requests
 }

@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::BitOrAssign;
 
-use super::notice::{Exit, LinkAddress, LinkState, Notice, Object, RouteKey, RouteState, UNICAST};
+use super::notice::{Exit, LinkAddress, LinkState, Notice, Object, RouteKey, RouteState};
+use super::rtm::route;
 use crate::rib::next_hop::UnderlayRoute;
 
 /// The kernel as it was last heard of.
@@ -104,7 +105,7 @@ impl Mirror {
     pub(super) fn underlay(&self) -> Vec<UnderlayRoute> {
         let mut underlay = Vec::with_capacity(self.routes.len());
         for (key, states) in &self.routes {
-            for state in states.iter().filter(|state| state.kind == UNICAST) {
+            for state in states.iter().filter(|state| state.kind == route::UNICAST) {
                 let exits = self.exits(state).into_iter().filter(|exit| self.works(key, state, exit));
                 underlay.extend(exits.map(|exit| UnderlayRoute {
                     prefix: key.prefix,
@@ -238,7 +239,9 @@ impl Mirror {
             for one in held.iter_mut().filter(|other| is_one(other, &gone)) {
                 one.exits.retain(|exit| !leads_to_any(exit, &gone.exits));
             }
-            held.retain(|state| state.kind != UNICAST || state.object.is_some() || !state.exits.is_empty());
+            held.retain(|state| {
+                state.kind != route::UNICAST || state.object.is_some() || !state.exits.is_empty()
+            });
         }
         // Of several, another may have been meant; of one, it was that.
         let doubt = count > 1 && held.len() == count;
@@ -361,7 +364,7 @@ mod tests {
         };
         let key = RouteKey { table: 254, prefix: prefix.parse().unwrap(), metric: 0 };
         let exits = exits.iter().map(exit).collect();
-        let state = RouteState { protocol: 3, kind: UNICAST, exits, object: None, source: None };
+        let state = RouteState { protocol: 3, kind: route::UNICAST, exits, object: None, source: None };
         Notice::Route { key, state, replaces: false, appends: false }
     }
 

@@ -21,6 +21,7 @@ mod news;
 pub mod nftables;
 pub mod plain_route;
 mod refusal;
+mod rtm;
 mod station_request;
 mod sys;
 pub mod sysctl;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::frame::{NESTED, Requests, address, attributes, u8_at, u16_at, u32_at};
+use super::rtm;
 use crate::fib::{GroupId, NextHop};
 use crate::prefix::Family;
 
@@ -15,11 +16,6 @@ pub const GROUPS: Range<u32> = 0x7200_0000..0x7280_0000;
 
 /// Numbers of our single next hops, which are this room's own business.
 pub(super) const SINGLES: Range<u32> = 0x7280_0000..0x7300_0000;
-
-/// Message types (`linux/rtnetlink.h`).
-pub(super) const NEW_NEXTHOP: u16 = 104;
-const DELETE_NEXTHOP: u16 = 105;
-const GET_NEXTHOP: u16 = 106;
 
 /// Attributes (`NHA_…`).
 const ID: u16 = 1;
@@ -89,7 +85,7 @@ pub(super) fn single(
         Family::Ipv4Unicast => nix::libc::AF_INET,
         Family::Ipv6Unicast => nix::libc::AF_INET6,
     };
-    requests.push(NEW_NEXTHOP, flags, &header(family as u8, protocol), |attributes| {
+    requests.push(rtm::NEW_NEXTHOP, flags, &header(family as u8, protocol), |attributes| {
         attributes.put_u32(ID, id);
         attributes.put_u32(INTERFACE, interface);
         attributes.put_address(GATEWAY, via);
@@ -105,7 +101,7 @@ pub(super) fn group(
     entries: &[Entry],
     resilient: bool,
 ) {
-    requests.push(NEW_NEXTHOP, flags, &header(nix::libc::AF_UNSPEC as u8, protocol), |attributes| {
+    requests.push(rtm::NEW_NEXTHOP, flags, &header(nix::libc::AF_UNSPEC as u8, protocol), |attributes| {
         attributes.put_u32(ID, id.0);
         attributes.nest(GROUP, |attributes| {
             for Entry { id, weight } in entries {
@@ -129,12 +125,12 @@ pub(super) fn group(
 
 /// Adds a request to remove an object, whoever made it.
 pub(super) fn remove(requests: &mut Requests, id: u32) {
-    requests.push(DELETE_NEXTHOP, 0, &[0; HEADER], |attributes| attributes.put_u32(ID, id));
+    requests.push(rtm::DEL_NEXTHOP, 0, &[0; HEADER], |attributes| attributes.put_u32(ID, id));
 }
 
 /// Adds a request for all objects of a namespace.
 pub(super) fn dump(requests: &mut Requests) {
-    requests.push(GET_NEXTHOP, 0, &[0; HEADER], |_| {});
+    requests.push(rtm::GET_NEXTHOP, 0, &[0; HEADER], |_| {});
 }
 
 /// `struct nhmsg`.
@@ -142,7 +138,7 @@ fn header(family: u8, protocol: u8) -> [u8; HEADER] {
     [family, 0, protocol, 0, 0, 0, 0, 0]
 }
 
-/// The object in the body of a [`NEW_NEXTHOP`] message.
+/// The object in the body of a [`rtm::NEW_NEXTHOP`] message.
 pub(super) fn parse(body: &[u8]) -> Option<Object> {
     let protocol = u8_at(body, 2)?;
     let (mut id, mut interface, mut via, mut entries, mut resilient) = (None, None, None, None, false);
@@ -202,7 +198,7 @@ mod tests {
         let mut requests = Requests::default();
         fill(&mut requests);
         let frame = frames(requests.octets()).next().unwrap();
-        assert_eq!(frame.kind, NEW_NEXTHOP);
+        assert_eq!(frame.kind, rtm::NEW_NEXTHOP);
         parse(frame.body)
     }
 

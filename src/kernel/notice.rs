@@ -7,26 +7,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::frame::{Frame, HEADER, address, attribute, attributes, text, u16_at, u32_at};
+use super::frame::{
+    Frame, HEADER, NLM_F_APPEND, NLM_F_REPLACE, address, attribute, attributes, text, u16_at, u32_at,
+};
 use super::routes::Ownership;
+use super::rtm::{self, route};
 use crate::fib::{GroupId, NextHop, Route, Target};
 use crate::prefix::Prefix;
-
-/// Message numbers (`RTM_*`).
-pub(super) mod kind {
-    pub(in crate::kernel) const NEW_LINK: u16 = 16;
-    pub(in crate::kernel) const DEL_LINK: u16 = 17;
-    pub(in crate::kernel) const GET_LINK: u16 = 18;
-    pub(in crate::kernel) const NEW_ADDRESS: u16 = 20;
-    pub(in crate::kernel) const DEL_ADDRESS: u16 = 21;
-    pub(in crate::kernel) const GET_ADDRESS: u16 = 22;
-    pub(in crate::kernel) const NEW_ROUTE: u16 = 24;
-    pub(in crate::kernel) const DEL_ROUTE: u16 = 25;
-    pub(in crate::kernel) const GET_ROUTE: u16 = 26;
-    pub(in crate::kernel) const NEW_NEXTHOP: u16 = 104;
-    pub(in crate::kernel) const DEL_NEXTHOP: u16 = 105;
-    pub(in crate::kernel) const GET_NEXTHOP: u16 = 106;
-}
 
 /// Where `rtm_protocol` stands in a message about a route, and `nh_protocol` in one about a nexthop
 /// object: header included.
@@ -34,17 +21,8 @@ pub(super) const ROUTE_PROTOCOL_AT: usize = HEADER + 5;
 /// See [`ROUTE_PROTOCOL_AT`].
 pub(super) const NEXTHOP_PROTOCOL_AT: usize = HEADER + 2;
 
-/// The table that routes are in unless somebody says otherwise.
-pub(super) const MAIN: u32 = 254;
-
-/// Type of a route that leads somewhere (`RTN_UNICAST`).
-pub(super) const UNICAST: u8 = 1;
-/// Type of a route that answers with an ICMP unreachable (`RTN_UNREACHABLE`).
-pub(super) const UNREACHABLE: u8 = 7;
-
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
-const ROUTE_HEADER: usize = 12;
 const NEXTHOP_HEADER: usize = 8;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -156,25 +134,23 @@ impl Notice {
     /// Reads a message; `None` for one that tells nothing of interest: a bridge's view of its port, a
     /// route for some type of service or source only, one that is cached, another family's.
     pub(super) fn read(frame: Frame<'_>) -> Option<Notice> {
-        const REPLACE: u16 = 0x100;
-        const APPEND: u16 = 0x800;
         match frame.kind {
-            kind::NEW_LINK => link(frame.body).map(Notice::Link),
-            kind::DEL_LINK => link(frame.body).map(|link| Notice::LinkGone(link.index)),
-            kind::NEW_ADDRESS => link_address(frame.body).map(Notice::Address),
-            kind::DEL_ADDRESS => link_address(frame.body).map(Notice::AddressGone),
-            kind::NEW_ROUTE => route(frame.body).map(|(key, state)| Notice::Route {
+            rtm::NEW_LINK => link(frame.body).map(Notice::Link),
+            rtm::DEL_LINK => link(frame.body).map(|link| Notice::LinkGone(link.index)),
+            rtm::NEW_ADDRESS => link_address(frame.body).map(Notice::Address),
+            rtm::DEL_ADDRESS => link_address(frame.body).map(Notice::AddressGone),
+            rtm::NEW_ROUTE => read_route(frame.body).map(|(key, state)| Notice::Route {
                 key,
                 state,
-                replaces: frame.flags & REPLACE != 0,
-                appends: frame.flags & APPEND != 0,
+                replaces: frame.flags & NLM_F_REPLACE != 0,
+                appends: frame.flags & NLM_F_APPEND != 0,
             }),
-            kind::DEL_ROUTE => route(frame.body).map(|(key, state)| Notice::RouteGone { key, state }),
-            kind::NEW_NEXTHOP => {
+            rtm::DEL_ROUTE => read_route(frame.body).map(|(key, state)| Notice::RouteGone { key, state }),
+            rtm::NEW_NEXTHOP => {
                 let (id, object) = object(frame.body)?;
                 Some(Notice::Object { id, protocol: *frame.body.get(2)?, object })
             }
-            kind::DEL_NEXTHOP => {
+            rtm::DEL_NEXTHOP => {
                 let (id, _) = object(frame.body)?;
                 Some(Notice::ObjectGone { id, protocol: *frame.body.get(2)? })
             }
@@ -186,7 +162,7 @@ impl Notice {
     pub(super) fn concerns(&self, ownership: Ownership) -> bool {
         match self {
             Notice::Route { key, .. } | Notice::RouteGone { key, .. } => {
-                [MAIN, ownership.table].contains(&key.table)
+                [route::MAIN, ownership.table].contains(&key.table)
             }
             _ => true,
         }
@@ -200,8 +176,7 @@ pub(super) fn is_our_route(ownership: Ownership, frame: Frame<'_>) -> bool {
 
 /// The header has room for table numbers of one octet only.
 fn table(body: &[u8]) -> Option<u32> {
-    const TABLE: u16 = 15;
-    let long = attribute(body.get(ROUTE_HEADER..)?, TABLE);
+    let long = attribute(body.get(route::HEADER..)?, route::TABLE);
     long.and_then(|value| u32_at(value, 0)).or_else(|| body.get(4).map(|short| u32::from(*short)))
 }
 
@@ -209,8 +184,8 @@ fn table(body: &[u8]) -> Option<u32> {
 /// link without a router, or if it does not say where it leads.
 pub(super) fn our_route(key: RouteKey, state: &RouteState) -> Option<Route> {
     let target = match state.kind {
-        UNREACHABLE => Target::Unreachable,
-        UNICAST => {
+        route::UNREACHABLE => Target::Unreachable,
+        route::UNICAST => {
             let hops = state
                 .exits
                 .iter()
@@ -269,18 +244,9 @@ fn link_address(body: &[u8]) -> Option<LinkAddress> {
     Some(LinkAddress { link: u32_at(body, 4)?, address: own.or(other)?, length: *body.get(1)? })
 }
 
-fn route(body: &[u8]) -> Option<(RouteKey, RouteState)> {
+fn read_route(body: &[u8]) -> Option<(RouteKey, RouteState)> {
     const CLONED: u32 = 0x200;
-    const DESTINATION: u16 = 1;
-    const OUT: u16 = 4;
-    const GATEWAY: u16 = 5;
-    const PRIORITY: u16 = 6;
-    const SOURCE: u16 = 7;
-    const MULTIPATH: u16 = 9;
-    const TABLE: u16 = 15;
-    const VIA: u16 = 18;
-    const OBJECT: u16 = 30;
-    let header = body.get(..ROUTE_HEADER)?;
+    let header = body.get(..route::HEADER)?;
     let (family, length, source_length, tos) = (header[0], header[1], header[2], header[3]);
     let mut destination: IpAddr = match family {
         AF_INET => Ipv4Addr::UNSPECIFIED.into(),
@@ -294,17 +260,17 @@ fn route(body: &[u8]) -> Option<(RouteKey, RouteState)> {
     let (mut out, mut gateway) = (None, None);
     let mut state =
         RouteState { protocol: header[5], kind: header[7], exits: vec![], object: None, source: None };
-    for (kind, value) in attributes(&body[ROUTE_HEADER..]) {
+    for (kind, value) in attributes(&body[route::HEADER..]) {
         match kind {
-            DESTINATION => destination = address(value)?,
-            OUT => out = u32_at(value, 0),
-            GATEWAY => gateway = address(value),
-            VIA => gateway = address(value.get(2..)?),
-            PRIORITY => metric = u32_at(value, 0)?,
-            SOURCE => state.source = address(value),
-            MULTIPATH => state.exits = many_exits(value),
-            TABLE => table = u32_at(value, 0)?,
-            OBJECT => state.object = u32_at(value, 0),
+            route::DESTINATION => destination = address(value)?,
+            route::INTERFACE => out = u32_at(value, 0),
+            route::GATEWAY => gateway = address(value),
+            route::VIA => gateway = address(value.get(2..)?),
+            route::PRIORITY => metric = u32_at(value, 0)?,
+            route::SOURCE => state.source = address(value),
+            route::MULTIPATH => state.exits = many_exits(value),
+            route::TABLE => table = u32_at(value, 0)?,
+            route::NEXTHOP_ID => state.object = u32_at(value, 0),
             _ => {}
         }
     }
@@ -317,15 +283,13 @@ fn route(body: &[u8]) -> Option<(RouteKey, RouteState)> {
 /// The ways out of a route that has several (`struct rtnexthop`).
 fn many_exits(mut rest: &[u8]) -> Vec<Exit> {
     const HEADER: usize = 8;
-    const GATEWAY: u16 = 5;
-    const VIA: u16 = 18;
     let mut exits = vec![];
     while let Some(length) = u16_at(rest, 0).map(usize::from)
         && let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HEADER)
     {
         let via = attributes(&hop[HEADER..]).find_map(|(kind, value)| match kind {
-            GATEWAY => address(value),
-            VIA => address(value.get(2..)?),
+            route::GATEWAY => address(value),
+            route::VIA => address(value.get(2..)?),
             _ => None,
         });
         // The kernel counts weights from nought: its field was once for something else.

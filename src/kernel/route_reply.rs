@@ -10,7 +10,7 @@ use netlink_packet_route::route::RouteProtocol;
 
 use super::frame::{address, attributes, u8_at, u16_at, u32_at};
 use super::route_message::{owner, sorted};
-use super::route_request as wire;
+use super::rtm::route as wire;
 use crate::fib::{NextHop, Target};
 use crate::prefix::Prefix;
 
@@ -145,7 +145,7 @@ mod tests {
     fn body(prefix: &str, target: Target) -> Vec<u8> {
         let mut requests = Requests::default();
         let route = Route { prefix: prefix.parse().unwrap(), target, metric: 20, group: None };
-        wire::install(&mut requests, 0, OURS, &route);
+        super::super::route_request::install(&mut requests, 0, OURS, &route);
         frames(requests.octets()).next().unwrap().body.to_vec()
     }
 

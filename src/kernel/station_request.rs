@@ -5,14 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use nix::errno::Errno;
 
-use super::address_request::family;
 use super::batch::{At, Batch, Outcome, Place};
 use super::frame::{NLM_F_CREATE, NLM_F_REPLACE, attribute, u16_at};
-
-/// Message types (`linux/rtnetlink.h`).
-const NEW_NEIGHBOR: u16 = 28;
-const DEL_NEIGHBOR: u16 = 29;
-const GET_NEIGHBOR: u16 = 30;
+use super::rtm::{self, family};
 
 /// Attributes of an entry (`NDA_*`).
 const DST: u16 = 1;
@@ -29,13 +24,18 @@ impl Batch {
         const USE: u8 = 1;
         let what = |verb| format!("{verb} {address} on link {}", link.name);
         let forget = (what("forget who has"), Some(Errno::ENOENT));
-        self.push(forget, (DEL_NEIGHBOR, 0), &header(IpAddr::V6(address), link.index, 0, 0), |attributes| {
-            attributes.put(DST, &address.octets());
-        });
+        self.push(
+            forget,
+            (rtm::DEL_NEIGHBOR, 0),
+            &header(IpAddr::V6(address), link.index, 0, 0),
+            |attributes| {
+                attributes.put(DST, &address.octets());
+            },
+        );
         let ask = (what("ask who has"), None);
         self.push(
             ask,
-            (NEW_NEIGHBOR, NLM_F_CREATE),
+            (rtm::NEW_NEIGHBOR, NLM_F_CREATE),
             &header(IpAddr::V6(address), link.index, 0, USE),
             |attributes| {
                 attributes.put(DST, &address.octets());
@@ -47,7 +47,7 @@ impl Batch {
     pub fn pin_station(&mut self, link: At<'_>, address: IpAddr, mac: [u8; 6]) -> Place {
         let what = (format!("say who has {address} on link {}", link.name), None);
         let header = header(address, link.index, PERMANENT, 0);
-        self.push(what, (NEW_NEIGHBOR, NLM_F_CREATE | NLM_F_REPLACE), &header, |attributes| {
+        self.push(what, (rtm::NEW_NEIGHBOR, NLM_F_CREATE | NLM_F_REPLACE), &header, |attributes| {
             attributes.put_address(DST, address);
             attributes.put(LLADDR, &mac);
         })
@@ -57,7 +57,7 @@ impl Batch {
     pub fn look_up_station(&mut self, link: At<'_>, address: impl Into<IpAddr>) -> Place {
         let address = address.into();
         let what = (format!("look up who has {address} on link {}", link.name), Some(Errno::ENOENT));
-        self.push(what, (GET_NEIGHBOR, 0), &header(address, link.index, 0, 0), |attributes| {
+        self.push(what, (rtm::GET_NEIGHBOR, 0), &header(address, link.index, 0, 0), |attributes| {
             attributes.put_address(DST, address);
         })
     }

@@ -22,9 +22,9 @@ use nix::unistd::pipe2;
 
 use super::batch::{At, Batch};
 use super::frame::{Frame, u8_at, u32_at};
-use super::link_request::DEL_LINK;
 use super::news::{Deadline, Heard, News, Subject};
 use super::refusal::Refusal;
+use super::rtm;
 use super::{Conversation, Error};
 
 impl Conversation {
@@ -81,7 +81,7 @@ fn await_end(mut news: News, report: OwnedFd, index: u32) -> Result<Told, Error>
     // A port that leaves its bridge is told as deleted from that, too, by a message of the bridge's family.
     let of_link = |frame: Frame<'_>| {
         let this = u8_at(frame.body, 0) == Some(0) && u32_at(frame.body, 4) == Some(index);
-        (frame.kind == DEL_LINK && this).then_some(())
+        (frame.kind == rtm::DEL_LINK && this).then_some(())
     };
     loop {
         // What is lost for want of room, the child's report makes up for.

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use super::Nftables;
 use crate::kernel::Error;
-use crate::kernel::address_request::family_number;
 use crate::kernel::frame::{Attributes, NESTED, NLM_F_REQUEST, Requests, address, attribute};
+use crate::kernel::rtm::family_number;
 use crate::prefix::Family;
 
 /// `NFNL_SUBSYS_CTNETLINK`, and its messages.
