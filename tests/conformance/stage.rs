@@ -86,9 +86,15 @@ impl Rig {
         self.persist(|| self.peer_side.enter(|| dial(from)).unwrap().map(|socket| Peer(socket.into())))
     }
 
-    /// The connection that the daemon has made to an address.
+    /// The connection that the daemon has made to an address. One that it has given up before it said
+    /// anything, as it may where it has had a reason to begin anew, is passed over.
     pub fn accept(&self, address: [u8; 4]) -> Peer {
-        Peer(self.listeners[&address].accept().unwrap().0)
+        loop {
+            let (connection, _) = self.listeners[&address].accept().unwrap();
+            if connection.peek(&mut [0]).is_ok_and(|octets| octets > 0) {
+                return Peer(connection);
+            }
+        }
     }
 
     /// An Established session from an address, with an OPEN.
