@@ -18,6 +18,7 @@ pub mod duration;
 pub mod graceful_restart;
 pub mod kernel;
 pub mod node;
+pub mod readiness;
 pub mod secret;
 pub mod selector;
 pub mod values;

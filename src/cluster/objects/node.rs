@@ -1,13 +1,18 @@
 //! A `v1 Node`, reduced to what routing needs.
 //!
 //! Heartbeats, images and conditions change all the time and mean nothing here: two versions of a
-//! Node that route alike are equal.
+//! Node that route alike are equal. Of a condition no more is kept than that it says that the node [leaves](Leaving).
 
-use std::collections::BTreeMap;
+mod leaving;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as k8s;
 
+pub use self::leaving::{DRAIN_ANNOTATION, Leaving};
 use super::{Problems, metadata_name};
 use crate::prefix::{Family, Prefix};
 
@@ -16,6 +21,8 @@ use crate::prefix::{Family, Prefix};
 pub struct Node {
     /// `metadata.labels`, for selectors.
     pub labels: BTreeMap<String, String>,
+    /// Signs that it leaves. Empty for a node that stays.
+    pub leaving: BTreeSet<Leaving>,
     /// `InternalIP` entries of `status.addresses`, in order.
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`, or `spec.podCIDR` where that alone is set.
@@ -28,9 +35,15 @@ impl Node {
         self.addresses.iter().copied().find(|address| Family::of(*address) == family)
     }
 
+    /// The strongest sign that it leaves; `None` for a node that stays.
+    pub fn leaves(&self) -> Option<Leaving> {
+        self.leaving.last().copied()
+    }
+
     /// Name and contents of a Node object.
     pub(super) fn read(node: k8s::Node, problems: &mut Problems) -> (String, Node) {
         let name = metadata_name(&node.metadata, problems);
+        let leaving = Leaving::signs(&node, problems);
         let spec = node.spec.unwrap_or_default();
         let listed = spec.pod_cidrs.unwrap_or_default();
         let mut pod_cidrs = vec![];
@@ -66,7 +79,8 @@ impl Node {
                 ),
             }
         }
-        (name, Node { labels: node.metadata.labels.unwrap_or_default(), addresses, pod_cidrs })
+        let labels = node.metadata.labels.unwrap_or_default();
+        (name, Node { labels, leaving, addresses, pod_cidrs })
     }
 }
 
