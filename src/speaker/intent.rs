@@ -11,7 +11,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 pub use super::gate::GateTerms;
-pub use super::retreat::{Retreat, Scope};
+pub use super::retreat::{Extent, Retreat};
 use crate::bfd;
 pub use crate::bgp::Role;
 pub use crate::bgp::session::{Damping, RemoteAs};

@@ -74,7 +74,7 @@ pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
-pub use retreat::{Retreat, Scope};
+pub use retreat::{Extent, Retreat};
 
 use crate::bfd;
 use crate::bgp::session::Timer;

@@ -13,7 +13,7 @@ use super::drain::DrainTerms;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retreat {
     /// How much of it.
-    pub scope: Scope,
+    pub extent: Extent,
     /// Why, for a person: a sentence without its full stop.
     pub why: String,
     /// A daemon that is told to end now is not to be started again soon, and drains before.
@@ -22,7 +22,7 @@ pub struct Retreat {
 
 /// How much a node lets go of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
+pub enum Extent {
     /// Service addresses, which other nodes announce too. Pods that run are still reached.
     ServiceAddresses,
     /// Everything.
@@ -55,7 +55,7 @@ impl Speaker {
     /// Begins or ends the drain as the objects ask.
     pub(super) fn follow_retreat(&mut self) {
         let asked = self.intent.as_ref().and_then(|intent| intent.retreat.as_ref());
-        let terms = asked.filter(|retreat| retreat.scope == Scope::Everything).map(Retreat::terms);
+        let terms = asked.filter(|retreat| retreat.extent == Extent::Everything).map(Retreat::terms);
         match terms {
             Some(terms) => drop(self.begin_drain(terms, super::drain::Asker::Objects)),
             None => drop(self.end_drain(super::drain::Asker::Objects)),

@@ -12,12 +12,12 @@
 
 use crate::cluster::objects::Node;
 use crate::cluster::objects::node::Leaving;
-use crate::speaker::intent::{Retreat, Scope};
+use crate::speaker::intent::{Extent, Retreat};
 
 /// What the node is to let go of; `None` if it stays.
 pub(super) fn retreat(node: &Node) -> Option<Retreat> {
     node.leaves().map(|sign: Leaving| Retreat {
-        scope: if sign.ends_pods() { Scope::Everything } else { Scope::ServiceAddresses },
+        extent: if sign.ends_pods() { Extent::Everything } else { Extent::ServiceAddresses },
         why: sign.to_string(),
         ends_daemon: sign.ends_daemon(),
     })

@@ -71,8 +71,8 @@ fn show(compiled: &Compiled) -> String {
     if intent.gate.required_peers != u32::from(!intent.peers.is_empty()) {
         writeln!(text, "requires {} peers", intent.gate.required_peers).unwrap();
     }
-    if let Some(Retreat { scope, why, ends_daemon }) = &intent.retreat {
-        writeln!(text, "leaves with {scope:?}: {why}; ends the daemon: {ends_daemon}").unwrap();
+    if let Some(Retreat { extent, why, ends_daemon }) = &intent.retreat {
+        writeln!(text, "leaves with {extent:?}: {why}; ends the daemon: {ends_daemon}").unwrap();
     }
     for rule in &network.rules {
         writeln!(text, "{rule:?}").unwrap();
