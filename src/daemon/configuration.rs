@@ -65,9 +65,10 @@ impl Configuration {
     pub async fn follow(self, mut source: cluster::Source) {
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
+        let cluster = matches!(source, cluster::Source::ApiServer(_));
         loop {
             tokio::select! {
-                reading = source.next() => match reading.and_then(|r| self.compile(&r)) {
+                reading = source.next() => match reading.and_then(|r| self.compile(&r, current.as_ref().filter(|_| cluster))) {
                     Ok(compiled) => {
                         self.count_good();
                         if current.as_ref() != Some(&compiled) {
@@ -102,7 +103,13 @@ impl Configuration {
         step
     }
 
-    fn compile(&self, reading: &Reading) -> Result<Compiled, cluster::Error> {
+    /// What the objects mean for the node. One whose object is deleted leaves; `before` is what it was, where
+    /// an object that is missing has been deleted and not just moved from one file to another.
+    fn compile(&self, reading: &Reading, before: Option<&Compiled>) -> Result<Compiled, cluster::Error> {
+        if let Some(before) = before.filter(|_| !reading.objects.nodes.contains_key(&self.node_name)) {
+            warn!("Node {}: is gone; draining", self.node_name);
+            return Ok(before.without_node());
+        }
         let compiled = cluster::compile(&reading.objects, &self.node_name)?;
         for warning in reading.warnings.iter().chain(&compiled.warnings) {
             warn!("{warning}");

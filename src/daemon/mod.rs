@@ -25,6 +25,7 @@ mod masquerade;
 pub mod metrics;
 mod node;
 pub mod options;
+mod own_node;
 mod pods;
 mod pools;
 mod rounds;
@@ -80,7 +81,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
-    let (objects, _api_server) = source_of(&options).await?;
+    let (objects, api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
@@ -91,14 +92,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let (inputs, queue) = mpsc::channel(QUEUE);
     let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
-    let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
-    let (readiness, readiness_seen) = watch::channel(not_configured);
+    let (readiness, readiness_seen) = watch::channel(Readiness::default());
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
     let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
+    own_node::start(api_server.as_ref(), &options.node_name, &compiled_seen, &readiness_seen)?;
     let known = Known {
         compiled: compiled_seen,
         prepared: prepared_seen,
