@@ -81,7 +81,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
-    let (objects, _api_server) = source_of(&options.objects).await?;
+    let (objects, _api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
@@ -152,16 +152,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Where the objects come from; with it the API server, if that is where.
-async fn source_of(objects: &options::Objects) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+    let objects = &options.objects;
     if let Some(directory) = &objects.manifests {
         let watch = ManifestDirectory::new(directory).watch()?;
         return Ok((cluster::Source::Manifests(watch), None));
     }
     let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
-    bail!(
-        "watching the API server at {} is not possible yet: name a directory with --manifests",
-        server.url()
-    )
+    info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
+    let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
+    Ok((cluster::Source::ApiServer(watch), Some(server)))
 }
 
 fn words(departure: Departure) -> &'static str {
