@@ -44,6 +44,7 @@ impl Speaker {
         self.configure_fib(&old, &new);
         self.watch_paths();
         self.originate_what_is_deliverable();
+        self.follow_retreat();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -65,6 +66,7 @@ impl Speaker {
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
         self.begin_restart();
+        self.begin_gate();
         self.fib.configure(intent.fib.next_hop_groups, intent.fib.install_backup);
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
@@ -76,6 +78,7 @@ impl Speaker {
         }
         self.watch_paths();
         self.originate_what_is_deliverable();
+        self.follow_retreat();
         self.advance_restart();
     }
 

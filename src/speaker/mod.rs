@@ -23,6 +23,8 @@
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
 //! | `drain` | leaving: peers move first |
+//! | `retreat` | what the objects say of leaving |
+//! | `gate` | what the first pods wait for |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
@@ -37,6 +39,7 @@ mod audience;
 mod configure;
 mod drain;
 mod dynamic;
+mod gate;
 mod graceful;
 pub mod intent;
 mod lifecycle;
@@ -50,6 +53,7 @@ mod prefix_limit;
 mod reachability;
 mod refresh;
 mod restart;
+mod retreat;
 mod sessions;
 mod settle;
 mod shares;
@@ -64,11 +68,13 @@ use std::net::IpAddr;
 
 pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
+pub use gate::GateTerms;
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
+pub use retreat::{Extent, Retreat};
 
 use crate::bfd;
 use crate::bgp::session::Timer;
@@ -111,6 +117,8 @@ pub struct Speaker {
     restart: Restart,
     /// How far a drain has come, if there is one.
     leaving: Option<drain::Drain>,
+    /// What the first pods wait for.
+    gate: gate::Gate,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
@@ -136,6 +144,8 @@ pub enum Wake {
     LetGo(PeerId),
     /// A drain goes on.
     Drain,
+    /// The first pods have waited long enough for a peer.
+    Gate,
 }
 
 impl Speaker {
@@ -164,6 +174,7 @@ impl Speaker {
             aggregates_changed: false,
             restart: Restart::default(),
             leaving: None,
+            gate: gate::Gate::default(),
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -284,7 +295,7 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain()
+        self.settle_some() || self.advance_drain() || self.advance_gate()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see
@@ -299,8 +310,10 @@ impl Speaker {
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
         let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
         let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
-        let drain = self.leaving.as_ref().and_then(drain::Drain::poll_timeout).map(|at| (at, Wake::Drain));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).min()
+        let drain = self.leaving.as_ref().and_then(|drain| drain.poll_timeout(self.now));
+        let drain = drain.map(|at| (at, Wake::Drain));
+        let gate = self.gate_due().map(|at| (at, Wake::Gate));
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).chain(gate).min()
     }
 
     fn notice(&mut self, notice: Notice) {

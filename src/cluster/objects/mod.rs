@@ -22,6 +22,7 @@ pub mod from_node;
 pub mod graceful_restart;
 pub mod kernel;
 pub mod node;
+pub mod readiness;
 pub mod secret;
 pub mod selector;
 pub mod service;
