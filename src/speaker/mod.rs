@@ -10,7 +10,7 @@
 //! | file | part |
 //! |---|---|
 //! | [`intent`] | what the node is meant to do |
-//! | `configure` | from one intent to the next, touching only what differs |
+//! | `configure`, `rework` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `dynamic` | peers that come from a range of addresses |
 //! | `link_peers` | peers that are known by their link alone |
@@ -23,6 +23,7 @@
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
 //! | `drain` | leaving: peers move first |
+//! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
@@ -49,7 +50,9 @@ mod plans;
 mod prefix_limit;
 mod reachability;
 mod refresh;
+mod rehoming;
 mod restart;
+mod rework;
 mod sessions;
 mod settle;
 mod shares;
@@ -111,6 +114,8 @@ pub struct Speaker {
     restart: Restart,
     /// How far a drain has come, if there is one.
     leaving: Option<drain::Drain>,
+    /// Sessions of the mesh that the intent has no more.
+    rehoming: rehoming::Rehoming,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
@@ -136,6 +141,8 @@ pub enum Wake {
     LetGo(PeerId),
     /// A drain goes on.
     Drain,
+    /// Sessions of a former mesh have stayed long enough.
+    Rehoming,
 }
 
 impl Speaker {
@@ -164,6 +171,7 @@ impl Speaker {
             aggregates_changed: false,
             restart: Restart::default(),
             leaving: None,
+            rehoming: rehoming::Rehoming::default(),
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -284,7 +292,7 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain()
+        self.settle_some() || self.advance_drain() || self.advance_rehoming()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see
@@ -300,7 +308,8 @@ impl Speaker {
         let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
         let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
         let drain = self.leaving.as_ref().and_then(drain::Drain::poll_timeout).map(|at| (at, Wake::Drain));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).min()
+        let rehoming = self.rehoming.poll_timeout(self.now).map(|at| (at, Wake::Rehoming));
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).chain(rehoming).min()
     }
 
     fn notice(&mut self, notice: Notice) {
