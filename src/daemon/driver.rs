@@ -381,6 +381,7 @@ fn log(notice: &Notice) {
         | Notice::Selecting
         | Notice::Draining(_)
         | Notice::Undrained
+        | Notice::Rehoming { .. }
         | Notice::Swept => info!("{notice}"),
         Notice::GateOpen { missing, .. } if missing.is_empty() => info!("{notice}"),
         Notice::PeerDown { .. }
