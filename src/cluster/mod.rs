@@ -28,6 +28,7 @@ mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
+pub mod report;
 pub mod watch;
 
 pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
@@ -124,7 +125,7 @@ impl fmt::Display for Finding {
 }
 
 /// Text of a manifest as one line that a terminal takes for text: its control characters escaped.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

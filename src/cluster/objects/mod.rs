@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub mod bfd;
 pub mod bgp_configuration;
+pub mod bgp_node_status;
 pub mod bgp_peer;
 pub mod cni;
 pub mod duration;
@@ -23,6 +24,7 @@ pub mod selector;
 pub mod values;
 
 pub use bgp_configuration::{BgpConfiguration, BgpConfigurationSpec};
+pub use bgp_node_status::BgpNodeStatus;
 pub use bgp_peer::{BgpPeer, BgpPeerSpec};
 pub use node::Node;
 pub use secret::Secret;
