@@ -64,7 +64,7 @@ enum Step {
 
 impl Configuration {
     /// Runs until the driver is gone.
-    pub async fn follow(self, mut source: cluster::Watch) {
+    pub async fn follow(self, mut source: cluster::Source) {
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
         loop {

@@ -45,7 +45,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
-use crate::cluster::ManifestDirectory;
+use crate::cluster::{self, ApiServer, ManifestDirectory, api_server};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
 use crate::speaker::Departure;
@@ -80,7 +80,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let http = tokio::net::TcpListener::bind(options.metrics_listen)
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
-    let manifests = ManifestDirectory::new(&options.manifests).watch()?;
+    // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
+    let (objects, _api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
@@ -122,7 +123,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
-    let mut configuration = tokio::spawn(configuration.follow(manifests));
+    let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
@@ -148,6 +149,19 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // The socket file goes with its server.
     let _ = api.await;
     Ok(())
+}
+
+/// Where the objects come from; with it the API server, if that is where.
+async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+    let objects = &options.objects;
+    if let Some(directory) = &objects.manifests {
+        let watch = ManifestDirectory::new(directory).watch()?;
+        return Ok((cluster::Source::Manifests(watch), None));
+    }
+    let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
+    info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
+    let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
+    Ok((cluster::Source::ApiServer(watch), Some(server)))
 }
 
 fn words(departure: Departure) -> &'static str {

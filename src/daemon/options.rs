@@ -18,9 +18,9 @@ pub struct Options {
     /// Name of the Node object this daemon stands for
     #[arg(long, value_name = "NAME", env = "ROUTELET_NODE_NAME")]
     pub node_name: String,
-    /// Directory of YAML manifests to read the objects from, and to watch
-    #[arg(long, value_name = "DIR", env = "ROUTELET_MANIFESTS")]
-    pub manifests: PathBuf,
+    /// Where the objects come from.
+    #[command(flatten)]
+    pub objects: Objects,
     /// Unix socket to answer on, for root alone
     #[arg(long, value_name = "PATH", env = "ROUTELET_API_SOCKET", default_value = api::DEFAULT_SOCKET)]
     pub api_socket: PathBuf,
@@ -33,6 +33,22 @@ pub struct Options {
     /// Form of the log on stderr; ROUTELET_LOG (or RUST_LOG) chooses what is in it, such as debug
     #[arg(long, value_name = "FORMAT", env = "ROUTELET_LOG_FORMAT", value_enum, default_value = "human")]
     pub log_format: log::Format,
+}
+
+/// Where the objects come from: a directory, or else the API server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Objects {
+    /// Directory of YAML manifests to read the objects from, and to watch. Without it they come from the API
+    /// server
+    #[arg(long, value_name = "DIR", env = "ROUTELET_MANIFESTS", conflicts_with = "kubeconfig")]
+    pub manifests: Option<PathBuf>,
+    /// File that says where the API server is. Default: those of KUBECONFIG, else the service account of the
+    /// pod, else ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the Secrets that peers name. Default: that of the pod, else routelet
+    #[arg(long, value_name = "NAME", env = "ROUTELET_NAMESPACE")]
+    pub namespace: Option<String>,
 }
 
 /// Files that the daemon shares with others on the machine. They are where it was started to find them, and

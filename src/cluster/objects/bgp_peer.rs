@@ -240,6 +240,15 @@ pub struct TimersSpec {
     pub stable_after: Option<Span>,
 }
 
+impl BgpPeerSpec {
+    /// Names of the Secrets that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let bfd = self.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref());
+        let keys = [self.password_secret_ref.as_ref(), bfd.map(|authentication| &authentication.secret_ref)];
+        keys.into_iter().flatten().map(|key| key.name.as_str())
+    }
+}
+
 /// One key of a Secret.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
