@@ -11,6 +11,7 @@ pub mod batch;
 mod bridge;
 pub mod bridge_request;
 mod conversation;
+pub mod digest;
 mod exchange;
 mod frame;
 pub mod link;

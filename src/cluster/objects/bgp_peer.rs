@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::from_node::FromNode;
 use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PathCount, PeerAsn};
 use crate::bgp::Role;
@@ -53,9 +54,13 @@ pub struct BgpPeerSpec {
     /// Nodes that hold the session. Absent or empty means all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// The peer's address. One of `address`, `interface` and `range` is needed.
+    /// The peer's address. One of `address`, `addressFrom`, `interface` and `range` is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Where each Node says the peer's address: one object for the ToRs of all racks. A Node that does not
+    /// holds no session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_from: Option<FromNode>,
     /// Interface of a link-local `address`; alone, whoever is found there by
     /// Router Advertisements (unnumbered), with IPv4 by IPv6 next hops; excludes `passwordSecretRef` then.
     #[serde(skip_serializing_if = "Option::is_none")]

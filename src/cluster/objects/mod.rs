@@ -16,6 +16,7 @@ pub mod bgp_node_status;
 pub mod bgp_peer;
 pub mod cni;
 pub mod duration;
+pub mod from_node;
 pub mod graceful_restart;
 pub mod kernel;
 pub mod node;
