@@ -48,6 +48,8 @@ pub mod links;
 #[cfg(feature = "shell")]
 mod look;
 #[cfg(feature = "shell")]
+pub mod md5_counters;
+#[cfg(feature = "shell")]
 mod mirror;
 #[cfg(feature = "shell")]
 pub mod netlink;

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub mod bfd;
 pub mod bgp_advertisement;
 pub mod bgp_configuration;
+pub mod bgp_node_status;
 pub mod bgp_peer;
 pub mod cni;
 pub mod duration;
@@ -30,6 +31,7 @@ pub mod values;
 
 pub use bgp_advertisement::{BgpAdvertisement, BgpAdvertisementSpec};
 pub use bgp_configuration::{BgpConfiguration, BgpConfigurationSpec};
+pub use bgp_node_status::BgpNodeStatus;
 pub use bgp_peer::{BgpPeer, BgpPeerSpec};
 pub use endpoint_slice::EndpointSlice;
 pub use node::Node;
