@@ -23,7 +23,7 @@ use super::connections::Connections;
 use super::http::Readiness;
 use super::input::Input;
 use super::link_peers::LinkPeers;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Troubles};
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::{BatchId, Refusal};
@@ -97,6 +97,11 @@ impl Driver {
             unforwarded,
             readiness,
         }
+    }
+
+    /// Where there is no listening socket that there should be.
+    pub fn not_listening(&self) -> watch::Receiver<Troubles> {
+        self.listeners.troubles()
     }
 
     /// Runs until `stop` completes, then takes leave of every peer as it says.
@@ -261,7 +266,7 @@ impl Driver {
             Input::Sent { connection, octets } => self.speaker.handle_sent(now, connection, octets),
             Input::Closed { connection, why } => {
                 self.connections.forget(connection);
-                self.speaker.handle_closed(now, connection, &why);
+                self.speaker.handle_closed(now, connection, why);
             }
             Input::Underlay { routes, addresses } => {
                 self.speaker.handle_underlay(now, routes);
@@ -381,6 +386,7 @@ fn log(notice: &Notice) {
         | Notice::Selecting
         | Notice::Draining(_)
         | Notice::Undrained
+        | Notice::Rehoming { .. }
         | Notice::Swept => info!("{notice}"),
         Notice::GateOpen { missing, .. } if missing.is_empty() => info!("{notice}"),
         Notice::PeerDown { .. }

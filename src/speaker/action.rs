@@ -178,6 +178,11 @@ pub enum Notice {
     },
     /// Routes found at start that no peer confirmed are let go.
     Swept,
+    /// The mesh has no session with this node any more; it stays until the others are in step.
+    Rehoming {
+        /// The peer's name.
+        peer: String,
+    },
     /// A drain has come this far.
     Draining(DrainStage),
     /// A drain is taken back.
@@ -229,6 +234,12 @@ impl fmt::Display for Notice {
             }
             Notice::LetGo { peer, family, paths } => {
                 write!(f, "letting go of {paths} stale {family} paths of {peer}")
+            }
+            Notice::Rehoming { peer } => {
+                write!(
+                    f,
+                    "the mesh has no session with {peer} any more; it stays until all others are in step"
+                )
             }
             Notice::Selecting => f.write_str("choosing paths from now on"),
             Notice::Draining(stage) => write!(f, "draining: {}", stage.words()),

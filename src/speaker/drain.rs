@@ -27,6 +27,7 @@ use super::graceful::Kept;
 use super::peer::Peer;
 use super::restart::STALE_TIME;
 use super::{Notice, Speaker};
+use crate::bgp::session::{Cause, Failure};
 use crate::bgp::{Reason, Update};
 use crate::prefix::{Family, Prefix};
 use crate::rib::export::Presence;
@@ -372,7 +373,8 @@ impl Speaker {
         for id in self.ids() {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, &reason);
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.last_error = Some(format!("drained: {reason}"));
+                let cause = Cause::Sent(Reason::ADMINISTRATIVE_SHUTDOWN);
+                peer.last_failure = Some(Failure::new(cause, format!("drained: {reason}")));
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | file | part |
 //! |---|---|
 //! | [`intent`] | what the node is meant to do |
-//! | `configure` | from one intent to the next, touching only what differs |
+//! | `configure`, `rework` | from one intent to the next, touching only what differs |
 //! | `peer`, `sessions` | connections, collisions, session inputs and outputs |
 //! | `dynamic` | peers that come from a range of addresses |
 //! | `link_peers` | peers that are known by their link alone |
@@ -25,6 +25,7 @@
 //! | `drain` | leaving: peers move first |
 //! | `retreat` | what the objects say of leaving |
 //! | `gate` | what the first pods wait for |
+//! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
@@ -52,8 +53,10 @@ mod plans;
 mod prefix_limit;
 mod reachability;
 mod refresh;
+mod rehoming;
 mod restart;
 mod retreat;
+mod rework;
 mod sessions;
 mod settle;
 mod shares;
@@ -119,6 +122,8 @@ pub struct Speaker {
     leaving: Option<drain::Drain>,
     /// What the first pods wait for.
     gate: gate::Gate,
+    /// Sessions of the mesh that the intent has no more.
+    rehoming: rehoming::Rehoming,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
@@ -146,6 +151,8 @@ pub enum Wake {
     Drain,
     /// The first pods have waited long enough for a peer.
     Gate,
+    /// Sessions of a former mesh have stayed long enough.
+    Rehoming,
 }
 
 impl Speaker {
@@ -175,6 +182,7 @@ impl Speaker {
             restart: Restart::default(),
             leaving: None,
             gate: gate::Gate::default(),
+            rehoming: rehoming::Rehoming::default(),
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -295,7 +303,7 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain() || self.advance_gate()
+        self.settle_some() || self.advance_drain() || self.advance_gate() || self.advance_rehoming()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see
@@ -313,7 +321,9 @@ impl Speaker {
         let drain = self.leaving.as_ref().and_then(|drain| drain.poll_timeout(self.now));
         let drain = drain.map(|at| (at, Wake::Drain));
         let gate = self.gate_due().map(|at| (at, Wake::Gate));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).chain(gate).min()
+        let rehoming = self.rehoming.poll_timeout(self.now).map(|at| (at, Wake::Rehoming));
+        let ends = drain.into_iter().chain(gate).chain(rehoming);
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(ends).min()
     }
 
     fn notice(&mut self, notice: Notice) {
