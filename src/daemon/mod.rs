@@ -98,10 +98,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
     own_node::start(api_server.as_ref(), &options.node_name, &compiled_seen, &readiness_seen)?;
     let known = Known {
-        compiled: compiled_seen,
+        compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
         owned: owned.clone(),
@@ -121,10 +120,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled,
         prepared,
         prepare,
+        errors: watch::Sender::new(vec![]),
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
-    let ending = Ending { compiled: ending, look: source.clone(), limit };
+    let limit = options.shutdown_drain_timeout.0;
+    let ending = Ending { compiled: compiled_seen, look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_openapi::api::core::v1 as k8s;
+use serde_json::{Value, json};
 
 use crate::cluster::objects::Problems;
 
@@ -50,6 +51,26 @@ impl Leaving {
     /// Whether a daemon that is told to end then is not to be started again soon.
     pub fn ends_daemon(self) -> bool {
         self >= Leaving::ScaledDown
+    }
+
+    /// Puts the sign on a Node that is written down, for whoever reads it back.
+    pub(in crate::cluster) fn show(self, node: &mut Value) {
+        let mut taint = |key: &str| match &mut node["spec"]["taints"] {
+            Value::Array(taints) => taints.push(json!({"key": key, "effect": "NoSchedule"})),
+            none => *none = json!([{"key": key, "effect": "NoSchedule"}]),
+        };
+        match self {
+            Leaving::Cordoned => node["spec"]["unschedulable"] = json!(true),
+            Leaving::ScaledDown => taint(SCALING_DOWN[0]),
+            Leaving::OutOfService => taint(OUT_OF_SERVICE[1]),
+            // When is nothing to anybody here.
+            Leaving::Deleted => node["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:00Z"),
+            Leaving::ShuttingDown => {
+                let ready = json!({"type": "Ready", "status": "False", "message": SHUTTING_DOWN});
+                node["status"]["conditions"] = json!([ready]);
+            }
+            Leaving::Drained => node["metadata"]["annotations"][DRAIN_ANNOTATION] = json!("true"),
+        }
     }
 
     /// All signs on a Node.
