@@ -43,6 +43,7 @@ impl Speaker {
         }
         self.configure_fib(&old, &new);
         self.watch_paths();
+        self.configure_anycast(&old, &new);
         self.originate_what_is_deliverable();
     }
 
@@ -75,6 +76,7 @@ impl Speaker {
             }
         }
         self.watch_paths();
+        self.configure_anycast_first_time(&intent);
         self.originate_what_is_deliverable();
         self.advance_restart();
     }
@@ -203,7 +205,7 @@ fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
 }
 
 fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
-    let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole);
+    let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole, p.anycast);
     old.1.import != new.1.import
         || peer(old.1) != peer(new.1)
         || (old.0.asn, &old.0.protected, &old.0.addresses, old.0.cluster_id)
@@ -220,6 +222,7 @@ fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
             p.as_path,
             p.route_reflector_client,
             p.graceful_restart.map(|g| g.partial_deployment),
+            (p.anycast, p.scope_name.clone()),
         )
     };
     old.1.export != new.1.export
