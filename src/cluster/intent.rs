@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod around;
 mod mesh;
 mod peer;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use self::around::compile_around;
 use self::settings::Settings;
 use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};

@@ -23,6 +23,7 @@ pub mod log;
 mod masquerade;
 pub mod metrics;
 mod node;
+mod objects;
 pub mod options;
 mod pods;
 mod pools;
@@ -56,6 +57,7 @@ use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
+use objects::Objects;
 use session_thread::SessionThread;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -103,6 +105,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled: compiled_seen,
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
+        objects: Objects::new(&objects, manifests_seen.clone()),
         owned: owned.clone(),
         exempt,
     };
