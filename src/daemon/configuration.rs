@@ -42,6 +42,8 @@ pub struct Configuration {
     pub prepared: watch::Sender<Option<Arc<Compiled>>>,
     /// Asked to prepare the node anew.
     pub prepare: Arc<Notify>,
+    /// What is wrong with the objects as they are, a finding each; empty where nothing is.
+    pub errors: watch::Sender<Vec<String>>,
     /// How the objects stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
     /// The driver.
@@ -190,25 +192,29 @@ impl Configuration {
         let count = new.len() as u64;
         *said = warnings.iter().chain(&compiled.warnings).chain(faults).cloned().collect();
         let last_good = unix_time();
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        self.errors.send_if_modified(|errors| {
+            let changed = *errors != words;
+            *errors = words;
+            changed
+        });
         self.manifests.send_modify(|m| {
             m.valid = faults.is_empty();
             m.last_good = last_good;
             m.errors += count;
-            m.faults = faults.iter().map(ToString::to_string).collect();
         });
     }
 
     fn count_error(&self, error: &cluster::Error, have_good: bool) {
         let kept = if have_good { "the last good state stays in force" } else { "nothing is configured yet" };
-        for line in error.to_string().lines() {
-            error!("{line}");
-        }
+        let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+        lines.iter().for_each(|line| error!("{line}"));
         error!("the objects are not usable as they are; {kept}");
-        let faults: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+        let count = lines.len() as u64;
+        self.errors.send_replace(lines);
         self.manifests.send_modify(|m| {
             m.valid = false;
-            m.errors += faults.len() as u64;
-            m.faults = faults;
+            m.errors += count;
         });
     }
 }

@@ -17,7 +17,7 @@ use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// How the daemon stands with the objects it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Manifests {
     /// What was read last is without error, and is what runs. While false, the daemon keeps to the
     /// last good state.
@@ -25,8 +25,6 @@ pub struct Manifests {
     /// Errors found since the daemon started, each counted again whenever the manifests are read
     /// anew.
     pub errors: u64,
-    /// What is wrong now, a sentence each.
-    pub faults: Vec<String>,
     /// When the state that runs was read, in seconds since the Unix epoch.
     pub last_good: Option<u64>,
 }
@@ -276,7 +274,7 @@ mod tests {
     use crate::api::fixture;
 
     fn manifests() -> Manifests {
-        Manifests { valid: false, errors: 3, last_good: Some(1_790_000_000), ..Manifests::default() }
+        Manifests { valid: false, errors: 3, last_good: Some(1_790_000_000) }
     }
 
     fn rendered() -> String {

@@ -3,7 +3,6 @@
 
 use tokio::sync::watch;
 
-use super::metrics::Manifests;
 use crate::api::{ObjectsView, WatchedKindView};
 use crate::cluster::Source;
 use crate::cluster::api_server::Health;
@@ -12,13 +11,13 @@ use crate::cluster::api_server::Health;
 #[derive(Debug, Clone)]
 pub struct Objects {
     source: String,
-    manifests: watch::Receiver<Manifests>,
+    errors: watch::Receiver<Vec<String>>,
     health: Option<watch::Receiver<Health>>,
 }
 
 impl Objects {
-    /// A look at `source`, whose readings are judged in `manifests`.
-    pub fn new(source: &Source, manifests: watch::Receiver<Manifests>) -> Objects {
+    /// A look at `source`, with whose objects that is wrong which `errors` says.
+    pub fn new(source: &Source, errors: watch::Receiver<Vec<String>>) -> Objects {
         match source {
             Source::Manifests(watch) => Objects {
                 source: format!("manifests in {}", watch.path().display()),
@@ -28,14 +27,14 @@ impl Objects {
             Source::ApiServer(watch) => {
                 let health = watch.health();
                 let source = format!("the API server at {}", health.borrow().server);
-                Objects { source, manifests, health: Some(health) }
+                Objects { source, errors, health: Some(health) }
             }
         }
     }
 
     /// How it stands.
     pub fn view(&self) -> ObjectsView {
-        let (source, faults) = (self.source.clone(), self.manifests.borrow().faults.clone());
+        let (source, faults) = (self.source.clone(), self.errors.borrow().clone());
         let health = self.health.as_ref().map(|health| health.borrow().clone()).unwrap_or_default();
         let kinds = health.kinds.into_iter().map(|(kind, health)| WatchedKindView {
             kind: kind.name().to_owned(),
