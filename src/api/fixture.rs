@@ -125,10 +125,13 @@ pub(crate) fn draining(stage: usize) -> DrainView {
             settle: DrainTerms::SETTLE,
             timeout: DrainTerms::TIMEOUT,
             reason: "new switch".to_owned(),
+            holds_last: false,
         },
         waits_for: node3(matches!(stage, Asking | Withdrawing)),
         cut_off: node3(stage >= Closing),
         timed_out: stage >= Withdrawing,
+        holds: vec![],
+        asked_by_objects: false,
     }
 }
 

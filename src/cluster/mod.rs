@@ -29,6 +29,7 @@ mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
+pub mod own_node;
 pub mod report;
 mod source;
 pub mod watch;

@@ -11,6 +11,7 @@ mod bfd;
 mod clock;
 mod configuration;
 mod connections;
+mod departure;
 mod driver;
 mod exempt;
 pub mod http;
@@ -41,7 +42,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 pub use options::Options;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
@@ -50,9 +50,9 @@ use crate::cluster::api_server::{self, Health};
 use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
-use crate::speaker::Departure;
 use clock::Clock;
 use configuration::Configuration;
+use departure::{Ending, Signals};
 use driver::Driver;
 use exempt::Exempt;
 use http::{Readiness, Sight};
@@ -70,15 +70,14 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// removes them.
 ///
 /// SIGTERM, which a service or a pod gets to be replaced, leaves peers in the belief that we restart:
-/// those that speak graceful restart keep our routes (RFC 4724). SIGINT, a person's Ctrl-C, tells them
-/// that we leave.
+/// those that speak graceful restart keep our routes (RFC 4724); but if the Node leaves, too, they are asked to
+/// prefer other paths first (RFC 8326). SIGINT, a person's Ctrl-C, tells them that we leave.
 ///
 /// # Errors
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let api = api::Listener::bind(&options.api_socket)?;
     let http = tokio::net::TcpListener::bind(options.metrics_listen)
         .await
@@ -103,6 +102,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
+    let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
     let known = Known {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
@@ -128,6 +128,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
+    let ending = Ending { compiled: ending, look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight =
@@ -146,20 +147,19 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
     let mut driver = tokio::spawn(driver.run(stopped));
 
-    let departure = tokio::select! {
-        _ = terminate.recv() => Departure::Restart,
-        _ = interrupt.recv() => Departure::ForGood,
+    let interrupted = tokio::select! {
+        interrupted = signals.interrupted() => interrupted,
         ended = &mut driver => bail!("the driver has ended: {ended:?}"),
         ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
-    info!("{}", words(departure));
+    let departure = signals.prepare(interrupted, &ending).await;
     reporter.end().await;
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
-    keepers.end(departure == Departure::ForGood).await?;
+    keepers.end(interrupted).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;
@@ -181,13 +181,6 @@ async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option
     let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
     let health = watch.health();
     Ok((cluster::Source::ApiServer(watch), Some((server, health))))
-}
-
-fn words(departure: Departure) -> &'static str {
-    match departure {
-        Departure::Restart => "terminated: peers that speak graceful restart keep our routes",
-        Departure::ForGood => "interrupted: leaving for good",
-    }
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

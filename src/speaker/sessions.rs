@@ -224,6 +224,7 @@ impl Speaker {
         self.promote_or_drop_second(id);
         self.note_wake(id);
         self.forget_if_gone(id);
+        self.forget_if_left(id);
     }
 
     /// Notes when a peer's sessions are next due. Only what ends in [`Speaker::drain`] moves a timer.

@@ -16,6 +16,9 @@ pub(super) fn contains(set: &ObjectSet, object: &Object) -> bool {
         Object::Secret(name, secret) => set.secrets.get(name) == Some(secret),
         Object::Configuration(name, spec) => set.configurations.get(name) == Some(&**spec),
         Object::Peer(name, spec) => set.peers.get(name) == Some(&**spec),
+        Object::Advertisement(name, spec) => set.advertisements.get(name) == Some(&**spec),
+        Object::Service(name, service) => set.services.get(name) == Some(&**service),
+        Object::EndpointSlice(name, slice) => set.endpoint_slices.get(name) == Some(slice),
     }
 }
 
@@ -31,7 +34,7 @@ pub(super) fn remove(set: &mut ObjectSet, kind: Kind, name: &str) {
 
 /// All objects of a set as manifests.
 pub(super) fn manifests(set: &ObjectSet) -> Vec<Value> {
-    let ObjectSet { nodes, secrets, configurations, peers } = set;
+    let ObjectSet { nodes, secrets, configurations, peers, .. } = set;
     let nodes = nodes.iter().map(|(name, node)| of_node(name, node));
     let secrets = secrets.iter().map(|(name, secret)| of_secret(name, secret));
     let configurations =
@@ -41,13 +44,14 @@ pub(super) fn manifests(set: &ObjectSet) -> Vec<Value> {
 }
 
 fn of_node(name: &str, node: &Node) -> Value {
-    let Node { labels, addresses, pod_cidrs } = node;
+    // AS and identifier are among the annotations.
+    let Node { labels, annotations, addresses, pod_cidrs, .. } = node;
     let pod_cidrs: Vec<String> = pod_cidrs.iter().map(ToString::to_string).collect();
     let addresses: Vec<Value> =
         addresses.iter().map(|address| json!({"type": "InternalIP", "address": address})).collect();
     json!({
         "apiVersion": Kind::Node.api_version(), "kind": Kind::Node.name(),
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": labels, "annotations": annotations},
         "spec": {"podCIDRs": pod_cidrs},
         "status": {"addresses": addresses},
     })

@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use super::{Layers, configuration};
 use crate::cluster::Finding;
+use crate::cluster::objects::Node;
 use crate::cluster::objects::bgp_configuration::BgpConfigurationSpec;
 use crate::cluster::objects::from_node::FromNode;
 use crate::cluster::objects::values::Asn;
-use crate::cluster::objects::Node;
 
 /// The AS where nobody says one: the first of those for private use (RFC 6996).
 const DEFAULT_ASN: u32 = 64512;
