@@ -10,6 +10,7 @@ mod collision;
 mod drain;
 mod dynamic;
 mod fib;
+mod gate;
 mod graceful;
 mod helping;
 mod limits;
