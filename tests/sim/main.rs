@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod add_path;
+mod anycast;
 mod collision;
 mod drain;
 mod dynamic;
