@@ -244,7 +244,8 @@ fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sende
 async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let recorded = Recorded {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -262,7 +263,9 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
         Some(fault) => return fault.response(),
         None => {}
     }
-    let Some(place) = Place::parse(&recorded.path) else { return status(StatusCode::NOT_FOUND, "no such path") };
+    let Some(place) = Place::parse(&recorded.path) else {
+        return status(StatusCode::NOT_FOUND, "no such path");
+    };
     match recorded.method.as_str() {
         "GET" if place.name.is_some() => match store.inner().objects.get(&place.object()) {
             Some(object) => axum::Json(object).into_response(),
@@ -274,7 +277,9 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
         "GET" => streams::list(&store, &recorded),
         "POST" => store.create(&place, recorded.body),
         "PUT" | "PATCH" => store.change(&place, &recorded),
-        "DELETE" if store.delete(&place.object()) => axum::Json(json!({"kind": "Status", "status": "Success"})).into_response(),
+        "DELETE" if store.delete(&place.object()) => {
+            axum::Json(json!({"kind": "Status", "status": "Success"})).into_response()
+        }
         _ => status(StatusCode::NOT_FOUND, &format!("{} not found", place.object())),
     }
 }
@@ -300,7 +305,9 @@ impl Store {
         let path = place.object();
         let applied = request.content_type.starts_with("application/apply-patch");
         let existing = self.inner().objects.get(&path).cloned();
-        let Some(mut object) = existing.or_else(|| applied.then(|| json!({"metadata": {"name": place.name}}))) else {
+        let Some(mut object) =
+            existing.or_else(|| applied.then(|| json!({"metadata": {"name": place.name}})))
+        else {
             return status(StatusCode::NOT_FOUND, &format!("{path} not found"));
         };
         if request.content_type.starts_with("application/json-patch") {
