@@ -24,6 +24,7 @@ pub mod log;
 mod masquerade;
 pub mod metrics;
 mod node;
+mod objects;
 pub mod options;
 mod pods;
 mod pools;
@@ -58,6 +59,7 @@ use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
+use objects::Objects;
 use report::{Reporter, Sights};
 use session_thread::SessionThread;
 
@@ -107,6 +109,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
+        objects: Objects::new(&objects, manifests_seen.clone()),
         owned: owned.clone(),
         exempt,
     };

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::paths;
-use crate::server::{Inner, Recorded, Store, status};
+use crate::server::{Inner, Recorded, Store, reply, status};
 
 /// What to say to watches that are open.
 #[derive(Debug, Clone)]
@@ -68,8 +68,7 @@ pub fn list(store: &Store, request: &Recorded) -> Response {
     if end < objects.len() {
         metadata["continue"] = json!(format!("{version}-{end}"));
     }
-    axum::Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}))
-        .into_response()
+    reply(StatusCode::OK, &json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}))
 }
 
 fn selected<'a>(inner: &'a Inner, request: &Recorded) -> BTreeMap<&'a String, &'a Value> {
@@ -138,8 +137,10 @@ async fn stream(
         let mut last = None;
         {
             let inner = store.inner();
-            for (version, path, kind, object) in inner.history.iter().filter(|(version, ..)| *version > seen)
-            {
+            for (version, path, kind, object) in &inner.history {
+                if *version <= seen {
+                    continue;
+                }
                 seen = *version;
                 if concerns(path, &request) {
                     next.push(event(kind, object));
