@@ -109,7 +109,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
-        objects: Objects::new(&objects, manifests_seen.clone()),
+        objects: Objects::new(&objects, errors_seen.clone()),
         owned: owned.clone(),
         exempt,
     };

@@ -21,7 +21,7 @@ impl Objects {
         match source {
             Source::Manifests(watch) => Objects {
                 source: format!("manifests in {}", watch.path().display()),
-                manifests,
+                errors,
                 health: None,
             },
             Source::ApiServer(watch) => {
