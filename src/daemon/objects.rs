@@ -19,11 +19,9 @@ impl Objects {
     /// A look at `source`, with whose objects that is wrong which `errors` says.
     pub fn new(source: &Source, errors: watch::Receiver<Vec<String>>) -> Objects {
         match source {
-            Source::Manifests(watch) => Objects {
-                source: format!("manifests in {}", watch.path().display()),
-                errors,
-                health: None,
-            },
+            Source::Manifests(watch) => {
+                Objects { source: format!("manifests in {}", watch.path().display()), errors, health: None }
+            }
             Source::ApiServer(watch) => {
                 let health = watch.health();
                 let source = format!("the API server at {}", health.borrow().server);
