@@ -23,11 +23,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+pub mod crds;
 mod decode;
 mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
+pub mod permissions;
 pub mod watch;
 
 pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
