@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
-use super::objects::{BgpConfiguration, BgpPeer};
+use super::objects::{BgpAdvertisement, BgpConfiguration, BgpNodeStatus, BgpPeer};
 
 /// Items of a list without a bound of its own, so that the cost of rules inside can be estimated.
 const MOST_ITEMS: u64 = 256;
@@ -17,10 +17,7 @@ const MOST_CHARACTERS: u64 = 1024;
 
 /// One line for each kind.
 fn kinds() -> Vec<CustomResourceDefinition> {
-    vec![
-        BgpConfiguration::crd(), //
-        BgpPeer::crd(),
-    ]
+    vec![BgpAdvertisement::crd(), BgpConfiguration::crd(), BgpNodeStatus::crd(), BgpPeer::crd()]
 }
 
 /// The definitions, as the API server takes them.
@@ -45,7 +42,9 @@ fn finished(definition: CustomResourceDefinition) -> Value {
     let mut value = json!(definition);
     value["metadata"]["labels"] = json!({"app.kubernetes.io/name": "routelet"});
     for version in value["spec"]["versions"].as_array_mut().into_iter().flatten() {
-        finish(&mut version["schema"]["openAPIV3Schema"]);
+        let schema = &mut version["schema"]["openAPIV3Schema"];
+        finish(schema);
+        bound(&mut schema["properties"]["spec"]);
     }
     value
 }
@@ -61,24 +60,41 @@ fn finish(schema: &mut Value) {
         schema.remove("format");
         schema.entry("maxLength").or_insert(json!(45));
     }
-    if schema.get("type").is_some_and(|kind| kind == "string") && !schema.contains_key("enum") {
-        schema.entry("maxLength").or_insert(json!(MOST_CHARACTERS));
-    }
-    if schema.get("type").is_some_and(|kind| kind == "array") {
-        schema.entry("maxItems").or_insert(json!(MOST_ITEMS));
+    if is(schema, "array") {
         schema.entry("x-kubernetes-list-type").or_insert(json!("atomic"));
     }
+    each_within(schema, finish);
+}
+
+/// Gives a schema and all within it a size, without which the API server takes rules for too costly. A status has
+/// no rules.
+fn bound(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    if is(schema, "string") && !schema.contains_key("enum") {
+        schema.entry("maxLength").or_insert(json!(MOST_CHARACTERS));
+    }
+    if is(schema, "array") {
+        schema.entry("maxItems").or_insert(json!(MOST_ITEMS));
+    }
+    each_within(schema, bound);
+}
+
+fn is(schema: &Map<String, Value>, kind: &str) -> bool {
+    schema.get("type").is_some_and(|found| found == kind)
+}
+
+fn each_within(schema: &mut Map<String, Value>, change: fn(&mut Value)) {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(finish);
+        properties.values_mut().for_each(change);
     }
     for inner in ["items", "additionalProperties"] {
-        schema.get_mut(inner).into_iter().for_each(finish);
+        schema.get_mut(inner).into_iter().for_each(change);
     }
 }
 
 /// The API server knows two formats of whole numbers; the rest are bounds, which schemars writes as fractions.
 fn number(schema: &mut Map<String, Value>) {
-    if schema.get("type").is_none_or(|kind| kind != "integer") {
+    if !is(schema, "integer") {
         return;
     }
     let (format, least, greatest) = match schema.get("format").and_then(Value::as_str) {

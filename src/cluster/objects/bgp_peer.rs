@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::from_node::FromNode;
 use super::graceful_restart::GracefulRestartSpec;
 use super::selector;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PathCount, PeerAsn};
@@ -17,17 +18,41 @@ use crate::speaker::intent::FastFailover;
 
 mod check;
 mod policy;
+mod status;
 
 pub use policy::{
     AcceptRule, AsPathSpec, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, MaxPrefixes,
     MaxPrefixesAction, NextHopText, PrependSpec, RuleAction, RuleSpec, SetSpec,
 };
+pub use status::{BgpPeerStatus, NodeTrouble};
 
 /// A session that the selected nodes hold with a router.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpPeer", derive = "PartialEq")]
+#[kube(
+    group = "routelet.dev",
+    version = "v1alpha1",
+    kind = "BgpPeer",
+    derive = "PartialEq",
+    shortname = "bgpp",
+    category = "routelet",
+    status = "BgpPeerStatus",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
+    printcolumn(name = "Up", type_ = "string", json_path = ".status.up"),
+    printcolumn(name = "Down", type_ = "string", json_path = ".status.down"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Established\")].reason",
+        priority = "1"
+    ),
+    printcolumn(name = "Interface", type_ = "string", json_path = ".spec.interface", priority = "1"),
+    printcolumn(name = "Range", type_ = "string", json_path = ".spec.range", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.address) || has(self.interface) || has(self.range)", "one of address, interface and range is required"))]
+#[x_kube(validation = ("has(self.address) || has(self.addressFrom) || has(self.interface) || has(self.range)", "one of address, addressFrom, interface and range is required"))]
+#[x_kube(validation = Rule::new("!has(self.addressFrom) || !has(self.address) && !has(self.range)").message("excludes address and range").field_path(".addressFrom"))]
 #[x_kube(validation = Rule::new("!has(self.range) || !has(self.address) && !has(self.interface)").message("excludes address and interface").field_path(".range"))]
 #[x_kube(validation = Rule::new("!has(self.address) || has(self.range) || (ip(self.address).family() == 6 && ip(self.address).isLinkLocalUnicast()) == has(self.interface)").message("a link-local address needs the interface it is on; no other address has one").field_path(".interface"))]
 #[x_kube(validation = Rule::new("has(self.range) || !has(self.limit)").message("goes with range: how many of its peers there may be at once").field_path(".limit"))]
@@ -37,7 +62,7 @@ pub use policy::{
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.sourceInterface)").message("excludes sourceAddress").field_path(".sourceInterface"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("is of another family than address").field_path(".sourceAddress"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.range) || ip(self.sourceAddress).family() == cidr(self.range).ip().family()").message("is of another family than range").field_path(".sourceAddress"))]
-#[x_kube(validation = Rule::new("!has(self.passwordSecretRef) || has(self.address) || has(self.range)").message("needs an address or a range: a TCP MD5 key is tied to one (RFC 2385)").field_path(".passwordSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.passwordSecretRef) || has(self.address) || has(self.addressFrom) || has(self.range)").message("needs an address or a range: a TCP MD5 key is tied to one (RFC 2385)").field_path(".passwordSecretRef"))]
 #[x_kube(validation = Rule::new("!has(self.roleStrict) || !self.roleStrict || has(self.role)").message("needs a role of ours to hold the peer's against").field_path(".roleStrict"))]
 #[x_kube(validation = Rule::new("!has(self.ttlSecurity) || !has(self.multihop)").message("excludes ttlSecurity").field_path(".multihop"))]
 #[x_kube(validation = Rule::new("!has(self.extendedNextHop) || !self.extendedNextHop || !has(self.families) || 'ipv4Unicast' in self.families").message("is for IPv4 prefixes, and families has no ipv4Unicast").field_path(".extendedNextHop"))]
@@ -47,10 +72,14 @@ pub struct BgpPeerSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, schema_with = "selector::schema")]
     pub node_selector: Option<LabelSelector>,
-    /// The peer's address. One of `address`, `interface` and `range` is needed.
+    /// The peer's address. One of `address`, `addressFrom`, `interface` and `range` is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())", "must be the address of one host"))]
     pub address: Option<IpAddr>,
+    /// Where each Node says the peer's address: one object for the ToRs of all racks. A Node that does not
+    /// holds no session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_from: Option<FromNode>,
     /// Interface of a link-local `address`; alone, whoever is found there by
     /// Router Advertisements (unnumbered), with IPv4 by IPv6 next hops; excludes `passwordSecretRef` then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,6 +275,15 @@ pub struct TimersSpec {
     /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable_after: Option<Span>,
+}
+
+impl BgpPeerSpec {
+    /// Names of the Secrets that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let bfd = self.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref());
+        let keys = [self.password_secret_ref.as_ref(), bfd.map(|authentication| &authentication.secret_ref)];
+        keys.into_iter().flatten().map(|key| key.name.as_str())
+    }
 }
 
 /// One key of a Secret.

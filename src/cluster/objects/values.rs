@@ -108,6 +108,16 @@ impl Asn {
     }
 }
 
+impl FromStr for Asn {
+    type Err = ValueError;
+
+    /// Reads the number as it stands in a label or an annotation.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let number = text.parse().map_or_else(|_| NumberOrWord::Word(text.to_owned()), NumberOrWord::Number);
+        Asn::try_from(number)
+    }
+}
+
 impl TryFrom<NumberOrWord> for Asn {
     type Error = ValueError;
 
@@ -443,6 +453,30 @@ impl fmt::Display for CommunityText {
 
 text!(CommunityText, "a community such as \"65000:100\", in quotes");
 schema!(CommunityText, {"type": "string", "maxLength": 20, "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
+
+/// A large community (RFC 8092): `65000:1:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeCommunityText(pub LargeCommunity);
+
+impl FromStr for LargeCommunityText {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.parse().map(|AnyCommunityText(any)| any) {
+            Ok(AnyCommunity::Large(large)) => Ok(LargeCommunityText(large)),
+            _ => Err(ValueError(format!("{text:?} is not a large community such as \"65000:1:2\""))),
+        }
+    }
+}
+
+impl fmt::Display for LargeCommunityText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AnyCommunityText(AnyCommunity::Large(self.0)).fmt(f)
+    }
+}
+
+text!(LargeCommunityText, "a large community such as \"65000:1:2\", in quotes");
+schema!(LargeCommunityText, {"type": "string", "pattern": "^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$"});
 
 /// A community of any kind: as [`CommunityText`]; large (RFC 8092) such as `65000:1:2`; extended
 /// (RFC 4360) such as `rt:65000:100`, or `rt:*` for every one of a kind.
