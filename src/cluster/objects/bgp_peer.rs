@@ -240,7 +240,7 @@ pub struct AddPathSpec {
 /// Session timers (RFC 4271 §10).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.hold) || duration(self.hold) == duration(string(duration(self.hold).getSeconds()) + 's') && duration(self.hold) <= duration('65535s')").message("must be whole seconds, at most 65535s").field_path(".hold"))]
+#[x_kube(validation = Rule::new("!has(self.hold) || duration(self.hold).getMilliseconds() % 1000 == 0 && duration(self.hold) <= duration('65535s')").message("must be whole seconds, at most 65535s").field_path(".hold"))]
 #[x_kube(validation = Rule::new("!has(self.hold) || duration(self.hold) == duration('0s') || duration(self.hold) >= duration('3s')").message("must be 0s (no hold timer) or at least 3s (RFC 4271 §4.2)").field_path(".hold"))]
 #[x_kube(validation = Rule::new("!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') != duration('0s') || duration(self.keepalive) == duration('0s')").message("means nothing with a hold time of 0s").field_path(".keepalive"))]
 #[x_kube(validation = Rule::new("!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') == duration('0s') || duration(self.keepalive) >= duration('1s') && duration(self.keepalive) + duration(self.keepalive) + duration(self.keepalive) <= duration(has(self.hold) ? self.hold : '90s')").message("must be from one second (RFC 4271 §4.4) to a third of the hold time").field_path(".keepalive"))]
