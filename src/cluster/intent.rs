@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod around;
 mod leaving;
 mod mesh;
 mod peer;
@@ -13,6 +14,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use self::around::compile_around;
 use self::settings::Settings;
 use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};

@@ -37,7 +37,7 @@ mod source;
 pub mod watch;
 
 pub use api_server::ApiServer;
-pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
+pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile, compile_around};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
 pub use source::Source;
