@@ -22,6 +22,15 @@ impl Speaker {
         self.now = now;
         self.clear_up();
         self.links.asked = Some(intent.clone());
+        let intent = match self.intent.as_ref().filter(|_| self.leaving.is_none()) {
+            Some(old) => self.rehoming.widened(now, old, intent),
+            None => intent,
+        };
+        self.apply_intent(intent);
+    }
+
+    /// Goes over to an intent from the one before.
+    pub(super) fn apply_intent(&mut self, intent: Intent) {
         let intent = self.links.resolve_all(intent);
         let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
