@@ -71,40 +71,42 @@ impl Rehoming {
     /// The new intent, but that sessions of the mesh which go on let through what they have let through.
     pub(super) fn widened(&mut self, now: Instant, old: &Intent, mut new: Intent) -> Intent {
         let mut there: Option<BTreeSet<PrefixRule>> = None;
-        let (mut widened, mut last): (bool, Option<([Policy; 2], Policy)>) = (false, None);
+        let mut last: Option<([Policy; 2], Option<Policy>)> = None;
         let mut wide = |before: &Policy, now: &Policy, new: &Intent| {
             if before == now {
                 return None;
             }
             // Those of a mesh are the same for thousands of peers.
             if let Some((_, wide)) = last.as_ref().filter(|([a, b], _)| a == before && b == now) {
-                return Some(wide.clone());
+                return wide.clone();
             }
             let there = there.get_or_insert_with(|| exchanged(new));
-            let lost: Vec<PrefixRule> = listed(before).filter(|rule| there.contains(rule)).collect();
-            let wide = Policy::accepting(lost.into_iter().chain(listed(now)));
+            let kept: BTreeSet<PrefixRule> = listed(now).collect();
+            let lost = listed(before).filter(|rule| there.contains(rule) && !kept.contains(rule));
+            let lost: Vec<PrefixRule> = lost.collect();
+            let wide = (!lost.is_empty()).then(|| Policy::accepting(lost.into_iter().chain(kept)));
             last = Some(([before.clone(), now.clone()], wide.clone()));
-            Some(wide)
+            wide
         };
         let mut policies = vec![];
         for (name, peer) in new.peers.iter().filter(|(_, peer)| peer.origin == PeerOrigin::Mesh) {
             let Some(before) = old.peers.get(name).filter(|before| before.address == peer.address) else {
                 continue;
             };
-            let import = wide(&before.import, &peer.import, &new).unwrap_or_else(|| peer.import.clone());
-            let export = wide(&before.export, &peer.export, &new).unwrap_or_else(|| peer.export.clone());
-            if import != peer.import || export != peer.export {
-                widened = true;
+            let import = wide(&before.import, &peer.import, &new);
+            let export = wide(&before.export, &peer.export, &new);
+            if import.is_some() || export.is_some() {
                 policies.push((name.clone(), import, export, before.route_reflector_client));
             }
         }
+        self.widened = (!policies.is_empty()).then(|| self.widened.unwrap_or(Stay::from(now)));
         for (name, import, export, client) in policies {
             if let Some(peer) = new.peers.get_mut(&name) {
                 peer.route_reflector_client |= client;
-                (peer.import, peer.export) = (import, export);
+                peer.import = import.unwrap_or_else(|| peer.import.clone());
+                peer.export = export.unwrap_or_else(|| peer.export.clone());
             }
         }
-        self.widened = widened.then(|| self.widened.unwrap_or(Stay::from(now)));
         new
     }
 }

@@ -1,5 +1,7 @@
 //! A node gets another address: its own sessions come back from there, those of the others stay.
 
+use std::fs;
+
 use crate::manifests::{Sessions, give_nodes, nodes_with};
 use crate::network::{Network, Traffic};
 use crate::routelet::ask;
@@ -17,6 +19,9 @@ pub const ROWS: &[Row] = &[
 
 fn another(network: &Network, traffic: &Traffic) {
     let (node, before) = (network.node(2), Sessions::of(network));
+    // Else the kernel takes all addresses of a subnet with the first.
+    let setting = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+    node.host.namespace.enter(|| fs::write(setting, "1")).unwrap().unwrap();
     node.host.do_run("ip address add 192.168.1.22/24 dev eth0");
     give_nodes(network, &nodes_with(&network.shape, "192.168.1.12", "192.168.1.22"));
     let other = network.node(1);
