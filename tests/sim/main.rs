@@ -23,6 +23,7 @@ mod policy;
 mod random;
 mod reachability;
 mod rehoming;
+mod scale;
 mod scripted;
 mod unnumbered;
 mod views;
