@@ -37,6 +37,7 @@ spec:
     masquerade: true
     masqueradeExempt: [192.168.0.0/16]
     masqueradeLearned: false
+  readiness: {requiredPeers: 1, timeout: 60s, startupTaint: routelet.dev/agent-not-ready}
   serviceCIDRs: [10.96.0.0/12, "fd00:96::/112"]
 ---
 apiVersion: routelet.dev/v1alpha1

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
+use crate::bgp::session::Cause;
 use crate::bgp::update::Treatment;
-use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
+use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes, Reason};
 use crate::fib::{Difference, NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
@@ -124,10 +125,13 @@ pub(crate) fn draining(stage: usize) -> DrainView {
             settle: DrainTerms::SETTLE,
             timeout: DrainTerms::TIMEOUT,
             reason: "new switch".to_owned(),
+            holds_last: false,
         },
         waits_for: node3(matches!(stage, Asking | Withdrawing)),
         cut_off: node3(stage >= Closing),
         timed_out: stage >= Withdrawing,
+        holds: vec![],
+        asked_by_objects: false,
     }
 }
 
@@ -244,6 +248,10 @@ fn node2() -> PeerView {
             faults_discarded: 0,
         },
         last_error: None,
+        last_cause: None,
+        attempt: None,
+        not_agreed: vec![],
+        has_password: false,
         flaps: 0,
         bfd: Some(BfdView {
             state: "Up",
@@ -279,6 +287,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         counters: PeerCounters::default(),
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
+        last_cause: Some(Cause::Received(Reason::ADMINISTRATIVE_SHUTDOWN)),
         flaps: 5,
         notification_sent: None,
         notification_received: Some(goodbye()),

@@ -148,7 +148,8 @@ impl<S: Source> Routelet for Service<S> {
 
     async fn undrain(&self, _: Request<UndrainRequest>) -> Result<Response<Undrained>, Status> {
         let ended = within(ANSWER_LIMIT, self.source.undrain()).await?;
-        Ok(Response::new(Undrained { ended }))
+        let left = if ended { None } else { within(ANSWER_LIMIT, self.source.drain()).await? };
+        Ok(Response::new(Undrained { ended, kept_by: left.map(|drain| drain.terms.reason) }))
     }
 
     type WatchDrainStream = Answers<Drain>;

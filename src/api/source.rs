@@ -60,7 +60,7 @@ pub trait Source: Send + Sync + 'static {
     /// Begins a drain, and returns whether it has begun with this; else there was one already.
     fn start_drain(&self, terms: DrainTerms) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 
-    /// Takes a drain back, and returns whether there was one.
+    /// Takes a drain back that was asked for by hand, and returns whether one has ended by that.
     fn undrain(&self) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
 

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod leaving;
 mod mesh;
 mod peer;
 mod services;
@@ -21,7 +22,7 @@ use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Intent, PeerOrigin};
+use crate::speaker::intent::{Extent, Intent, PeerOrigin};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub intent: Intent,
     /// What the node's pod network is to look like.
     pub network: NodeNetwork,
+    /// Key of the taint that the Node loses when it can take pods.
+    pub startup_taint: Option<String>,
     /// What is asked for and not done, or likely not meant. Sorted, without duplicates.
     pub warnings: Vec<Finding>,
 }
@@ -101,13 +104,18 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
 
     let (mut peers, mut ranges) = peer::sessions(&local, objects, &mut findings);
     mesh::add_sessions(&local, &mut peers, &mut findings);
-    let advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
+    let mut advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
     services::warn_of_untold(&advertised, &peers, &ranges, &mut findings);
     let listed = (peers.iter_mut()).filter(|(_, peer)| peer.origin != PeerOrigin::Mesh);
     for (name, peer) in listed.chain(ranges.iter_mut().map(|(name, range)| (name, &mut range.template))) {
         peer.scope_name = advertised.named.get(name).cloned();
     }
     let warnings = findings.finish()?;
+    let retreat = leaving::retreat(node);
+    if retreat.as_ref().is_some_and(|retreat| retreat.extent == Extent::ServiceAddresses) {
+        // Others announce them as well, so that packets need not be asked to go elsewhere first.
+        advertised.originated.retain(|prefix, _| advertised.last_announced.contains(prefix));
+    }
 
     let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
     let intent = Intent {
@@ -125,8 +133,11 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         listen: own.listen.clone(),
         fib: own.fib.clone(),
         cluster_id: own.cluster_id,
+        gate: own.readiness.gate(peers.len()),
         peers,
         ranges,
+        retreat,
+        last_announced: advertised.last_announced,
     };
     let all_pods = objects.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     let exempt: BTreeSet<Prefix> = own.pods.exempt.iter().copied().chain(all_pods).collect();
@@ -136,7 +147,8 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         rules: own.rules.clone(),
         loose_reverse_path: own.loose_reverse_path,
     };
-    Ok(Compiled { intent, network, warnings })
+    let startup_taint = own.readiness.startup_taint.clone();
+    Ok(Compiled { intent, network, startup_taint, warnings })
 }
 
 /// The node an Intent is made for, and the others as seen from it.

@@ -27,8 +27,12 @@ pub struct ManifestDirectory {
 pub struct Reading {
     /// The objects.
     pub objects: ObjectSet,
-    /// Documents that were passed over, because their kind is not ours to read.
+    /// Documents that were passed over because their kind is not ours to read; fields because they are not
+    /// known.
     pub warnings: Vec<Finding>,
+    /// What is wrong with single objects. Of each, the set has the last good version, or none if there was none.
+    /// A directory has no such faults: there, one that is malformed keeps back the whole reading.
+    pub faults: Vec<Finding>,
 }
 
 impl ManifestDirectory {
@@ -183,7 +187,7 @@ impl Reader {
         let object = match decode::<K>(tree, &["apiVersion", "kind"]) {
             Ok(object) => object,
             Err(faults) => {
-                let finding = |Fault { field, line, mut text }| {
+                let finding = |Fault { field, line, mut text, .. }| {
                     // Only a Secret has `data`, and its decoder does not say what it was decoding.
                     if field.starts_with("data.") && text.starts_with("Invalid") {
                         text = format!("not base64 (plain text goes under stringData): {text}");

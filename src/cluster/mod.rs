@@ -23,16 +23,22 @@
 use std::fmt;
 use std::path::PathBuf;
 
+pub mod api_server;
 mod decode;
 mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
+pub mod own_node;
+pub mod report;
+mod source;
 pub mod watch;
 
+pub use api_server::ApiServer;
 pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
+pub use source::Source;
 pub use watch::Watch;
 
 /// Why there is no new set of objects, or no Intent from it.
@@ -41,6 +47,20 @@ pub enum Error {
     /// Objects are malformed or contradict each other. Every finding is listed, one a line.
     #[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n"))]
     Objects(Vec<Finding>),
+    /// There is neither a kubeconfig nor a service account.
+    #[error(
+        "no source of objects: name a directory with --manifests, or an API server with --kubeconfig or KUBECONFIG; \
+         a pod with a service account needs neither"
+    )]
+    NoApiServer,
+    /// What says where the API server is, and who we are to it, is not usable.
+    #[error("{origin}: {text}")]
+    ApiServer {
+        /// What said so, such as `kubeconfig /etc/routelet/kubeconfig`.
+        origin: String,
+        /// What is wrong with it.
+        text: String,
+    },
     /// The manifests directory itself cannot be read.
     #[error("manifests directory {}: {source}", path.display())]
     Directory {
@@ -124,7 +144,7 @@ impl fmt::Display for Finding {
 }
 
 /// Text of a manifest as one line that a terminal takes for text: its control characters escaped.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

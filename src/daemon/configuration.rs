@@ -41,6 +41,8 @@ pub struct Configuration {
     pub prepared: watch::Sender<Option<Arc<Compiled>>>,
     /// Asked to prepare the node anew.
     pub prepare: Arc<Notify>,
+    /// What is wrong with the objects as they are, a finding each; empty where nothing is.
+    pub errors: watch::Sender<Vec<String>>,
     /// How the manifests stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
     /// The driver.
@@ -62,7 +64,7 @@ enum Step {
 
 impl Configuration {
     /// Runs until the driver is gone.
-    pub async fn follow(self, mut source: cluster::Watch) {
+    pub async fn follow(self, mut source: cluster::Source) {
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
         loop {
@@ -157,6 +159,7 @@ impl Configuration {
 
     fn count_good(&self) {
         let last_good = unix_time();
+        self.errors.send_if_modified(|errors| !std::mem::take(errors).is_empty());
         self.manifests.send_modify(|m| {
             m.valid = true;
             m.last_good = last_good;
@@ -165,9 +168,9 @@ impl Configuration {
 
     fn count_error(&self, error: &cluster::Error, have_good: bool) {
         let kept = if have_good { "the last good state stays in force" } else { "nothing is configured yet" };
-        for line in error.to_string().lines() {
-            error!("{line}");
-        }
+        let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+        lines.iter().for_each(|line| error!("{line}"));
+        self.errors.send_replace(lines);
         error!("the manifests are not usable as they are; {kept}");
         let count = match error {
             cluster::Error::Objects(findings) => findings.len() as u64,

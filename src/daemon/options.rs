@@ -8,6 +8,7 @@ use clap::builder::ArgPredicate;
 
 use super::log;
 use crate::api;
+use crate::cluster::objects::duration::Span;
 
 /// Where pod addresses are kept unless said otherwise, as by `host-local`.
 const DATA_DIR: &str = "/var/lib/cni/networks";
@@ -18,9 +19,9 @@ pub struct Options {
     /// Name of the Node object this daemon stands for
     #[arg(long, value_name = "NAME", env = "ROUTELET_NODE_NAME")]
     pub node_name: String,
-    /// Directory of YAML manifests to read the objects from, and to watch
-    #[arg(long, value_name = "DIR", env = "ROUTELET_MANIFESTS")]
-    pub manifests: PathBuf,
+    /// Where the objects come from.
+    #[command(flatten)]
+    pub objects: Objects,
     /// Unix socket to answer on, for root alone
     #[arg(long, value_name = "PATH", env = "ROUTELET_API_SOCKET", default_value = api::DEFAULT_SOCKET)]
     pub api_socket: PathBuf,
@@ -30,9 +31,29 @@ pub struct Options {
     /// Files that the daemon shares with others.
     #[command(flatten)]
     pub paths: Paths,
+    /// How long the daemon takes to drain when it is told to end and its Node says that the machine goes, too:
+    /// less than a kubelet gives it. Other than that it ends at once, to be started again
+    #[arg(long, value_name = "TIME", env = "ROUTELET_SHUTDOWN_DRAIN_TIMEOUT", default_value = "8s")]
+    pub shutdown_drain_timeout: Span,
     /// Form of the log on stderr; ROUTELET_LOG (or RUST_LOG) chooses what is in it, such as debug
     #[arg(long, value_name = "FORMAT", env = "ROUTELET_LOG_FORMAT", value_enum, default_value = "human")]
     pub log_format: log::Format,
+}
+
+/// Where the objects come from: a directory, or else the API server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Objects {
+    /// Directory of YAML manifests to read the objects from, and to watch. Without it they come from the API
+    /// server
+    #[arg(long, value_name = "DIR", env = "ROUTELET_MANIFESTS", conflicts_with = "kubeconfig")]
+    pub manifests: Option<PathBuf>,
+    /// File that says where the API server is. Default: those of KUBECONFIG, else the service account of the
+    /// pod, else ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the Secrets that peers name. Default: that of the pod, else routelet
+    #[arg(long, value_name = "NAME", env = "ROUTELET_NAMESPACE")]
+    pub namespace: Option<String>,
 }
 
 /// Files that the daemon shares with others on the machine. They are where it was started to find them, and

@@ -9,11 +9,15 @@
 //! that a burst of changes to one prefix is decided once. They are settled in the order in which they
 //! became dirty: prefixes that arrived together, with one set of attributes, leave together.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::path::{Path, Source};
 use super::paths::Paths;
+use super::policy::PrefixSet;
 use super::table::Table;
 use super::{Decision, Rule};
 use crate::bgp::PathId;
@@ -185,18 +189,22 @@ impl LocRib {
         });
     }
 
-    /// Judges every path of a source anew, after a change of policy. `judge` makes of each path what
-    /// it is to be from now on; its identifiers stay.
-    pub fn reconsider(&mut self, source: Source, mut judge: impl FnMut(Prefix, &Path) -> Path) {
+    /// Judges every path of the sources that are `concerned` anew, after a change of policy. `judge` makes
+    /// of each path what it is to be from now on; its identifiers stay.
+    pub fn reconsider(
+        &mut self,
+        concerned: impl Fn(Source) -> bool,
+        mut judge: impl FnMut(Prefix, &Path) -> Path,
+    ) {
         for family in Family::ALL {
             let (dirty, counts) = (&mut self.dirty, &mut self.counts);
             for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
                 let mut changed = false;
-                for path in destination.paths.as_mut_slice().iter_mut().filter(|p| p.source == source) {
+                for path in destination.paths.as_mut_slice().iter_mut().filter(|p| concerned(p.source)) {
                     let (path_id, told_as) = (path.path_id, path.told_as);
                     let judged = Path { path_id, told_as, ..judge(prefix, path) };
                     if judged != *path {
-                        let count = counts.entry((source, family)).or_default();
+                        let count = counts.entry((path.source, family)).or_default();
                         count.accepted -= u64::from(path.rejected.is_none());
                         count.accepted += u64::from(judged.rejected.is_none());
                         *path = judged;
@@ -251,6 +259,18 @@ impl LocRib {
             let dirty = &mut self.dirty;
             for_each_mut!(self, family, |place, _, destination: &mut Destination| {
                 if destination.paths().iter().any(&concerned) {
+                    destination.mark(place, dirty);
+                }
+            });
+        }
+    }
+
+    /// Marks every destination dirty that is one of these.
+    pub fn mark_dirty_within(&mut self, prefixes: &PrefixSet) {
+        for family in Family::ALL {
+            let dirty = &mut self.dirty;
+            for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
+                if prefixes.matches(prefix) {
                     destination.mark(place, dirty);
                 }
             });
@@ -371,6 +391,3 @@ impl Count {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

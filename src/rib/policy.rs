@@ -103,6 +103,32 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The entries of prefix lists that one of two policies has and the other has not; `None` where
+    /// anything else sets them apart. On any other prefix both have the same verdict.
+    pub fn lists_apart(&self, other: &Policy) -> Option<Vec<PrefixRule>> {
+        if self.rules.len() != other.rules.len() {
+            return None;
+        }
+        let mut apart = vec![];
+        for (one, other) in self.rules.iter().zip(&other.rules) {
+            let (Match { prefixes: ours, .. }, Match { prefixes: theirs, .. }) =
+                (&one.matches, &other.matches);
+            let alike =
+                Rule { matches: Match { prefixes: theirs.clone(), ..one.matches.clone() }, ..one.clone() };
+            if alike != *other {
+                return None;
+            }
+            match (ours, theirs) {
+                (None, None) => {}
+                (Some(ours), Some(theirs)) => apart.extend(ours.apart(theirs)),
+                (Some(_), None) | (None, Some(_)) => return None,
+            }
+        }
+        Some(apart)
+    }
+}
+
 impl Changes<'_> {
     /// Whether the path stays as it is.
     pub fn is_empty(&self) -> bool {

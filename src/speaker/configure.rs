@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
-use super::updates::import;
+pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
 use crate::bgp::Reason;
 use crate::fib::{AGGREGATE_METRIC, Fib, Plan};
 use crate::prefix::Prefix;
-use crate::rib::{PeerId, Source};
+use crate::rib::PeerId;
 use crate::time::Instant;
 
 impl Speaker {
@@ -31,20 +31,25 @@ impl Speaker {
         if old == new {
             return;
         }
-        self.configure_ranges(&old, &new);
-        for name in old.peers.keys().filter(|name| !new.peers.contains_key(*name)) {
-            self.remove_peer(name);
+        let (change, mut rework) = (Change::between(&old, &new), Rework::default());
+        self.configure_ranges(&change, &mut rework);
+        self.reconsider_dismissed(&change);
+        for (name, peer) in old.peers.iter().filter(|(name, _)| !new.peers.contains_key(*name)) {
+            self.dismiss(name, peer, &change);
         }
         for (name, peer) in &new.peers {
-            match old.peers.get(name) {
+            let dismissed = self.dismissed(name);
+            match old.peers.get(name).or(dismissed.as_ref()) {
                 None => self.add_peer(name, peer),
-                Some(before) => self.change_peer(name, (&old, before), (&new, peer)),
+                Some(before) => self.change_peer(name, &change, [before, peer], &mut rework),
             }
         }
+        self.rework(rework);
         self.configure_fib(&old, &new);
         self.watch_paths();
         self.configure_anycast(&old, &new);
         self.originate_what_is_deliverable();
+        self.follow_retreat();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -66,6 +71,7 @@ impl Speaker {
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
         self.begin_restart();
+        self.begin_gate();
         self.fib.configure(intent.fib.next_hop_groups, intent.fib.install_backup);
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
@@ -78,6 +84,7 @@ impl Speaker {
         self.watch_paths();
         self.configure_anycast_first_time(&intent);
         self.originate_what_is_deliverable();
+        self.follow_retreat();
         self.advance_restart();
     }
 
@@ -92,10 +99,11 @@ impl Speaker {
         self.start_session(id);
     }
 
-    fn remove_peer(&mut self, name: &str) {
-        let Some(id) = self.names.remove(name) else { return };
-        self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
-        self.forget_peer(id);
+    /// A peer that an intent before had and this one has again.
+    fn dismissed(&mut self, name: &str) -> Option<PeerIntent> {
+        let id = self.names.get(name).copied().filter(|id| self.rehoming.has(*id))?;
+        self.rehoming.forget(id);
+        self.peers.get(&id).map(|peer| peer.intent.clone())
     }
 
     /// Forgets a peer whose sessions have ended.
@@ -108,63 +116,69 @@ impl Speaker {
         self.advance_restart();
     }
 
+    /// Takes what is new about one peer, but for what it takes walks through the table to do.
     pub(super) fn change_peer(
         &mut self,
         name: &str,
-        old: (&Intent, &PeerIntent),
-        new: (&Intent, &PeerIntent),
+        change: &Change<'_>,
+        [before, peer]: [&PeerIntent; 2],
+        rework: &mut Rework,
     ) {
         let Some(id) = self.names.get(name).copied() else { return };
-        let config = session_config(new.0, new.1);
-        let can_go_on = config.differs_in_pauses_alone(&session_config(old.0, old.1));
-        if !can_go_on || socket_differs(old.1, new.1) {
-            let why = "a configuration change needs a new session";
-            if is_same_router(old.1, new.1) {
-                self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
-            } else {
-                self.stop_sessions(id, Reason::PEER_DECONFIGURED, why);
-                self.let_go_all(id);
-            }
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.intent = new.1.clone();
-                let session = peer.new_session(new.0, self.seed);
-                let before = std::mem::replace(&mut peer.first.session, session);
-                peer.retire(&before);
-            }
-            self.start_session(id);
+        let config = session_config(change.new, peer);
+        let can_go_on = config.differs_in_pauses_alone(&session_config(change.old, before));
+        if !can_go_on || socket_differs(before, peer) {
+            self.change_session(id, before, peer);
             return;
         }
         let waited = self.peers.get(&id).is_some_and(Peer::waits_for_path);
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.intent = new.1.clone();
-            peer.first.session.set_pauses(&config);
+        if let Some(known) = self.peers.get_mut(&id) {
+            known.intent = peer.clone();
+            known.first.session.set_pauses(&config);
         }
         if waited {
             self.start_session(id);
         }
-        if old.1 != new.1 && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
+        if before != peer && self.peers.get(&id).is_some_and(|peer| peer.first.session.rests()) {
             self.start_session(id);
         }
-        if import_differs(old, new) {
-            let peer_asn = self.peers.get(&id).map_or(0, Peer::shown_asn);
-            let (import, interner) = (import(new.0, new.1, peer_asn), &mut self.interner);
-            self.rib.reconsider(Source::Peer(id), |prefix, path| {
-                import.arrival(path.source, path.received().clone()).path(prefix, interner)
-            });
-            self.mark_last_resorts(id);
+        if change.import || import_differs(before, peer) {
+            rework.judged.insert(id);
         }
-        if old.1.max_prefixes != new.1.max_prefixes {
+        if before.max_prefixes != peer.max_prefixes {
             self.ask_for_what_was_discarded(id);
         }
-        if old.1.route_reflector_client != new.1.route_reflector_client {
+        if before.route_reflector_client != peer.route_reflector_client {
             // Others may now be told of a client's paths, or no longer (RFC 4456 §6).
-            self.rib.mark_dirty(|path| path.source == Source::Peer(id));
+            rework.retold.insert(id);
         }
-        self.enforce_max_prefixes(id);
-        self.drain(id);
-        if export_differs(old, new) {
-            self.walk_again(id);
+        if change.export || export_differs(before, peer) {
+            rework.walked.insert(id);
+        } else {
+            match rework.compared(&before.export, &peer.export) {
+                Some(prefixes) => rework.prefixes.extend(prefixes),
+                None => drop(rework.walked.insert(id)),
+            }
         }
+        rework.changed.push(id);
+    }
+
+    /// What is new about a peer can only be had with a new session.
+    fn change_session(&mut self, id: PeerId, before: &PeerIntent, new: &PeerIntent) {
+        let why = "a configuration change needs a new session";
+        if is_same_router(before, new) {
+            self.stop_sessions(id, Reason::OTHER_CONFIGURATION_CHANGE, why);
+        } else {
+            self.stop_sessions(id, Reason::PEER_DECONFIGURED, why);
+            self.let_go_all(id);
+        }
+        if let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) {
+            peer.intent = new.clone();
+            let session = peer.new_session(intent, self.seed);
+            let before = std::mem::replace(&mut peer.first.session, session);
+            peer.retire(&before);
+        }
+        self.start_session(id);
     }
 
     fn configure_fib(&mut self, old: &Intent, new: &Intent) {
@@ -204,15 +218,13 @@ fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
     of(old) != of(new)
 }
 
-fn import_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
+fn import_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
     let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole, p.anycast);
-    old.1.import != new.1.import
-        || peer(old.1) != peer(new.1)
-        || (old.0.asn, &old.0.protected, &old.0.addresses, old.0.cluster_id)
-            != (new.0.asn, &new.0.protected, &new.0.addresses, new.0.cluster_id)
+    old.import != new.import || peer(old) != peer(new)
 }
 
-fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> bool {
+/// Whether a peer is to be told otherwise for any reason but its export policy.
+fn export_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
     let peer = |p: &PeerIntent| {
         (
             p.export_communities.clone(),
@@ -225,10 +237,5 @@ fn export_differs(old: (&Intent, &PeerIntent), new: (&Intent, &PeerIntent)) -> b
             (p.anycast, p.scope_name.clone()),
         )
     };
-    old.1.export != new.1.export
-        || peer(old.1) != peer(new.1)
-        // A session under another AS of ours outlives a change of the real one.
-        || old.0.asn != new.0.asn
-        || old.0.addresses != new.0.addresses
-        || old.0.cluster_id != new.0.cluster_id
+    peer(old) != peer(new)
 }

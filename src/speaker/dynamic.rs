@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use super::configure::{Change, Rework};
 use super::intent::{Intent, RangeIntent};
 use super::peer::{Peer, transport};
 use super::view::RangeView;
@@ -103,7 +104,8 @@ impl Speaker {
 
     /// Keeps the dynamic peers that the new intent has a place for, changed where it differs, and takes
     /// leave of the others. A range that has become too small keeps whom it has.
-    pub(super) fn configure_ranges(&mut self, old: &Intent, new: &Intent) {
+    pub(super) fn configure_ranges(&mut self, change: &Change<'_>, rework: &mut Rework) {
+        let Change { old, new, .. } = *change;
         let dynamic = |peer: &Peer| {
             let local = peer.first.connection.as_ref().and_then(|c| c.local).map(|local| local.ip());
             Some((peer.id, peer.range.clone()?, local, peer.intent.address))
@@ -115,7 +117,7 @@ impl Speaker {
             match (found, old.ranges.get(&range)) {
                 (Some((_, now)), Some(before)) => {
                     let name = format!("{range}/{address}");
-                    self.change_peer(&name, (old, &before.peer(address)), (new, &now.peer(address)));
+                    self.change_peer(&name, change, [&before.peer(address), &now.peer(address)], rework);
                 }
                 _ => {
                     self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");

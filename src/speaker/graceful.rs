@@ -174,17 +174,20 @@ impl Speaker {
         };
         let (source, interner) = (Source::Peer(id), &mut self.interner);
         let mut unwilling = vec![];
-        self.rib.reconsider(source, |prefix, path| {
-            let nlri = PathNlri { prefix, id: path.path_id };
-            if !stale.contains(&nlri) {
-                return path.clone();
-            }
-            if bears(path.received(), NO_LLGR) {
-                unwilling.push(nlri);
-            }
-            let attributes = interner.intern(marked(&path.attributes, LLGR_STALE));
-            Path { attributes, received: Some(path.received().clone()), ..path.clone() }
-        });
+        self.rib.reconsider(
+            |of| of == source,
+            |prefix, path| {
+                let nlri = PathNlri { prefix, id: path.path_id };
+                if !stale.contains(&nlri) {
+                    return path.clone();
+                }
+                if bears(path.received(), NO_LLGR) {
+                    unwilling.push(nlri);
+                }
+                let attributes = interner.intern(marked(&path.attributes, LLGR_STALE));
+                Path { attributes, received: Some(path.received().clone()), ..path.clone() }
+            },
+        );
         for path in &unwilling {
             self.rib.withdraw(path.prefix, source, path.id);
         }

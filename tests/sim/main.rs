@@ -21,6 +21,7 @@ mod plan;
 mod policy;
 mod random;
 mod reachability;
+mod rehoming;
 mod scripted;
 mod unnumbered;
 mod views;

@@ -8,7 +8,7 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent,
+    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
     GracefulRestart, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
@@ -148,6 +148,9 @@ impl Plan {
             cluster_id: None,
             peers,
             ranges: BTreeMap::new(),
+            gate: GateTerms::default(),
+            retreat: None,
+            last_announced: BTreeSet::new(),
         }
     }
 

@@ -23,12 +23,14 @@ pub(super) fn add_sessions(
     peers: &mut BTreeMap<String, PeerIntent>,
     findings: &mut Findings,
 ) {
+    check_size(local, findings);
     check_reflectors(local, findings);
+    let pods = Pods::of(local);
     let configured: BTreeSet<IpAddr> = peers.values().map(|peer| peer.address).collect();
     let mut taken: BTreeMap<IpAddr, &str> =
         local.node.addresses.iter().map(|address| (*address, local.name)).collect();
     for (name, (node, settings)) in local.others {
-        let Some((import, export)) = exchanged(local, node, settings) else { continue };
+        let Some((import, export)) = pods.exchanged(local, node, settings) else { continue };
         if node.addresses.iter().any(|address| configured.contains(address)) {
             continue;
         }
@@ -107,22 +109,37 @@ fn bfd(ours: &Settings, theirs: &Settings) -> Option<BfdIntent> {
     Some(BfdIntent { hops: ours.hops.max(theirs.hops), ..ours.clone() })
 }
 
-/// Import and export policy of the session with another node; `None` where there is no session.
-///
-/// Pod CIDRs and nothing else, for addresses of Services are exchanged by [`Exchange`]. A node that reflects passes on what is not its own, so towards and from
-/// it there are those of all nodes.
-fn exchanged(local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Policy, Policy)> {
-    use Role::{Client, Full, Reflector};
-    let own = || exactly(local.node.pod_cidrs.iter().copied());
-    let peers = || exactly(node.pod_cidrs.iter().copied());
-    let others = || exactly(local.other_pod_cidrs());
-    let all = || exactly(local.node.pod_cidrs.iter().copied().chain(local.other_pod_cidrs()));
-    match (local.settings.mesh?, theirs.mesh?) {
-        (Full, Full) => Some((peers(), own())),
-        (Reflector, Client) => Some((peers(), all())),
-        (Client, Reflector) => Some((others(), own())),
-        (Reflector, Reflector) => Some((others(), all())),
-        (Client, Client) | (Full, Reflector | Client) | (Reflector | Client, Full) => None,
+/// What sessions of a node exchange. With reflectors that is about the pods of all nodes, on each of many
+/// sessions: a list that is made once, and shared.
+struct Pods {
+    own: Policy,
+    /// Those of all nodes but this one.
+    others: Policy,
+    all: Policy,
+}
+
+impl Pods {
+    fn of(local: &Local<'_>) -> Pods {
+        let own = || local.node.pod_cidrs.iter().copied();
+        let reflected = matches!(local.settings.mesh, Some(Role::Reflector | Role::Client));
+        let others = || local.other_pod_cidrs().filter(|_| reflected);
+        Pods { own: exactly(own()), others: exactly(others()), all: exactly(own().chain(others())) }
+    }
+
+    /// Import and export policy of the session with another node; `None` where there is no session.
+    ///
+    /// Pod CIDRs and nothing else: addresses of Services are a matter of [`Exchange`]. A node that reflects
+    /// passes on what is not its own, so towards and from it there are those of all nodes.
+    fn exchanged(&self, local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Policy, Policy)> {
+        use Role::{Client, Full, Reflector};
+        let peers = || exactly(node.pod_cidrs.iter().copied());
+        match (local.settings.mesh?, theirs.mesh?) {
+            (Full, Full) => Some((peers(), self.own.clone())),
+            (Reflector, Client) => Some((peers(), self.all.clone())),
+            (Client, Reflector) => Some((self.others.clone(), self.own.clone())),
+            (Reflector, Reflector) => Some((self.others.clone(), self.all.clone())),
+            (Client, Client) | (Full, Reflector | Client) | (Reflector | Client, Full) => None,
+        }
     }
 }
 
@@ -144,11 +161,43 @@ fn common_families(own: &Node, other: &Node) -> impl Iterator<Item = Family> {
     Family::ALL.into_iter().filter(both)
 }
 
-/// Clients without a reflector talk to nobody.
+/// The most nodes of a full mesh that nothing is said about. Each node holds a session with every other,
+/// and each of n nodes that start together hears from n - 1 others.
+const MOST_IN_FULL_MESH: usize = 100;
+
+/// A full mesh grows with the square of its nodes.
+fn check_size(local: &Local<'_>, findings: &mut Findings) {
+    let others = local.others.values().filter(|(_, settings)| settings.mesh == Some(Role::Full)).count();
+    let nodes = others + 1;
+    if local.settings.mesh == Some(Role::Full) && nodes > MOST_IN_FULL_MESH {
+        let all = nodes * others / 2;
+        let text = format!(
+            "a full mesh of {nodes} nodes is {others} sessions on each and {all} in all; with mesh: reflectors \
+             and {REFLECTORS_ENOUGH} reflectors it is {REFLECTORS_ENOUGH} on each of the others"
+        );
+        findings.warning("BgpConfiguration default", "spec.mesh", text);
+    }
+}
+
+/// Of so many, one may be down for maintenance while another fails.
+const REFLECTORS_ENOUGH: usize = 3;
+
+/// Clients without a reflector talk to nobody, and reflection stays inside an AS (RFC 4456 §6).
 fn check_reflectors(local: &Local<'_>, findings: &mut Findings) {
-    let reflectors = local.others.values().any(|(_, settings)| settings.mesh == Some(Role::Reflector));
-    if local.settings.mesh == Some(Role::Client) && !reflectors {
+    if local.settings.mesh != Some(Role::Client) {
+        return;
+    }
+    let reflectors = || local.others.values().filter(|(_, settings)| settings.mesh == Some(Role::Reflector));
+    let asn = local.settings.asn;
+    let node = format!("Node {}", local.name);
+    if reflectors().next().is_none() {
         let text = "is a client, but no Node is a reflector: spec.reflectors.nodeSelector matches none";
-        findings.warning(format!("Node {}", local.name), "", text);
+        findings.warning(node, "", text);
+    } else if !reflectors().any(|(_, settings)| settings.asn == asn) {
+        let text = format!(
+            "is a client in AS {asn}, where no Node is a reflector: those of other ASes are external peers to it, \
+             and what they pass on goes by them"
+        );
+        findings.warning(node, "", text);
     }
 }

@@ -13,6 +13,7 @@ use crate::bfd::{self, auth::Key};
 use crate::bgp::Role;
 use crate::cluster::objects::bgp_peer::{AddPathSpec, BfdSpec, BgpPeerSpec, SecretKey, TimersSpec};
 use crate::cluster::objects::duration::Span;
+use crate::cluster::objects::from_node::FromNode;
 use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
@@ -148,6 +149,9 @@ impl Subject<'_> {
 
     /// The peer's address, unspecified where its link alone is known; `None` where there can be no session, which has been said then.
     fn address(&self, findings: &mut Findings) -> Option<IpAddr> {
+        if let Some(from) = &self.spec.address_from {
+            return self.address_from(from, findings);
+        }
         let Some(address) = self.spec.address else {
             if self.spec.password_secret_ref.is_some() {
                 // A listener must have the key before it knows the peer's address.
@@ -165,6 +169,24 @@ impl Subject<'_> {
             return None;
         }
         Some(address)
+    }
+
+    /// The peer's address as the Node says it.
+    fn address_from(&self, from: &FromNode, findings: &mut Findings) -> Option<IpAddr> {
+        let node = format!("Node {}", self.local.name);
+        let Some(text) = from.of(self.local.node) else {
+            let text = format!("absent, so that there is no session by BgpPeer {}", self.name);
+            findings.warning(node, &from.field(), text);
+            return None;
+        };
+        let address = text.parse::<IpAddr>().map_err(|_| format!("{text:?} is not an IP address"));
+        let address = address.and_then(|address| self.spec.fault_of(address).map_or(Ok(address), Err));
+        address
+            .map_err(|fault| {
+                let text = format!("{fault}; BgpPeer {} has its address from there", self.name);
+                findings.error(node, &from.field(), text);
+            })
+            .ok()
     }
 
     fn asn(&self, findings: &mut Findings) -> RemoteAs {

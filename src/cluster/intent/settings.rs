@@ -5,11 +5,14 @@
 //! one node are an error that names both.
 
 mod cni;
+mod identity;
+mod readiness;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use self::readiness::Readiness;
 use super::{PodNetwork, RuleIntent};
 use crate::bfd;
 use crate::cluster::Finding;
@@ -38,6 +41,7 @@ pub(super) struct Settings {
     pub(super) service_cidrs: Vec<Prefix>,
     pub(super) rules: Vec<RuleIntent>,
     pub(super) loose_reverse_path: bool,
+    pub(super) readiness: Readiness,
 }
 
 /// What a node is in the mesh.
@@ -86,10 +90,8 @@ impl Settings {
         let service_cidrs =
             layers.value("spec.serviceCIDRs", |s| s.service_cidrs.clone()).unwrap_or_default();
         Settings {
-            asn: layers.value("spec.asn", |s| s.asn).map_or(64512, |asn| asn.value()),
-            router_id: layers
-                .value("spec.routerId", |s| s.router_id)
-                .unwrap_or_else(|| router_id(name, node)),
+            asn: identity::asn(&mut layers, node),
+            router_id: identity::router_id(&mut layers, node),
             mesh: role(&mut layers, node),
             cluster_id: layers.value("spec.reflectors.clusterId", |s| s.reflectors.as_ref()?.cluster_id),
             listen,
@@ -100,6 +102,7 @@ impl Settings {
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
             rules,
             loose_reverse_path: reverse_path == Some(ReversePathFilter::Loose),
+            readiness: Readiness::of(&mut layers),
         }
     }
 }
@@ -265,18 +268,4 @@ impl<'a> Layers<'a> {
 
 fn configuration(name: &str) -> String {
     format!("BgpConfiguration {name}")
-}
-
-/// The BGP identifier of a node that is given none: its first IPv4 address, or else the 32-bit FNV-1a
-/// hash of its name. RFC 6286 §2.1 asks for any nonzero number that is unique within the AS; a hash
-/// of the name stays the same across restarts and needs nobody to hand numbers out. Of 1,000 nodes,
-/// two collide with a probability of one in ten thousand, and are warned about.
-fn router_id(name: &str, node: &Node) -> Ipv4Addr {
-    let address = node.addresses.iter().find_map(|address| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    });
-    let hash =
-        || name.bytes().fold(0x811C_9DC5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    address.unwrap_or_else(|| Ipv4Addr::from_bits(hash().max(1)))
 }

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::bfd::MeshBfdSpec;
 use super::cni::CniSpec;
+use super::from_node::FromNode;
 use super::graceful_restart::GracefulRestartSpec;
 use super::kernel::{KernelSpec, RuleSpec};
+use super::readiness::ReadinessSpec;
 use super::values::{Asn, Cidr, Table};
 use super::{Problems, selector};
 
@@ -28,13 +30,22 @@ pub struct BgpConfigurationSpec {
     /// Nodes the override is for. Not allowed on `default`, required on all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// The AS of the nodes. Default 64512.
+    /// The AS of the nodes. Default 64512. A Node's annotation `routelet.dev/asn` says otherwise for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asn: Option<Asn>,
+    /// Where each Node says its AS: one AS per rack, with a label by the rack. A Node that does not has
+    /// `asn`, and no part in anything where that is not given either. In an override, `asn` alone
+    /// outdoes `asnFrom` of `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn_from: Option<FromNode>,
     /// The BGP identifier, which must differ from node to node. Default: the node's first IPv4
-    /// address, or a number made from its name.
+    /// address, or a number made from its name. A Node's annotation `routelet.dev/router-id` says otherwise
+    /// for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router_id: Option<Ipv4Addr>,
+    /// Where each Node says its BGP identifier. A Node that does not has the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub router_id_from: Option<FromNode>,
     /// Sessions among the nodes themselves. Default `full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mesh: Option<Mesh>,
@@ -60,6 +71,9 @@ pub struct BgpConfigurationSpec {
     /// How pods are attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cni: Option<CniSpec>,
+    /// When a node may take pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessSpec>,
     /// Settings of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelSpec>,
@@ -164,6 +178,11 @@ impl BgpConfigurationSpec {
             check_identifier("spec.reflectors.clusterId", reflectors.cluster_id, problems);
         }
         check_identifier("spec.routerId", self.router_id, problems);
+        for (field, from) in [("spec.asnFrom", &self.asn_from), ("spec.routerIdFrom", &self.router_id_from)] {
+            if let Some(from) = from {
+                from.check(field, problems);
+            }
+        }
         if let Some(restart) = &self.graceful_restart {
             restart.check(problems);
         }
@@ -173,6 +192,9 @@ impl BgpConfigurationSpec {
         }
         if let Some(bfd) = &self.bfd {
             bfd.check(problems);
+        }
+        if let Some(readiness) = &self.readiness {
+            readiness.check(problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::from_node::FromNode;
 use super::graceful_restart::GracefulRestartSpec;
 use super::values::{Asn, Cidr, FamilyName, InterfaceName, PathCount, PeerAsn};
 use crate::bgp::Role;
@@ -16,23 +17,50 @@ use crate::speaker::intent::FastFailover;
 
 mod check;
 mod policy;
+mod status;
 
 pub use policy::{
     AcceptRule, AsPathSpec, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, MaxPrefixes,
     MaxPrefixesAction, NextHopText, PrependSpec, RuleAction, RuleSpec, SetSpec,
 };
+pub use status::{BgpPeerStatus, NodeTrouble};
 
 /// A session that the selected nodes hold with a router.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpPeer", derive = "PartialEq")]
+#[kube(
+    group = "routelet.dev",
+    version = "v1alpha1",
+    kind = "BgpPeer",
+    derive = "PartialEq",
+    shortname = "bgpp",
+    category = "routelet",
+    status = "BgpPeerStatus",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
+    printcolumn(name = "Up", type_ = "string", json_path = ".status.up"),
+    printcolumn(name = "Down", type_ = "string", json_path = ".status.down"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Established\")].reason",
+        priority = "1"
+    ),
+    printcolumn(name = "Interface", type_ = "string", json_path = ".spec.interface", priority = "1"),
+    printcolumn(name = "Range", type_ = "string", json_path = ".spec.range", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPeerSpec {
     /// Nodes that hold the session. Absent or empty means all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// The peer's address. One of `address`, `interface` and `range` is needed.
+    /// The peer's address. One of `address`, `addressFrom`, `interface` and `range` is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Where each Node says the peer's address: one object for the ToRs of all racks. A Node that does not
+    /// holds no session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_from: Option<FromNode>,
     /// Interface of a link-local `address`; alone, whoever is found there by
     /// Router Advertisements (unnumbered), with IPv4 by IPv6 next hops; excludes `passwordSecretRef` then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,6 +243,15 @@ pub struct TimersSpec {
     /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable_after: Option<Span>,
+}
+
+impl BgpPeerSpec {
+    /// Names of the Secrets that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let bfd = self.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref());
+        let keys = [self.password_secret_ref.as_ref(), bfd.map(|authentication| &authentication.secret_ref)];
+        keys.into_iter().flatten().map(|key| key.name.as_str())
+    }
 }
 
 /// One key of a Secret.

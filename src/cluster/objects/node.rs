@@ -1,14 +1,34 @@
 //! A `v1 Node`, reduced to what routing needs.
 //!
 //! Heartbeats, images and conditions change all the time and mean nothing here: two versions of a
-//! Node that route alike are equal.
+//! Node that route alike are equal. Of a condition no more is kept than that it says that the node [leaves](Leaving).
+//!
+//! Three annotations speak for their node alone, and win over every `BgpConfiguration`:
+//!
+//! | annotation | |
+//! |---|---|
+//! | `routelet.dev/asn` | its AS |
+//! | `routelet.dev/router-id` | its BGP identifier |
+//! | `routelet.dev/pod-cidrs` | pod CIDRs besides `spec.podCIDRs`, with commas between them |
+//!
+//! Kubernetes gives a node one pod CIDR of each family at the most, and none where the node IPAM of
+//! kube-controller-manager is off. The annotation adds to what there is and takes nothing away. A fourth,
+//! [`DRAIN_ANNOTATION`], asks for a drain.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+mod leaving;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::{Problems, metadata_name};
+pub use self::leaving::{DRAIN_ANNOTATION, Leaving};
+use super::values::Asn;
+use super::{Problems, from_node, metadata_name};
 use crate::prefix::{Family, Prefix};
 
 /// What a Node says of itself.
@@ -16,10 +36,18 @@ use crate::prefix::{Family, Prefix};
 pub struct Node {
     /// `metadata.labels`, for selectors.
     pub labels: BTreeMap<String, String>,
+    /// Those of `metadata.annotations` that a [`FromNode`](super::from_node::FromNode) may name.
+    pub annotations: BTreeMap<String, String>,
+    /// Signs that it leaves. Empty for a node that stays.
+    pub leaving: BTreeSet<Leaving>,
     /// `InternalIP` entries of `status.addresses`, in order.
     pub addresses: Vec<IpAddr>,
-    /// `spec.podCIDRs`, or `spec.podCIDR` where that alone is set.
+    /// `spec.podCIDRs`, or `spec.podCIDR` where that alone is set; then those of the annotation.
     pub pod_cidrs: Vec<Prefix>,
+    /// The annotation with its AS.
+    pub asn: Option<Asn>,
+    /// The annotation with its BGP identifier.
+    pub router_id: Option<Ipv4Addr>,
 }
 
 impl Node {
@@ -28,9 +56,15 @@ impl Node {
         self.addresses.iter().copied().find(|address| Family::of(*address) == family)
     }
 
+    /// The strongest sign that it leaves; `None` for a node that stays.
+    pub fn leaves(&self) -> Option<Leaving> {
+        self.leaving.last().copied()
+    }
+
     /// Name and contents of a Node object.
     pub(super) fn read(node: k8s::Node, problems: &mut Problems) -> (String, Node) {
         let name = metadata_name(&node.metadata, problems);
+        let leaving = Leaving::signs(&node, problems);
         let spec = node.spec.unwrap_or_default();
         let listed = spec.pod_cidrs.unwrap_or_default();
         let mut pod_cidrs = vec![];
@@ -47,6 +81,9 @@ impl Node {
             }
             _ => {}
         }
+        let mut annotations = node.metadata.annotations.unwrap_or_default();
+        annotations.retain(|key, _| from_node::is_kept(key));
+        read_annotated_pod_cidrs(&annotations, &mut pod_cidrs, problems);
         let status = node.status.unwrap_or_default();
         let mut addresses = vec![];
         for (i, entry) in status.addresses.iter().flatten().enumerate() {
@@ -66,8 +103,53 @@ impl Node {
                 ),
             }
         }
-        (name, Node { labels: node.metadata.labels.unwrap_or_default(), addresses, pod_cidrs })
+        let asn = annotated(&annotations, ASN, problems);
+        let router_id = annotated(&annotations, ROUTER_ID, problems);
+        if router_id.is_some_and(|id: Ipv4Addr| id.is_unspecified()) {
+            problems.add(annotation(ROUTER_ID), "0.0.0.0 identifies nobody (RFC 6286)");
+        }
+        let labels = node.metadata.labels.unwrap_or_default();
+        (name, Node { labels, annotations, leaving, addresses, pod_cidrs, asn, router_id })
     }
+}
+
+const ASN: &str = "routelet.dev/asn";
+const ROUTER_ID: &str = "routelet.dev/router-id";
+const POD_CIDRS: &str = "routelet.dev/pod-cidrs";
+
+fn annotation(key: &str) -> String {
+    format!("metadata.annotations.{key}")
+}
+
+/// The value of an annotation, if it is there.
+fn annotated<T: FromStr<Err: fmt::Display>>(
+    annotations: &BTreeMap<String, String>,
+    key: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let text = annotations.get(key)?;
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.add(annotation(key), format!("{text:?}: {error}"));
+            None
+        }
+    }
+}
+
+/// Adds the pod CIDRs of the annotation. One that `spec` has, too, is no contradiction.
+fn read_annotated_pod_cidrs(
+    annotations: &BTreeMap<String, String>,
+    pod_cidrs: &mut Vec<Prefix>,
+    problems: &mut Problems,
+) {
+    let Some(text) = annotations.get(POD_CIDRS) else { return };
+    let mut annotated = vec![];
+    for part in text.split(',') {
+        read_pod_cidr(&annotation(POD_CIDRS), part.trim(), &mut annotated, problems);
+    }
+    let news: Vec<Prefix> = annotated.into_iter().filter(|prefix| !pod_cidrs.contains(prefix)).collect();
+    pod_cidrs.extend(news);
 }
 
 fn read_pod_cidr(field: &str, text: &str, pod_cidrs: &mut Vec<Prefix>, problems: &mut Problems) {

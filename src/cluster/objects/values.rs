@@ -108,6 +108,16 @@ impl Asn {
     }
 }
 
+impl FromStr for Asn {
+    type Err = ValueError;
+
+    /// Reads the number as it stands in a label or an annotation.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let number = text.parse().map_or_else(|_| NumberOrWord::Word(text.to_owned()), NumberOrWord::Number);
+        Asn::try_from(number)
+    }
+}
+
 impl TryFrom<NumberOrWord> for Asn {
     type Error = ValueError;
 

@@ -1,4 +1,4 @@
-//! What makes a destination dirty, and how paths are counted and walked.
+//! The table: what becomes of paths, counts and dirt.
 
 use std::sync::Arc;
 
@@ -60,10 +60,13 @@ fn counts_follow_insertion_replacement_policy_and_withdrawal() {
         (count.received, count.accepted)
     };
     assert_eq!(count(&rib), (4, 4));
-    rib.reconsider(A, |p, path| {
-        let rejected = (p == prefix(1)).then_some(Rejection::ImportPolicy);
-        Path { rejected, ..path.clone() }
-    });
+    rib.reconsider(
+        |source| source == A,
+        |p, path| {
+            let rejected = (p == prefix(1)).then_some(Rejection::ImportPolicy);
+            Path { rejected, ..path.clone() }
+        },
+    );
     assert_eq!(count(&rib), (4, 3));
     rib.withdraw(prefix(1), A, PathId::NONE);
     assert_eq!(count(&rib), (3, 3));
@@ -116,7 +119,10 @@ fn paths_of_one_source_are_told_apart_by_their_identifiers() {
     };
     assert_eq!(shown(&rib), [(A, 1, 9, 1), (A, 2, 1, 2), (B, 2, 1, 3)], "the first is replaced");
     assert_eq!(rib.count(A, Family::Ipv4Unicast), Count { received: 2, accepted: 2 });
-    rib.reconsider(A, |_, path| Path { path_id: PathId::NONE, told_as: 0, ..path.clone() });
+    rib.reconsider(
+        |source| source == A,
+        |_, path| Path { path_id: PathId::NONE, told_as: 0, ..path.clone() },
+    );
     rib.withdraw(prefix, A, PathId(2));
     rib.withdraw(prefix, B, PathId(1));
     rib.insert(prefix, with_id(B, 1, 5));

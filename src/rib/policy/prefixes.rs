@@ -68,6 +68,25 @@ impl PrefixSet {
         &self.0.rules
     }
 
+    /// Rules that are in one of two sets alone. A prefix that none of them matches is in both or in neither.
+    pub(super) fn apart(&self, other: &PrefixSet) -> Vec<PrefixRule> {
+        let (mut ours, mut theirs) = (self.rules(), other.rules());
+        let mut apart = vec![];
+        while let (Some(one), Some(another)) = (ours.first(), theirs.first()) {
+            if one <= another {
+                ours = &ours[1..];
+            }
+            if another <= one {
+                theirs = &theirs[1..];
+            }
+            if one != another {
+                apart.push(*one.min(another));
+            }
+        }
+        apart.extend(ours.iter().chain(theirs));
+        apart
+    }
+
     /// The rules of exactly this covering prefix.
     fn of(&self, cover: Prefix) -> impl Iterator<Item = &PrefixRule> {
         let compared = move |rule: &PrefixRule| {
@@ -120,6 +139,25 @@ mod tests {
         let set: PrefixSet = [rule(20, 24), rule(8, 8), rule(16, 19), rule(22, 30)].into_iter().collect();
         assert_eq!(set.0.rules, [rule(8, 8), rule(16, 30)]);
         assert_eq!(set, [rule(16, 30), rule(8, 8), rule(31, 30)].into_iter().collect());
+    }
+
+    #[test]
+    fn sets_differ_by_the_rules_that_one_alone_has() {
+        let set = |texts: &[&str]| -> PrefixSet {
+            texts.iter().map(|text| PrefixRule::exactly(text.parse().unwrap())).collect()
+        };
+        let apart = |ours: &[&str], theirs: &[&str]| {
+            let of = |set: Vec<PrefixRule>| set.iter().map(|r| r.prefix.to_string()).collect::<Vec<_>>();
+            let there = of(set(ours).apart(&set(theirs)));
+            assert_eq!(there, of(set(theirs).apart(&set(ours))));
+            there
+        };
+        assert_eq!(apart(&["10.0.1.0/24", "10.0.2.0/24"], &["10.0.2.0/24", "10.0.1.0/24"]), [""; 0]);
+        assert_eq!(
+            apart(&["10.0.1.0/24", "10.0.3.0/24"], &["10.0.2.0/24", "10.0.3.0/24"]),
+            ["10.0.1.0/24", "10.0.2.0/24"]
+        );
+        assert_eq!(apart(&[], &["10.0.2.0/24", "10.0.9.0/24"]), ["10.0.2.0/24", "10.0.9.0/24"]);
     }
 
     #[test]

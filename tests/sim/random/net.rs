@@ -12,7 +12,7 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent,
+    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
     GracefulRestart, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
     RemoteAs, Timers,
 };
@@ -185,6 +185,9 @@ impl Net {
             cluster_id: own.cluster_id,
             peers: peers.collect(),
             ranges: BTreeMap::new(),
+            gate: GateTerms::default(),
+            retreat: None,
+            last_announced: BTreeSet::new(),
         }
     }
 

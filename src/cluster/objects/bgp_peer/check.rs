@@ -71,8 +71,19 @@ impl BgpPeerSpec {
     }
 
     fn check_remote(&self, problems: &mut Problems) {
+        if let Some(from) = &self.address_from {
+            from.check("spec.addressFrom", problems);
+            for (field, given) in [("address", self.address.is_some()), ("range", self.range.is_some())] {
+                if given {
+                    problems.add("spec.addressFrom", format!("excludes {field}"));
+                }
+            }
+        }
         match (self.address, &self.interface, &self.range) {
-            (None, None, None) => problems.add("spec", "one of address, interface and range is required"),
+            (None, _, None) if self.address_from.is_some() => {}
+            (None, None, None) => {
+                problems.add("spec", "one of address, addressFrom, interface and range is required");
+            }
             (Some(address), None, None) if is_link_local(address) => {
                 problems.add("spec.interface", "a link-local address needs the interface it is on");
             }
@@ -212,19 +223,43 @@ impl BfdSpec {
     }
 }
 
+impl BgpPeerSpec {
+    /// What is wrong with an address that a Node gives the peer; `None` if it can be one.
+    pub fn fault_of(&self, address: IpAddr) -> Option<String> {
+        let source = self.source_address.filter(|source| Family::of(*source) != Family::of(address));
+        match (source, &self.interface) {
+            (Some(source), _) => Some(format!("{source}, our sourceAddress, cannot reach {address}")),
+            (None, None) if is_link_local(address) => {
+                Some(format!("{address} is link-local, and no interface is given"))
+            }
+            (None, Some(_)) if !is_link_local(address) => {
+                Some(format!("{address} is not link-local, and an interface is given"))
+            }
+            _ => not_one_host(address),
+        }
+    }
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// Notes an address that no end of a TCP connection can have.
 fn check_address(field: &str, address: IpAddr, problems: &mut Problems) {
+    if let Some(text) = not_one_host(address) {
+        problems.add(field, text);
+    }
+}
+
+/// Why no end of a TCP connection can have an address.
+fn not_one_host(address: IpAddr) -> Option<String> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    let canonical = address.to_canonical();
     if address.is_unspecified() || address.is_multicast() || broadcast {
-        problems.add(field, format!("{address} is not the address of one host"));
-    } else if address.to_canonical() != address {
-        problems.add(
-            field,
-            format!("{address} is an IPv4 address in disguise; write {}", address.to_canonical()),
-        );
+        Some(format!("{address} is not the address of one host"))
+    } else if canonical == address {
+        None
+    } else {
+        Some(format!("{address} is an IPv4 address in disguise; write {canonical}"))
     }
 }

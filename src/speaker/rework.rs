@@ -1,0 +1,100 @@
+//! What a change of configuration leaves to be done to the table, for all peers together.
+//!
+//! A cluster of thousands of nodes changes all the time, and a node that comes or goes concerns the policies
+//! of every session. So one walk through the table judges the paths of all peers again, and where lists of
+//! prefixes alone have changed, only what these name is decided and told anew.
+
+use std::collections::BTreeSet;
+
+use super::Speaker;
+use super::intent::{Intent, Policy};
+use super::updates::import;
+use crate::rib::policy::{PrefixRule, PrefixSet};
+use crate::rib::{PeerId, Source};
+
+/// Two intents, and what of their difference concerns every peer.
+pub(super) struct Change<'a> {
+    pub(super) old: &'a Intent,
+    pub(super) new: &'a Intent,
+    /// Whatever peers have announced may be used, or not be, for other reasons than before.
+    pub(super) import: bool,
+    /// Whatever peers are told may look otherwise than before.
+    pub(super) export: bool,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn between(old: &'a Intent, new: &'a Intent) -> Change<'a> {
+        // A session under another AS of ours outlives a change of the real one.
+        let ours = |intent: &'a Intent| (intent.asn, &intent.addresses, intent.cluster_id);
+        let export = ours(old) != ours(new);
+        Change { old, new, import: export || old.protected != new.protected, export }
+    }
+}
+
+/// What is left to be done.
+#[derive(Default)]
+pub(super) struct Rework {
+    /// Peers whose paths are judged again.
+    pub(super) judged: BTreeSet<PeerId>,
+    /// Peers whose paths others are told of, or no longer.
+    pub(super) retold: BTreeSet<PeerId>,
+    /// Peers that may now have more prefixes than they may, or other timers.
+    pub(super) changed: Vec<PeerId>,
+    /// Peers to be compared with all that they should know.
+    pub(super) walked: BTreeSet<PeerId>,
+    /// What peers may be told otherwise, or no longer, or now.
+    pub(super) prefixes: Vec<PrefixRule>,
+    /// The last policies compared. Those of a mesh are the same for thousands of peers.
+    last: Option<[Policy; 2]>,
+}
+
+impl Rework {
+    /// What two export policies may differ about that has not been noted; `None` where that may be anything.
+    pub(super) fn compared(&mut self, old: &Policy, new: &Policy) -> Option<Vec<PrefixRule>> {
+        // Shared lists are compared by where they are.
+        if self.last.as_ref().is_some_and(|[before, after]| before == old && after == new) || old == new {
+            return Some(vec![]);
+        }
+        let differing = old.lists_apart(new)?;
+        self.last = Some([old.clone(), new.clone()]);
+        Some(differing)
+    }
+}
+
+impl Speaker {
+    /// Does what is left.
+    pub(super) fn rework(&mut self, rework: Rework) {
+        self.judge_again(&rework.judged);
+        for id in rework.judged {
+            self.mark_last_resorts(id);
+        }
+        if !rework.retold.is_empty() {
+            let is_of = |source| matches!(source, Source::Peer(id) if rework.retold.contains(&id));
+            self.rib.mark_dirty(|path| is_of(path.source));
+        }
+        if !rework.prefixes.is_empty() {
+            let prefixes: PrefixSet = rework.prefixes.into_iter().collect();
+            self.rib.mark_dirty_within(&prefixes);
+        }
+        for id in rework.changed {
+            self.enforce_max_prefixes(id);
+            self.drain(id);
+        }
+        for id in rework.walked {
+            self.walk_again(id);
+        }
+    }
+
+    /// Judges by the policy of today what these peers have announced.
+    fn judge_again(&mut self, concerned: &BTreeSet<PeerId>) {
+        let Some(intent) = self.intent.as_ref().filter(|_| !concerned.is_empty()) else { return };
+        let (peers, interner) = (&self.peers, &mut self.interner);
+        let is_of = |source| matches!(source, Source::Peer(id) if concerned.contains(&id));
+        self.rib.reconsider(is_of, |prefix, path| {
+            let Source::Peer(id) = path.source else { return path.clone() };
+            let Some(peer) = peers.get(&id) else { return path.clone() };
+            let import = import(intent, &peer.intent, peer.shown_asn());
+            import.arrival(path.source, path.received().clone()).path(prefix, interner)
+        });
+    }
+}
