@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod around;
 mod leaving;
 mod mesh;
 mod peer;
@@ -16,6 +17,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use self::around::compile_around;
 pub use self::services::{advertisers, announced_by_none_but};
 use self::settings::Settings;
 use super::objects::cni::Mode;

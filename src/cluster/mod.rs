@@ -24,18 +24,20 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod api_server;
+pub mod crds;
 mod decode;
 mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
 pub mod own_node;
+pub mod permissions;
 pub mod report;
 mod source;
 pub mod watch;
 
 pub use api_server::ApiServer;
-pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
+pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile, compile_around};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
 pub use source::Source;

@@ -24,9 +24,12 @@ pub mod log;
 mod masquerade;
 pub mod metrics;
 mod node;
+mod objects;
 pub mod options;
+mod own_node;
 mod pods;
 mod pools;
+mod report;
 mod rounds;
 mod routes;
 mod rules;
@@ -45,7 +48,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
-use crate::cluster::{self, ApiServer, ManifestDirectory, api_server};
+use crate::cluster::api_server::{self, Health};
+use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
 use clock::Clock;
@@ -56,6 +60,8 @@ use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
+use objects::Objects;
+use report::{Reporter, Sights};
 use session_thread::SessionThread;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -80,7 +86,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
-    let (objects, _api_server) = source_of(&options).await?;
+    let (objects, api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
@@ -91,18 +97,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let (inputs, queue) = mpsc::channel(QUEUE);
     let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
-    let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
-    let (readiness, readiness_seen) = watch::channel(not_configured);
+    let (readiness, readiness_seen) = watch::channel(Readiness::default());
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
+    let (errors, errors_seen) = watch::channel(vec![]);
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
+    own_node::start(
+        api_server.as_ref().map(|(server, _)| server),
+        &options.node_name,
+        &compiled_seen,
+        &readiness_seen,
+    )?;
     let known = Known {
-        compiled: compiled_seen,
+        compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
+        objects: Objects::new(&objects, errors_seen.clone()),
         owned: owned.clone(),
         exempt,
     };
@@ -112,7 +124,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(audit::run(source.clone()));
     let configuration = Configuration {
-        node_name: options.node_name,
+        node_name: options.node_name.clone(),
         paths: options.paths,
         netlink: preparer,
         writer: writer.clone(),
@@ -120,17 +132,28 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled,
         prepared,
         prepare,
+        errors,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
-    let ending = Ending { compiled: ending, look: source.clone(), limit };
+    let limit = options.shutdown_drain_timeout.0;
+    let ending = Ending { compiled: compiled_seen, look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
-    let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
+    let sight =
+        Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (queue, writer) = ((inputs, queue), (writer, answers_heard));
     let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
+    let sights = Sights {
+        look: source,
+        compiled: compiled_seen,
+        errors: errors_seen,
+        readiness: readiness_seen,
+        not_listening: driver.not_listening(),
+    };
+    let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let interrupted = tokio::select! {
@@ -141,6 +164,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
     let departure = signals.prepare(interrupted, &ending).await;
+    reporter.end().await;
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
@@ -151,8 +175,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The API server, and how it stands as a source.
+type Server = (ApiServer, watch::Receiver<Health>);
+
 /// Where the objects come from; with it the API server, if that is where.
-async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<Server>)> {
     let objects = &options.objects;
     if let Some(directory) = &objects.manifests {
         let watch = ManifestDirectory::new(directory).watch()?;
@@ -161,7 +188,8 @@ async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option
     let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
     info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
     let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
-    Ok((cluster::Source::ApiServer(watch), Some(server)))
+    let health = watch.health();
+    Ok((cluster::Source::ApiServer(watch), Some((server, health))))
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

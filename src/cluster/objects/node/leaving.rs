@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_openapi::api::core::v1 as k8s;
+use serde_json::{Value, json};
 
 use crate::cluster::objects::Problems;
 
@@ -50,6 +51,25 @@ impl Leaving {
     /// Whether a daemon that is told to end then is not to be started again soon.
     pub fn ends_daemon(self) -> bool {
         self >= Leaving::ScaledDown
+    }
+
+    /// Puts the sign into a manifest of a Node, by what [`Leaving`] is read from.
+    pub(in crate::cluster) fn show(self, node: &mut Value) {
+        let mut taint = |key: &str| match node.pointer_mut("/spec/taints").and_then(Value::as_array_mut) {
+            Some(taints) => taints.push(json!({"key": key, "effect": "NoExecute"})),
+            None => node["spec"]["taints"] = json!([{"key": key, "effect": "NoExecute"}]),
+        };
+        match self {
+            Leaving::Cordoned => node["spec"]["unschedulable"] = json!(true),
+            Leaving::ScaledDown => taint(SCALING_DOWN[0]),
+            Leaving::Deleted => node["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:00Z"),
+            Leaving::ShuttingDown => {
+                let condition = json!({"type": "Ready", "status": "False", "message": SHUTTING_DOWN});
+                node["status"]["conditions"] = json!([condition]);
+            }
+            Leaving::OutOfService => taint(OUT_OF_SERVICE[0]),
+            Leaving::Drained => node["metadata"]["annotations"][DRAIN_ANNOTATION] = json!("true"),
+        }
     }
 
     /// All signs on a Node.
