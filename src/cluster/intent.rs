@@ -24,7 +24,7 @@ use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Intent, PeerOrigin};
+use crate::speaker::intent::{Extent, Intent, PeerOrigin};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,13 +106,18 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
 
     let (mut peers, mut ranges) = peer::sessions(&local, objects, &mut findings);
     mesh::add_sessions(&local, &mut peers, &mut findings);
-    let advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
+    let mut advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
     services::warn_of_untold(&advertised, &peers, &ranges, &mut findings);
     let listed = (peers.iter_mut()).filter(|(_, peer)| peer.origin != PeerOrigin::Mesh);
     for (name, peer) in listed.chain(ranges.iter_mut().map(|(name, range)| (name, &mut range.template))) {
         peer.scope_name = advertised.named.get(name).cloned();
     }
     let warnings = findings.finish()?;
+    let retreat = leaving::retreat(node);
+    if retreat.as_ref().is_some_and(|retreat| retreat.extent == Extent::ServiceAddresses) {
+        // Others announce them as well, so that packets need not be asked to go elsewhere first.
+        advertised.originated.retain(|prefix, _| advertised.last_announced.contains(prefix));
+    }
 
     let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
     let intent = Intent {
@@ -133,8 +138,8 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         gate: own.readiness.gate(peers.len()),
         peers,
         ranges,
-        retreat: leaving::retreat(node),
-        last_announced: BTreeSet::new(),
+        retreat,
+        last_announced: advertised.last_announced,
     };
     let all_pods = objects.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     let exempt: BTreeSet<Prefix> = own.pods.exempt.iter().copied().chain(all_pods).collect();

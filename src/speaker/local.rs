@@ -44,7 +44,7 @@ impl Speaker {
     /// Service addresses that are announced here and, of the nodes that stay, nowhere else.
     pub(super) fn last_announced(&self) -> Vec<Prefix> {
         let last = self.intent.iter().flat_map(|intent| &intent.last_announced);
-        last.copied().filter(|prefix| self.originated.contains(prefix)).collect()
+        last.copied().filter(|prefix| self.anycast.announces(*prefix)).collect()
     }
 
     /// Whether every pod CIDR of this node is announced, and every aggregate of addresses of Services.
