@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -113,8 +114,21 @@ impl FromStr for Asn {
 
     /// Reads the number as it stands in a label or an annotation.
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let number = text.parse().map_or_else(|_| NumberOrWord::Word(text.to_owned()), NumberOrWord::Number);
-        Asn::try_from(number)
+        let number = text.parse().map_err(|_| ValueError("not an AS number: 1 to 4294967295".into()))?;
+        Asn::try_from(NumberOrWord::Number(number))
+    }
+}
+
+/// A BGP identifier as it stands in a label or an annotation. Not zero (RFC 6286 §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identifier(pub Ipv4Addr);
+
+impl FromStr for Identifier {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let id = text.parse::<Ipv4Addr>().ok().filter(|id| !id.is_unspecified());
+        id.map(Identifier).ok_or_else(|| ValueError("not a BGP identifier such as 192.0.2.1".into()))
     }
 }
 
