@@ -4,11 +4,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use kube::CustomResourceExt as _;
 use routelet::cluster::manifests::{Reading, parse};
-use routelet::cluster::objects::{BgpConfiguration, BgpPeer};
+use routelet::cluster::objects::endpoint_slice::EndpointState;
+use routelet::cluster::objects::service::TrafficPolicy;
+use routelet::cluster::objects::{BgpAdvertisement, BgpConfiguration, BgpPeer};
 use routelet::cluster::{Error, compile};
 
 /// The whole schema with every field, as documented.
@@ -34,6 +37,7 @@ spec:
     masquerade: true
     masqueradeExempt: [192.168.0.0/16]
     masqueradeLearned: false
+  readiness: {requiredPeers: 1, timeout: 60s, startupTaint: routelet.dev/agent-not-ready}
   serviceCIDRs: [10.96.0.0/12, "fd00:96::/112"]
 ---
 apiVersion: routelet.dev/v1alpha1
@@ -96,6 +100,55 @@ status:
   - {type: InternalIP, address: 192.168.1.11}
   - {type: InternalIP, address: "fd00::11"}
   - {type: Hostname, address: node1}
+---
+apiVersion: routelet.dev/v1alpha1
+kind: BgpAdvertisement
+metadata: {name: web}
+spec:
+  nodeSelector: {}
+  serviceSelector: {matchLabels: {app: web}}
+  namespaces: [shop]
+  addresses: [loadBalancer, external, cluster]
+  loadBalancerClasses: ["", example.com/metal]
+  peers: [tor-a]
+  mesh: true
+  aggregationLength: {ipv4: 24, ipv6: 64}
+  communities: ["65000:200", no-llgr]
+  largeCommunities: ["65000:1:2"]
+  localPreference: 200
+  weightByEndpoints: true
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.10
+  clusterIPs: [10.96.0.10, "fd00:96::10"]
+  externalIPs: [203.0.113.7]
+  loadBalancerClass: example.com/metal
+  externalTrafficPolicy: Local
+  internalTrafficPolicy: Cluster
+  ports: [{port: 80}]
+status:
+  loadBalancer:
+    ingress:
+    - {ip: 198.51.100.10, ipMode: VIP}
+    - {ip: 198.51.100.10}
+    - {ip: 198.51.100.99, ipMode: Proxy}
+    - {hostname: web.example.com}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-abc, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints:
+- {addresses: [10.244.1.2], nodeName: node1}
+- {addresses: [10.244.1.3], nodeName: node1, conditions: {ready: true, serving: true, terminating: false}}
+- {addresses: [10.244.1.4], nodeName: node1, conditions: {ready: false, serving: true, terminating: true}}
+- {addresses: [10.244.1.5], nodeName: node1, conditions: {ready: false, serving: false, terminating: true}}
+- {addresses: [10.244.1.6], nodeName: node1, conditions: {ready: false}}
 "#;
 
 fn read(text: &str) -> Result<Reading, Error> {
@@ -119,11 +172,42 @@ fn the_documented_manifest_is_accepted() {
     assert!(!format!("{reading:?}{compiled:?}").contains("sesame"));
 }
 
+#[test]
+fn of_a_service_is_kept_what_routing_needs() {
+    let objects = read(EVERYTHING).unwrap().objects;
+    let (name, service) = objects.services.first_key_value().unwrap();
+    assert_eq!(name.to_string(), "shop/web");
+    let texts = |list: &[IpAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(texts(&service.cluster_ips), ["10.96.0.10", "fd00:96::10"]);
+    assert_eq!(texts(&service.external_ips), ["203.0.113.7"]);
+    assert_eq!(texts(&service.ingress_ips), ["198.51.100.10"], "once, and nothing of a proxy");
+    assert_eq!(service.load_balancer_class.as_deref(), Some("example.com/metal"));
+    assert_eq!(service.external_traffic_policy, TrafficPolicy::Local);
+    assert_eq!(service.internal_traffic_policy, TrafficPolicy::Cluster);
+    let (name, slice) = objects.endpoint_slices.first_key_value().unwrap();
+    assert_eq!((name.to_string().as_str(), slice.service.as_deref()), ("shop/web-abc", Some("web")));
+    let states: Vec<_> = slice.endpoints.iter().map(|e| (e.address.to_string(), e.state)).collect();
+    let state = |address: &str, state| (address.to_owned(), state);
+    assert_eq!(
+        states,
+        [
+            state("10.244.1.2", EndpointState::Ready),
+            state("10.244.1.3", EndpointState::Ready),
+            state("10.244.1.4", EndpointState::Terminating),
+        ]
+    );
+}
+
 /// The API server judges by the schema of the CRD before we see an object; both must agree.
 #[test]
 fn the_documented_manifest_fits_the_schema_of_the_crds() {
     let mut checked = 0;
-    for (crd, kind) in [(BgpConfiguration::crd(), "BgpConfiguration"), (BgpPeer::crd(), "BgpPeer")] {
+    let crds = [
+        (BgpConfiguration::crd(), "BgpConfiguration"),
+        (BgpPeer::crd(), "BgpPeer"),
+        (BgpAdvertisement::crd(), "BgpAdvertisement"),
+    ];
+    for (crd, kind) in crds {
         assert_eq!(crd.spec.scope, "Cluster");
         let schema = crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
         let schema = serde_json::to_value(schema).unwrap();
@@ -131,6 +215,10 @@ fn the_documented_manifest_fits_the_schema_of_the_crds() {
         let reading = read(EVERYTHING).unwrap();
         let specs = match kind {
             "BgpPeer" => reading.objects.peers.values().map(|s| serde_json::to_value(s).unwrap()).collect(),
+            "BgpAdvertisement" => {
+                let specs = reading.objects.advertisements.values();
+                specs.map(|s| serde_json::to_value(s).unwrap()).collect()
+            }
             _ => reading
                 .objects
                 .configurations
@@ -142,11 +230,13 @@ fn the_documented_manifest_fits_the_schema_of_the_crds() {
             let errors: Vec<_> =
                 validator.iter_errors(&serde_json::json!({"spec": spec})).map(|e| e.to_string()).collect();
             assert_eq!(errors, [""; 0], "{spec}");
-            assert!(!validator.is_valid(&serde_json::json!({"spec": {"asn": 0, "timers": {"hold": "90"}}})));
+            let wrong =
+                serde_json::json!({"asn": 0, "timers": {"hold": "90"}, "largeCommunities": ["65000:1"]});
+            assert!(!validator.is_valid(&serde_json::json!({ "spec": wrong })));
             checked += 1;
         }
     }
-    assert_eq!(checked, 2);
+    assert_eq!(checked, 3);
 }
 
 #[test]

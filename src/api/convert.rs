@@ -46,6 +46,7 @@ impl From<Summary> for proto::Summary {
             pools: vec![],
             swept_addresses: 0,
             firewall: None,
+            objects: None,
         }
     }
 }

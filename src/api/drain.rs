@@ -53,6 +53,8 @@ impl TryFrom<proto::StartDrainRequest> for DrainTerms {
             settle: time(request.settle_milliseconds, DrainTerms::SETTLE),
             timeout: time(request.timeout_milliseconds, DrainTerms::TIMEOUT),
             reason,
+            // Somebody waits for it, and has said how long.
+            holds_last: false,
         })
     }
 }
@@ -75,6 +77,8 @@ impl From<DrainView> for proto::Drain {
             waits_for: view.waits_for,
             cut_off: view.cut_off,
             timed_out: view.timed_out,
+            holds: view.holds.iter().map(ToString::to_string).collect(),
+            asked_by_objects: view.asked_by_objects,
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{
-    CniConfigView, FirewallView, KernelView, PodsView, PoolView, RouteFilter, RuleView, SettingView, Source,
-    TableFilter, Unavailable,
+    CniConfigView, FirewallView, KernelView, ObjectsView, PodsView, PoolView, RouteFilter, RuleView,
+    SettingView, Source, TableFilter, Unavailable, WatchedKindView,
 };
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
+use crate::bgp::session::Cause;
 use crate::bgp::update::Treatment;
-use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes};
+use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes, Reason};
 use crate::fib::{Difference, NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
@@ -86,6 +87,10 @@ impl Source for Fixture {
         pods()
     }
 
+    fn objects(&self) -> ObjectsView {
+        objects()
+    }
+
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
         self.answer(fib()).await
     }
@@ -124,10 +129,13 @@ pub(crate) fn draining(stage: usize) -> DrainView {
             settle: DrainTerms::SETTLE,
             timeout: DrainTerms::TIMEOUT,
             reason: "new switch".to_owned(),
+            holds_last: false,
         },
         waits_for: node3(matches!(stage, Asking | Withdrawing)),
         cut_off: node3(stage >= Closing),
         timed_out: stage >= Withdrawing,
+        holds: vec![],
+        asked_by_objects: false,
     }
 }
 
@@ -203,6 +211,29 @@ pub(crate) fn pods() -> PodsView {
     }
 }
 
+/// An API server that knows nothing of peers, and a Node that is malformed.
+pub(crate) fn objects() -> ObjectsView {
+    let kind = |kind: &str, objects, trouble: Option<&str>| WatchedKindView {
+        kind: kind.to_owned(),
+        connected: trouble.is_none(),
+        objects,
+        malformed: u64::from(kind == "Node"),
+        lists: 1,
+        failures: trouble.map_or(0, |_| 4),
+        last_list: trouble.is_none().then_some(1_790_000_000),
+        last_event: trouble.is_none().then_some(1_790_000_060),
+        trouble: trouble.map(str::to_owned),
+    };
+    let missing = "BgpPeer: the API server does not know this kind: the CustomResourceDefinition \
+                   bgppeers.routelet.dev is not installed";
+    ObjectsView {
+        source: "the API server at https://192.168.1.10:6443/".to_owned(),
+        faults: vec!["Node node3: spec.podCIDRs[0]: 10.244.3.0 is not a prefix".to_owned()],
+        kept: None,
+        kinds: vec![kind("BgpPeer", 0, Some(missing)), kind("Node", 3, None)],
+    }
+}
+
 /// What node3 has said last.
 fn goodbye() -> NotificationView {
     NotificationView {
@@ -244,6 +275,10 @@ fn node2() -> PeerView {
             faults_discarded: 0,
         },
         last_error: None,
+        last_cause: None,
+        attempt: None,
+        not_agreed: vec![],
+        has_password: false,
         flaps: 0,
         bfd: Some(BfdView {
             state: "Up",
@@ -279,6 +314,7 @@ pub(crate) fn peers() -> Vec<PeerView> {
         counters: PeerCounters::default(),
         // A peer may put what it likes into the text of a NOTIFICATION (RFC 9003).
         last_error: Some("received 6/2: \u{1b}[31mmaintenance\n".to_owned()),
+        last_cause: Some(Cause::Received(Reason::ADMINISTRATIVE_SHUTDOWN)),
         flaps: 5,
         notification_sent: None,
         notification_received: Some(goodbye()),

@@ -84,6 +84,7 @@ impl<S: Source> Routelet for Service<S> {
         let mut summary = within(ANSWER_LIMIT, self.source.summary()).await?.into();
         self.source.kernel().tell(&mut summary);
         self.source.pods().tell(&mut summary);
+        self.source.objects().tell(&mut summary);
         Ok(Response::new(summary))
     }
 
@@ -148,7 +149,8 @@ impl<S: Source> Routelet for Service<S> {
 
     async fn undrain(&self, _: Request<UndrainRequest>) -> Result<Response<Undrained>, Status> {
         let ended = within(ANSWER_LIMIT, self.source.undrain()).await?;
-        Ok(Response::new(Undrained { ended }))
+        let left = if ended { None } else { within(ANSWER_LIMIT, self.source.drain()).await? };
+        Ok(Response::new(Undrained { ended, kept_by: left.map(|drain| drain.terms.reason) }))
     }
 
     type WatchDrainStream = Answers<Drain>;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::kernel::KernelView;
+use super::objects::ObjectsView;
 use super::pods::PodsView;
 use crate::fib::Difference;
 use crate::prefix::{Family, Prefix};
@@ -47,6 +48,11 @@ pub trait Source: Send + Sync + 'static {
         PodsView::default()
     }
 
+    /// Where the objects come from. Known without asking the speaker.
+    fn objects(&self) -> ObjectsView {
+        ObjectsView::default()
+    }
+
     /// Every route of ours, by prefix.
     fn fib(&self) -> impl Future<Output = Result<Vec<FibRouteView>, Unavailable>> + Send;
 
@@ -60,7 +66,7 @@ pub trait Source: Send + Sync + 'static {
     /// Begins a drain, and returns whether it has begun with this; else there was one already.
     fn start_drain(&self, terms: DrainTerms) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 
-    /// Takes a drain back, and returns whether there was one.
+    /// Takes a drain back that was asked for by hand, and returns whether one has ended by that.
     fn undrain(&self) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
 

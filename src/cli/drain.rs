@@ -29,7 +29,8 @@ pub struct Args {
     ask: Ask,
 }
 
-/// Sessions come up again, and all is announced as before.
+/// Sessions come up again, and all is announced as before. A drain that the Node object asks for goes on until it asks
+/// no more.
 #[derive(Debug, clap::Args)]
 pub struct UndrainArgs {
     #[command(flatten)]
@@ -73,7 +74,15 @@ pub async fn undrain(args: UndrainArgs, out: &mut impl Write) -> Result<(), Erro
     match args.ask.output {
         Format::Json => ask::json(&undrained, out),
         Format::Table if undrained.ended => Ok(writeln!(out, "the drain is taken back")?),
-        Format::Table => Ok(writeln!(out, "there is no drain to take back")?),
+        Format::Table => {
+            let said = match undrained.kept_by {
+                Some(why) => {
+                    format!("the drain goes on, for not only you have asked for it: {}", why.escape_debug())
+                }
+                None => "there is no drain to take back".to_owned(),
+            };
+            Ok(writeln!(out, "{said}")?)
+        }
     }
 }
 
@@ -87,7 +96,9 @@ pub fn summary(drain: &Drain) -> String {
         DrainStage::Closing => "sessions are being closed",
         DrainStage::Drained => "all sessions are closed, until undrain or a restart",
     };
-    format!("{words} ({})", drain.reason.escape_debug())
+    let held = drain.holds.join(", ");
+    let held = if held.is_empty() { held } else { format!("; holding on, for nobody else announces {held}") };
+    format!("{words} ({}){held}", drain.reason.escape_debug())
 }
 
 /// Says what the stages do that have begun since it was last `told`, and what came of those before. Each line
@@ -177,7 +188,7 @@ waiting until none has had news of our prefixes for 5s, but 30s in all at most
         }
         assert_eq!(stage.load(Ordering::Relaxed), 0);
         let (out, _) = run("undrain -o json", &served.socket()).await;
-        assert_eq!(out, "{\n  \"ended\": false\n}\n");
+        assert_eq!(out, "{\n  \"ended\": false\n}\n", "nothing keeps it");
     }
 
     #[tokio::test]
@@ -209,7 +220,9 @@ waiting until none has had news of our prefixes for 5s, but 30s in all at most
   "cutOff": [
     "node3"
   ],
-  "timedOut": true
+  "timedOut": true,
+  "holds": [],
+  "askedByObjects": false
 }
 "#;
         assert_eq!((error, format!("\n{out}").as_str()), (None, expected), "{out}");

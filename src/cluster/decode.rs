@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
 use super::document::{Key, Tree, Value};
@@ -27,11 +27,34 @@ pub(super) struct Fault {
     /// Line in the document, from 1.
     pub(super) line: Option<u32>,
     pub(super) text: String,
+    /// It is a field that the type does not have.
+    pub(super) unknown: bool,
 }
 
 /// Reads a tree as a `T`, leaving out the top-level keys `but`.
 pub(super) fn decode<'de, T: Deserialize<'de>>(tree: &'de Tree, but: &[&str]) -> Result<T, Vec<Fault>> {
     T::deserialize(Reader { tree, but }).map_err(|Error(faults)| faults)
+}
+
+/// Reads a tree as a `T` likewise, but for the fields that it does not have: they are cut from the tree, and returned.
+pub(super) fn decode_known<T: DeserializeOwned>(
+    tree: &mut Tree,
+    but: &[&str],
+) -> (Result<T, Vec<Fault>>, Vec<Fault>) {
+    let mut unknown = vec![];
+    loop {
+        let faults = match decode(tree, but) {
+            Ok(decoded) => return (Ok(decoded), unknown),
+            Err(faults) => faults,
+        };
+        let (cut, faults): (Vec<Fault>, Vec<Fault>) =
+            faults.into_iter().partition(|fault| fault.unknown && tree.remove(&fault.field));
+        if cut.is_empty() {
+            return (Err(faults), unknown);
+        }
+        // Decoding goes further the next time: a round for each struct that has such fields.
+        unknown.extend(cut);
+    }
 }
 
 impl Error {
@@ -48,7 +71,7 @@ impl Error {
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Error(vec![Fault { field: String::new(), line: None, text: message.to_string() }])
+        Error(vec![Fault { field: String::new(), line: None, text: message.to_string(), unknown: false }])
     }
 
     /// Says what kind of value was found, but not the value: it may be a password without quotes.
@@ -66,7 +89,7 @@ impl de::Error for Error {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Error(vec![Fault { field: field.into(), line: None, text: "required".into() }])
+        Error(vec![Fault { field: field.into(), line: None, text: "required".into(), unknown: false }])
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -75,6 +98,7 @@ impl de::Error for Error {
             field: field.into(),
             line: None,
             text: format!("unknown field; known here are {known}"),
+            unknown: true,
         }])
     }
 }

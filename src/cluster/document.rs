@@ -122,6 +122,31 @@ impl Tree {
         self.line_within(path).unwrap_or(self.line)
     }
 
+    /// Cuts out the field at a path, and says whether there was one.
+    pub(super) fn remove(&mut self, path: &str) -> bool {
+        match &mut self.value {
+            Value::Mapping(entries) => {
+                if let Some(at) = entries.iter().position(|(key, _)| key.name == path) {
+                    entries.remove(at);
+                    return true;
+                }
+                entries.iter_mut().any(|(key, tree)| {
+                    let rest = path.strip_prefix(key.name.as_str());
+                    rest.filter(|rest| rest.starts_with(['.', '[']))
+                        .is_some_and(|rest| tree.remove(rest.strip_prefix('.').unwrap_or(rest)))
+                })
+            }
+            Value::Sequence(items) => {
+                let Some((index, rest)) = path.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+                    return false;
+                };
+                let item = index.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                item.is_some_and(|tree| tree.remove(rest.strip_prefix('.').unwrap_or(rest)))
+            }
+            _ => false,
+        }
+    }
+
     fn line_within(&self, path: &str) -> Option<u32> {
         let (line, tree, rest) = match &self.value {
             Value::Mapping(entries) => entries.iter().find_map(|(key, tree)| {
@@ -137,6 +162,28 @@ impl Tree {
         };
         let deeper = tree.line_within(rest.strip_prefix('.').unwrap_or(rest));
         deeper.or(Some(line))
+    }
+}
+
+/// What came as JSON stands on no line.
+impl From<serde_json::Value> for Tree {
+    fn from(json: serde_json::Value) -> Tree {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => Value::Unsigned(value),
+                (None, Some(value)) => Value::Signed(value),
+                (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => Value::Sequence(items.into_iter().map(Tree::from).collect()),
+            Json::Object(entries) => Value::Mapping(
+                entries.into_iter().map(|(name, value)| (Key { line: 0, name }, Tree::from(value))).collect(),
+            ),
+        };
+        Tree { line: 0, value }
     }
 }
 

@@ -6,12 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod around;
+mod leaving;
 mod mesh;
 mod peer;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use self::around::compile_around;
 use self::settings::Settings;
 use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
@@ -26,6 +29,8 @@ pub struct Compiled {
     pub intent: Intent,
     /// What the node's pod network is to look like.
     pub network: NodeNetwork,
+    /// Key of the taint that the Node loses when it can take pods.
+    pub startup_taint: Option<String>,
     /// What is asked for and not done, or likely not meant. Sorted, without duplicates.
     pub warnings: Vec<Finding>,
 }
@@ -113,8 +118,11 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         listen: own.listen.clone(),
         fib: own.fib.clone(),
         cluster_id: own.cluster_id,
+        gate: own.readiness.gate(peers.len()),
         peers,
         ranges,
+        retreat: leaving::retreat(node),
+        last_announced: BTreeSet::new(),
     };
     let all_pods = objects.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     let exempt: BTreeSet<Prefix> = own.pods.exempt.iter().copied().chain(all_pods).collect();
@@ -124,7 +132,8 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         rules: own.rules.clone(),
         loose_reverse_path: own.loose_reverse_path,
     };
-    Ok(Compiled { intent, network, warnings })
+    let startup_taint = own.readiness.startup_taint.clone();
+    Ok(Compiled { intent, network, startup_taint, warnings })
 }
 
 /// The node an Intent is made for, and the others as seen from it.

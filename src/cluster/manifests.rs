@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::api::discovery::v1 as discovery;
 use serde::de::DeserializeOwned;
 
 use super::decode::{Fault, decode};
 use super::document::{Document, Tree, Value, documents};
-use super::objects::{BgpConfiguration, BgpPeer, GROUP, Object, ObjectSet, Problem};
+use super::objects::{BgpAdvertisement, BgpConfiguration, BgpPeer, GROUP, Object, ObjectSet, Problem};
 use super::{Error, Finding, Place};
 
 /// A directory of manifests.
@@ -26,8 +27,12 @@ pub struct ManifestDirectory {
 pub struct Reading {
     /// The objects.
     pub objects: ObjectSet,
-    /// Documents that were passed over, because their kind is not ours to read.
+    /// Documents that were passed over because their kind is not ours to read; fields because they are not
+    /// known.
     pub warnings: Vec<Finding>,
+    /// What is wrong with single objects. Of each, the set has the last good version, or none if there was none.
+    /// A directory has no such faults: there, one that is malformed keeps back the whole reading.
+    pub faults: Vec<Finding>,
 }
 
 impl ManifestDirectory {
@@ -136,11 +141,17 @@ impl Reader {
         match (ours, version, kind) {
             (None, "v1", "Node") => self.typed::<k8s::Node>(context, tree),
             (None, "v1", "Secret") => self.typed::<k8s::Secret>(context, tree),
+            (None, "v1", "Service") => self.typed::<k8s::Service>(context, tree),
+            (None, "discovery.k8s.io/v1", "EndpointSlice") => {
+                self.typed::<discovery::EndpointSlice>(context, tree);
+            }
             (None, "v1", "List") => self.list(context, tree),
             (Some((_, "v1alpha1")), _, "BgpConfiguration") => self.typed::<BgpConfiguration>(context, tree),
             (Some((_, "v1alpha1")), _, "BgpPeer") => self.typed::<BgpPeer>(context, tree),
+            (Some((_, "v1alpha1")), _, "BgpAdvertisement") => self.typed::<BgpAdvertisement>(context, tree),
             (Some((_, "v1alpha1")), ..) => {
-                let text = format!("{kind:?} is not a kind of {GROUP}: BgpConfiguration, BgpPeer");
+                let text =
+                    format!("{kind:?} is not a kind of {GROUP}: BgpAdvertisement, BgpConfiguration, BgpPeer");
                 self.errors.push(context.at_field(tree, "kind", text));
             }
             (Some(_), ..) => {
@@ -176,7 +187,7 @@ impl Reader {
         let object = match decode::<K>(tree, &["apiVersion", "kind"]) {
             Ok(object) => object,
             Err(faults) => {
-                let finding = |Fault { field, line, mut text }| {
+                let finding = |Fault { field, line, mut text, .. }| {
                     // Only a Secret has `data`, and its decoder does not say what it was decoding.
                     if field.starts_with("data.") && text.starts_with("Invalid") {
                         text = format!("not base64 (plain text goes under stringData): {text}");

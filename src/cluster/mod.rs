@@ -29,11 +29,13 @@ mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
+pub mod own_node;
+pub mod report;
 mod source;
 pub mod watch;
 
 pub use api_server::ApiServer;
-pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile};
+pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile, compile_around};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
 pub use source::Source;
@@ -142,7 +144,7 @@ impl fmt::Display for Finding {
 }
 
 /// Text of a manifest as one line that a terminal takes for text: its control characters escaped.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,14 +1,16 @@
 //! Where the daemon's objects come from: one of the two sources.
 
-use super::Error;
 use super::manifests::Reading;
 use super::watch::Watch;
+use super::{Error, api_server};
 
 /// A source of objects under watch.
 #[derive(Debug)]
 pub enum Source {
     /// A directory of manifests.
     Manifests(Watch),
+    /// The API server of a cluster.
+    ApiServer(api_server::Watch),
 }
 
 impl Source {
@@ -21,6 +23,7 @@ impl Source {
     pub async fn next(&mut self) -> Result<Reading, Error> {
         match self {
             Source::Manifests(watch) => watch.next().await,
+            Source::ApiServer(watch) => watch.next().await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Names and hardware addresses of veth pairs.
 
 use crate::ipam::Owner;
+use crate::kernel::digest::fnv1a;
 
 /// Name of the host end for one attachment to one network: `veth` and eleven hexadecimal digits, the
 /// most that fits into the kernel's fifteen octets.
@@ -44,11 +45,10 @@ fn digest_of(network: &str, owner: &Owner) -> u64 {
     digest([network, &owner.container_id, &owner.interface].join("\0").as_bytes())
 }
 
-/// FNV-1a of 64 bits, finished by the mixer of SplitMix64, as the high bits of plain FNV depend
-/// little on the last octets. Both are fixed for ever: a name must outlive an upgrade.
+/// FNV-1a, finished by the mixer of SplitMix64, as the high bits of plain FNV depend little on the last octets.
+/// Both are fixed for ever: a name must outlive an upgrade.
 fn digest(bytes: &[u8]) -> u64 {
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+    let mut hash = fnv1a(bytes);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

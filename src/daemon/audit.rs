@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::input::Input;
@@ -31,7 +32,8 @@ const SHOWN: usize = 10;
 #[derive(Debug, Clone)]
 pub struct Audits {
     ownership: watch::Receiver<Ownership>,
-    differences: watch::Sender<Option<u64>>,
+    /// How many there were, and when.
+    differences: watch::Sender<Option<(u64, Instant)>>,
 }
 
 impl Audits {
@@ -42,7 +44,12 @@ impl Audits {
 
     /// How many differences the last one has found.
     pub fn last(&self) -> Option<u64> {
-        *self.differences.borrow()
+        self.differences.borrow().map(|(differences, _)| differences)
+    }
+
+    /// The same, and how long ago that was.
+    pub fn last_audit(&self) -> Option<(u64, Duration)> {
+        self.differences.borrow().map(|(differences, at)| (differences, at.elapsed()))
     }
 
     /// Makes one: what differs, and all that was found.
@@ -57,7 +64,7 @@ impl Audits {
             (differences, held) = self.look(look).await?;
             differences.retain(|difference| before.contains(difference));
         }
-        self.differences.send_replace(Some(differences.len() as u64));
+        self.differences.send_replace(Some((differences.len() as u64, Instant::now())));
         Ok((differences, held))
     }
 

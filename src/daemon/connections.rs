@@ -7,6 +7,7 @@
 mod carry;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::clock::Clock;
 use super::input::Input;
 use crate::bgp::header::MAX_EXTENDED_LENGTH;
+use crate::bgp::session::{Break, Failure};
+use crate::kernel;
 use crate::kernel::socket::{self, Options};
 use crate::speaker::{ConnectionId, Terms, Transport};
 use crate::time::Instant;
@@ -67,9 +70,9 @@ impl Connections {
                         }
                         return;
                     }
-                    Err(error) => closed(connection, format!("connecting to {remote}: {error}")),
+                    Err(error) => closed(connection, format!("connecting to {remote}: {error}").into()),
                 },
-                Err(error) => closed(connection, error.to_string()),
+                Err(error) => closed(connection, refused(&error)),
             };
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(input).await;
@@ -86,7 +89,7 @@ impl Connections {
             match socket::set_accepted(&stream, &options) {
                 Ok(()) => carry(stream, ties).await,
                 Err(error) => {
-                    let _ = inputs.send(closed(connection, error.to_string())).await;
+                    let _ = inputs.send(closed(connection, refused(&error))).await;
                 }
             }
         };
@@ -171,6 +174,31 @@ fn options(transport: &Transport) -> Options {
     }
 }
 
-fn closed(connection: ConnectionId, why: String) -> Input {
+/// Why there is no connection.
+fn refused(error: &kernel::Error) -> Failure {
+    let kind = match error {
+        kernel::Error::System { source, .. } => break_of(source),
+        _ => Break::Other,
+    };
+    Failure::broken(kind, error.to_string())
+}
+
+/// What the kernel's answer means for a connection.
+fn break_of(error: &io::Error) -> Break {
+    use io::ErrorKind::{
+        AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkDown, NetworkUnreachable, TimedOut,
+    };
+    match error.kind() {
+        ConnectionRefused => Break::Refused,
+        HostUnreachable | NetworkDown | NetworkUnreachable => Break::NoRoute,
+        TimedOut => Break::NoAnswer,
+        AddrNotAvailable => Break::NoSource,
+        BrokenPipe | ConnectionAborted | ConnectionReset => Break::Closed,
+        _ => Break::Other,
+    }
+}
+
+fn closed(connection: ConnectionId, why: Failure) -> Input {
     Input::Closed { connection, why }
 }

@@ -23,7 +23,7 @@ use super::connections::Connections;
 use super::http::Readiness;
 use super::input::Input;
 use super::link_peers::LinkPeers;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Troubles};
 use crate::bfd;
 use crate::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use crate::fib::{BatchId, Refusal};
@@ -97,6 +97,11 @@ impl Driver {
             unforwarded,
             readiness,
         }
+    }
+
+    /// Where there is no listening socket that there should be.
+    pub fn not_listening(&self) -> watch::Receiver<Troubles> {
+        self.listeners.troubles()
     }
 
     /// Runs until `stop` completes, then takes leave of every peer as it says.
@@ -261,7 +266,7 @@ impl Driver {
             Input::Sent { connection, octets } => self.speaker.handle_sent(now, connection, octets),
             Input::Closed { connection, why } => {
                 self.connections.forget(connection);
-                self.speaker.handle_closed(now, connection, &why);
+                self.speaker.handle_closed(now, connection, why);
             }
             Input::Underlay { routes, addresses } => {
                 self.speaker.handle_underlay(now, routes);
@@ -293,8 +298,8 @@ impl Driver {
         }
     }
 
-    /// Ready once the node's own prefixes are announced and the kernel has what was learned so far.
-    /// Afterwards only the former counts: tables change, and pods go on running meanwhile.
+    /// Ready once the node's own prefixes are announced and the speaker's gate has opened. Afterwards only
+    /// the former counts: peers come and go, tables change, and pods go on running meanwhile.
     fn judge_readiness(&mut self) {
         let mut reasons = vec![];
         if !self.speaker.is_configured() {
@@ -303,8 +308,8 @@ impl Driver {
             reasons.extend(self.unforwarded.values().map(|why| format!("not forwarding: {why}")));
         } else if !self.speaker.originates_all() {
             reasons.push("pod CIDRs are not announced yet: bridge or aggregate is missing".to_owned());
-        } else if *self.readiness.borrow() != Readiness::Ready && !self.speaker.fib_in_step() {
-            reasons.push("kernel routes are not in step yet".to_owned());
+        } else {
+            reasons.extend(self.speaker.gate_waits_for());
         }
         if let Some(stage) = self.speaker.drain_stage() {
             reasons.push(format!("the node is drained: {}", stage.words()));
@@ -383,11 +388,14 @@ fn log(notice: &Notice) {
         | Notice::Undrained
         | Notice::Rehoming { .. }
         | Notice::Swept => info!("{notice}"),
+        Notice::GateOpen { missing, .. } if missing.is_empty() => info!("{notice}"),
         Notice::PeerDown { .. }
         | Notice::PeerFailed { .. }
         | Notice::Malformed { .. }
         | Notice::PrefixLimit { .. }
         | Notice::RangeFull { .. }
+        | Notice::Holding(_)
+        | Notice::GateOpen { .. }
         | Notice::NotEncodable { .. } => warn!("{notice}"),
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 
 use crate::bgp::MessageError;
+use crate::bgp::session::Failure;
 use crate::fib::{Found, Group, Route};
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::UnderlayRoute;
@@ -73,7 +74,7 @@ pub enum Input {
         /// Which.
         connection: ConnectionId,
         /// Why.
-        why: String,
+        why: Failure,
     },
     /// The kernel's routes that are not ours, or the machine's addresses, have changed.
     Underlay {

@@ -28,7 +28,11 @@ pub struct Listeners {
     /// The thread of the sessions: a connection stays on the one that it was accepted on.
     thread: Handle,
     tasks: BTreeMap<SocketAddr, (watch::Sender<Wanted>, JoinHandle<()>)>,
+    troubles: watch::Sender<Troubles>,
 }
+
+/// Addresses that cannot be listened on, and why.
+pub type Troubles = BTreeMap<SocketAddr, String>;
 
 /// What a socket is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +47,12 @@ type Keys = BTreeMap<Prefix, Password>;
 impl Listeners {
     /// No socket yet. Connections arrive at `inputs`.
     pub fn new(inputs: Sender<Input>, thread: Handle) -> Listeners {
-        Listeners { inputs, thread, tasks: BTreeMap::new() }
+        Listeners { inputs, thread, tasks: BTreeMap::new(), troubles: watch::Sender::default() }
+    }
+
+    /// Where there is no socket that there should be.
+    pub fn troubles(&self) -> watch::Receiver<Troubles> {
+        self.troubles.subscribe()
     }
 
     /// Opens and closes sockets until they are those of `intent`. Keys change on the open socket: it
@@ -65,14 +74,15 @@ impl Listeners {
             let keep = wanted.contains_key(address);
             if !keep {
                 task.abort();
+                self.troubles.send_if_modified(|troubles| troubles.remove(address).is_some());
             }
             keep
         });
         for (address, wanted) in wanted {
-            let inputs = self.inputs.clone();
+            let (inputs, troubles) = (self.inputs.clone(), self.troubles.clone());
             let (told, _) = self.tasks.entry(address).or_insert_with(|| {
                 let (told, seen) = watch::channel(wanted.clone());
-                (told, self.thread.spawn(async move { accept_on(address, seen, inputs).await }))
+                (told, self.thread.spawn(async move { accept_on(address, seen, inputs, troubles).await }))
             });
             told.send_if_modified(|before| {
                 let news = *before != wanted;
@@ -98,16 +108,23 @@ impl Drop for Listeners {
 }
 
 /// Accepts on one address for ever. While the address cannot be had, sessions are outgoing only.
-async fn accept_on(address: SocketAddr, mut wanted: watch::Receiver<Wanted>, inputs: Sender<Input>) {
+async fn accept_on(
+    address: SocketAddr,
+    mut wanted: watch::Receiver<Wanted>,
+    inputs: Sender<Input>,
+    troubles: watch::Sender<Troubles>,
+) {
     let mut told = None;
     loop {
         let error = match listen(address, &mut wanted) {
             Ok((listener, held)) => {
                 info!(%address, "listening");
+                troubles.send_if_modified(|troubles| troubles.remove(&address).is_some());
                 accept_all(&listener, held, &mut wanted, &inputs).await
             }
             Err(error) => error.to_string(),
         };
+        troubles.send_modify(|troubles| drop(troubles.insert(address, error.clone())));
         // The same trouble is told once, however often it is met.
         if told.as_ref() != Some(&error) {
             warn!(%address, "not listening: {error}; sessions are outgoing only until that changes");

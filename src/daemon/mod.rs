@@ -11,6 +11,7 @@ mod bfd;
 mod clock;
 mod configuration;
 mod connections;
+mod departure;
 mod driver;
 mod exempt;
 pub mod http;
@@ -23,9 +24,11 @@ pub mod log;
 mod masquerade;
 pub mod metrics;
 mod node;
+mod objects;
 pub mod options;
 mod pods;
 mod pools;
+mod report;
 mod rounds;
 mod routes;
 mod rules;
@@ -40,22 +43,24 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 pub use options::Options;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
-use crate::cluster::{self, ApiServer, ManifestDirectory, api_server};
+use crate::cluster::api_server::{self, Health};
+use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
-use crate::speaker::Departure;
 use clock::Clock;
 use configuration::Configuration;
+use departure::{Ending, Signals};
 use driver::Driver;
 use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
+use objects::Objects;
+use report::{Reporter, Sights};
 use session_thread::SessionThread;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -67,21 +72,20 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// removes them.
 ///
 /// SIGTERM, which a service or a pod gets to be replaced, leaves peers in the belief that we restart:
-/// those that speak graceful restart keep our routes (RFC 4724). SIGINT, a person's Ctrl-C, tells them
-/// that we leave.
+/// those that speak graceful restart keep our routes (RFC 4724); but if the Node leaves, too, they are asked to
+/// prefer other paths first (RFC 8326). SIGINT, a person's Ctrl-C, tells them that we leave.
 ///
 /// # Errors
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let api = api::Listener::bind(&options.api_socket)?;
     let http = tokio::net::TcpListener::bind(options.metrics_listen)
         .await
         .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
-    let (objects, _api_server) = source_of(&options.objects).await?;
+    let (objects, api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
     // conversation of its own, so that none waits for another's.
     let (answers, answers_heard) = mpsc::unbounded_channel();
@@ -95,14 +99,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
     let (readiness, readiness_seen) = watch::channel(not_configured);
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
+    let (errors, errors_seen) = watch::channel(vec![]);
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
+    let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
     let known = Known {
-        compiled: compiled_seen,
+        compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
+        objects: Objects::new(&objects, errors_seen.clone()),
         owned: owned.clone(),
         exempt,
     };
@@ -112,7 +119,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(audit::run(source.clone()));
     let configuration = Configuration {
-        node_name: options.node_name,
+        node_name: options.node_name.clone(),
         paths: options.paths,
         netlink: preparer,
         writer: writer.clone(),
@@ -120,55 +127,63 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled,
         prepared,
         prepare,
+        errors,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
+    let ending = Ending { compiled: ending, look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
-    let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
+    let sight =
+        Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (queue, writer) = ((inputs, queue), (writer, answers_heard));
     let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
+    let sights = Sights {
+        look: source,
+        compiled: compiled_seen,
+        errors: errors_seen,
+        readiness: readiness_seen,
+        not_listening: driver.not_listening(),
+    };
+    let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
     let mut driver = tokio::spawn(driver.run(stopped));
 
-    let departure = tokio::select! {
-        _ = terminate.recv() => Departure::Restart,
-        _ = interrupt.recv() => Departure::ForGood,
+    let interrupted = tokio::select! {
+        interrupted = signals.interrupted() => interrupted,
         ended = &mut driver => bail!("the driver has ended: {ended:?}"),
         ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
         ended = &mut api => bail!("the API has ended: {ended:?}"),
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
-    info!("{}", words(departure));
+    let departure = signals.prepare(interrupted, &ending).await;
+    reporter.end().await;
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
-    keepers.end(departure == Departure::ForGood).await?;
+    keepers.end(interrupted).await?;
     api.abort();
     // The socket file goes with its server.
     let _ = api.await;
     Ok(())
 }
 
+/// The API server, and how it stands as a source.
+type Server = (ApiServer, watch::Receiver<Health>);
+
 /// Where the objects come from; with it the API server, if that is where.
-async fn source_of(objects: &options::Objects) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<Server>)> {
+    let objects = &options.objects;
     if let Some(directory) = &objects.manifests {
         let watch = ManifestDirectory::new(directory).watch()?;
         return Ok((cluster::Source::Manifests(watch), None));
     }
     let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
-    bail!(
-        "watching the API server at {} is not possible yet: name a directory with --manifests",
-        server.url()
-    )
-}
-
-fn words(departure: Departure) -> &'static str {
-    match departure {
-        Departure::Restart => "terminated: peers that speak graceful restart keep our routes",
-        Departure::ForGood => "interrupted: leaving for good",
-    }
+    info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
+    let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
+    let health = watch.health();
+    Ok((cluster::Source::ApiServer(watch), Some((server, health))))
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

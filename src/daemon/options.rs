@@ -8,6 +8,7 @@ use clap::builder::ArgPredicate;
 
 use super::log;
 use crate::api;
+use crate::cluster::objects::duration::Span;
 
 /// Where pod addresses are kept unless said otherwise, as by `host-local`.
 const DATA_DIR: &str = "/var/lib/cni/networks";
@@ -30,6 +31,10 @@ pub struct Options {
     /// Files that the daemon shares with others.
     #[command(flatten)]
     pub paths: Paths,
+    /// How long the daemon takes to drain when it is told to end and its Node says that the machine goes, too:
+    /// less than a kubelet gives it. Other than that it ends at once, to be started again
+    #[arg(long, value_name = "TIME", env = "ROUTELET_SHUTDOWN_DRAIN_TIMEOUT", default_value = "8s")]
+    pub shutdown_drain_timeout: Span,
     /// Form of the log on stderr; ROUTELET_LOG (or RUST_LOG) chooses what is in it, such as debug
     #[arg(long, value_name = "FORMAT", env = "ROUTELET_LOG_FORMAT", value_enum, default_value = "human")]
     pub log_format: log::Format,

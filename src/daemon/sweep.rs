@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::cni::life;
 use crate::ipam::sweep::{GRACE, Swept};
 use crate::ipam::{Error, Store};
+use crate::kernel::nftables::Nftables;
 
 /// From one sweep to the next.
 const EVERY: Duration = Duration::from_secs(60);
@@ -65,6 +66,15 @@ impl Sweeper {
     }
 }
 
+/// Packets stop being translated for a pod before its address is free for another.
 fn sweep(store: &Store, network: &str) -> Result<Swept, Error> {
+    let retained = Nftables::open_if_known().and_then(|nftables| match nftables {
+        Some(mut nftables) => nftables.retain(network, |owner| owner.is_attached()).map(drop),
+        None => Ok(()),
+    });
+    if let Err(error) = retained {
+        warn!("pods that are gone cannot be taken out of nftables: {error}; trying again in {EVERY:?}");
+        return Ok(Swept::default());
+    }
     store.sweep(GRACE, life::on_demand(network))
 }

@@ -11,6 +11,7 @@ pub mod batch;
 mod bridge;
 pub mod bridge_request;
 mod conversation;
+pub mod digest;
 mod exchange;
 mod frame;
 pub mod link;
@@ -46,6 +47,8 @@ pub mod installer;
 pub mod links;
 #[cfg(feature = "shell")]
 mod look;
+#[cfg(feature = "shell")]
+pub mod md5_counters;
 #[cfg(feature = "shell")]
 mod mirror;
 #[cfg(feature = "shell")]

@@ -1,4 +1,5 @@
-//! News of links and routes as they change, for a program that waits for one of them (rtnetlink(7)).
+//! News of links, routes and tables of nftables as they change, for a program that waits for one of them
+//! (rtnetlink(7)).
 //!
 //! What is waited for is looked up, not read out of the news: those may get lost for want of room. Whoever
 //! waits subscribes, looks, and looks again after each piece of news.
@@ -10,11 +11,13 @@ use super::Error;
 use super::frame::{Frame, frames};
 use super::netlink_socket::{NetlinkSocket, Protocol, Room};
 
-/// What there is news of (`enum rtnetlink_groups` of `linux/rtnetlink.h`).
+/// What there is news of: groups of `linux/rtnetlink.h`, and one of `linux/netfilter/nfnetlink.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// Links, `RTNLGRP_LINK`.
     Links = 1,
+    /// nftables, `NFNLGRP_NFTABLES`.
+    Nftables = 7,
     /// IPv6 addresses, `RTNLGRP_IPV6_IFADDR`.
     Ipv6Addresses = 9,
     /// IPv6 routes, `RTNLGRP_IPV6_ROUTE`.
@@ -43,8 +46,12 @@ impl News {
     /// # Errors
     /// The kernel refuses.
     pub fn of(subject: Subject) -> Result<News, Error> {
+        let protocol = match subject {
+            Subject::Nftables => Protocol::Netfilter,
+            Subject::Links | Subject::Ipv6Addresses | Subject::Ipv6Routes => Protocol::Route,
+        };
         let open = || {
-            let socket = NetlinkSocket::open(Protocol::Route, Room::Messages)?;
+            let socket = NetlinkSocket::open(protocol, Room::Messages)?;
             socket.subscribe(subject as i32)?;
             Ok::<_, std::io::Error>(News { socket })
         };
@@ -104,15 +111,15 @@ impl AsFd for News {
     }
 }
 
-/// When a wait ends.
+/// When a wait ends; never, if `None`.
 #[derive(Debug, Clone, Copy)]
-pub struct Deadline(Instant);
+pub struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// So long from now.
     #[allow(clippy::disallowed_methods, reason = "how long a system call may wait is the clock's to say")]
     pub fn after(most: Duration) -> Deadline {
-        Deadline(Instant::now() + most)
+        Deadline(Some(Instant::now() + most))
     }
 
     /// At once.
@@ -120,8 +127,13 @@ impl Deadline {
         Deadline::after(Duration::ZERO)
     }
 
+    /// Not before what is waited for.
+    pub fn never() -> Deadline {
+        Deadline(None)
+    }
+
     #[allow(clippy::disallowed_methods, reason = "as above")]
     fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.0.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::drain::DrainStage;
+use super::gate::few;
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bfd;
 use crate::bgp::update::AttributeFault;
@@ -186,6 +187,17 @@ pub enum Notice {
     Draining(DrainStage),
     /// A drain is taken back.
     Undrained,
+    /// Nothing is withdrawn while no other node announces these service addresses.
+    Holding(Vec<Prefix>),
+    /// The node can forward for pods, for the first time.
+    GateOpen {
+        /// Of so many peers all is known.
+        told: usize,
+        /// Of so many it was to be known.
+        required: usize,
+        /// Those that were waited for in vain.
+        missing: Vec<String>,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -232,6 +244,17 @@ impl fmt::Display for Notice {
             Notice::Selecting => f.write_str("choosing paths from now on"),
             Notice::Draining(stage) => write!(f, "draining: {}", stage.words()),
             Notice::Undrained => f.write_str("the drain is taken back"),
+            Notice::Holding(prefixes) => {
+                let prefixes: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
+                write!(f, "holding on to {}: no other node that stays announces it", prefixes.join(", "))
+            }
+            Notice::GateOpen { missing, .. } if missing.is_empty() => f.write_str("can forward for pods"),
+            Notice::GateOpen { told, required, missing } => write!(
+                f,
+                "can forward for pods, but only {told} of {required} peers have told what they have; waited in \
+                 vain for {}",
+                few(missing)
+            ),
             Notice::Swept => f.write_str("routes left from before the start are swept"),
         }
     }

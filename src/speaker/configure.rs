@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
+use super::rehoming::Rehoming;
 use super::rework::sharing;
 pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
@@ -61,6 +62,7 @@ impl Speaker {
         self.configure_fib(&old, &new);
         self.watch_paths();
         self.originate_what_is_deliverable();
+        self.follow_retreat();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -75,6 +77,7 @@ impl Speaker {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
+        self.rehoming = Rehoming::default();
         self.intent = None;
         self.links.asked = None;
     }
@@ -82,6 +85,7 @@ impl Speaker {
     fn configure_first_time(&mut self) {
         let Some(intent) = self.intent.clone() else { return };
         self.begin_restart();
+        self.begin_gate();
         self.fib.configure(intent.fib.next_hop_groups, intent.fib.install_backup);
         for (name, peer) in &intent.peers {
             self.add_peer(name, peer);
@@ -93,6 +97,7 @@ impl Speaker {
         }
         self.watch_paths();
         self.originate_what_is_deliverable();
+        self.follow_retreat();
         self.advance_restart();
     }
 

@@ -9,6 +9,10 @@
 //! with a Cease. They stay closed until the drain is taken back. A peer that takes nothing cannot hold
 //! this up for longer than the timeout, and is named then.
 //!
+//! A service address that no other node announces, of those that stay, would be nowhere after that. So nothing is
+//! withdrawn while there is one: by terms that say so for as long as it takes, otherwise until the timeout.
+//! Once another node has it, peers have their time to move to that.
+//!
 //! BFD ends after the sessions: FRR and BIRD take its AdminDown for the end of a session that is up.
 //!
 //! Packets go on being forwarded throughout. Kernel routes of this node's own prefixes stay, for what is
@@ -23,6 +27,7 @@ use super::graceful::Kept;
 use super::peer::Peer;
 use super::restart::STALE_TIME;
 use super::{Notice, Speaker};
+use crate::bgp::session::{Cause, Failure};
 use crate::bgp::{Reason, Update};
 use crate::prefix::{Family, Prefix};
 use crate::rib::export::Presence;
@@ -43,6 +48,8 @@ pub struct DrainTerms {
     pub timeout: Duration,
     /// What peers are told with the Cease (RFC 9003 §2), cut at 255 octets.
     pub reason: String,
+    /// Whether a service address that no other node announces is held on to beyond the timeout.
+    pub holds_last: bool,
 }
 
 impl DrainTerms {
@@ -99,11 +106,25 @@ pub struct DrainView {
     pub cut_off: Vec<String>,
     /// The timeout has passed before peers had been asked and had moved.
     pub timed_out: bool,
+    /// Service addresses that nothing is withdrawn for, because no other node announces them.
+    pub holds: Vec<Prefix>,
+    /// The objects ask for it: it does not end before they ask no more.
+    pub asked_by_objects: bool,
+}
+
+/// Who wants a node drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asker {
+    /// Somebody at the API.
+    Person,
+    /// The objects.
+    Objects,
 }
 
 /// A drain that has begun.
 #[derive(Debug)]
 pub(super) struct Drain {
+    askers: BTreeSet<Asker>,
     terms: DrainTerms,
     stage: DrainStage,
     /// When the stage is over at the latest.
@@ -112,38 +133,72 @@ pub(super) struct Drain {
     settled_at: Option<Instant>,
     cut_off: BTreeSet<String>,
     timed_out: bool,
+    /// It has come to where it would withdraw, and holds on.
+    held: bool,
 }
 
 impl Drain {
-    /// When it goes on without any news.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    fn new(now: Instant, terms: DrainTerms) -> Drain {
+        Drain {
+            askers: BTreeSet::new(),
+            stage: DrainStage::Asking,
+            until: now + terms.timeout,
+            settled_at: None,
+            cut_off: BTreeSet::new(),
+            timed_out: false,
+            held: false,
+            terms,
+        }
+    }
+
+    /// When it goes on without any news, after `now`.
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let until = (self.stage != DrainStage::Drained).then_some(self.until);
-        until.into_iter().chain(self.settled_at).min()
+        // One that holds on goes on with news alone, once its time is up.
+        let held = |at: &Instant| self.held && *at <= now;
+        until.into_iter().chain(self.settled_at).filter(|at| !held(at)).min()
     }
 }
 
 impl Speaker {
-    /// Begins to leave. `false`, and of no effect, where a drain has begun already.
+    /// Begins to leave. `false` where a drain has begun already, which goes on with its own terms.
     pub fn handle_drain(&mut self, now: Instant, terms: DrainTerms) -> bool {
         self.now = now;
-        if self.leaving.is_some() {
+        self.begin_drain(terms, Asker::Person)
+    }
+
+    /// Takes a drain back that was asked for by hand, however far it has come; `false` where none ends by
+    /// that, because there is none or the objects ask for it, too.
+    pub fn handle_undrain(&mut self, now: Instant) -> bool {
+        self.now = now;
+        self.end_drain(Asker::Person)
+    }
+
+    pub(super) fn begin_drain(&mut self, terms: DrainTerms, asker: Asker) -> bool {
+        if let Some(drain) = &mut self.leaving {
+            drain.askers.insert(asker);
+            if drain.terms.holds_last && !terms.holds_last {
+                // Whoever waits for it now has no patience without end.
+                drain.terms.holds_last = false;
+                drain.until = drain.until.max(self.now + terms.timeout);
+            }
             return false;
         }
-        let (stage, until) = (DrainStage::Asking, now + terms.timeout);
-        let cut_off = BTreeSet::new();
-        self.leaving = Some(Drain { terms, stage, until, settled_at: None, cut_off, timed_out: false });
-        self.notice(Notice::Draining(stage));
+        let mut drain = Drain::new(self.now, terms);
+        drain.askers.insert(asker);
+        self.leaving = Some(drain);
+        self.notice(Notice::Draining(DrainStage::Asking));
         self.tell_all_again();
         true
     }
 
-    /// Takes a drain back, however far it has come; `false` where there is none.
-    pub fn handle_undrain(&mut self, now: Instant) -> bool {
-        self.now = now;
+    pub(super) fn end_drain(&mut self, asker: Asker) -> bool {
         let was_closed = self.is_closed();
-        if self.leaving.take().is_none() {
+        let asked = self.leaving.as_mut().is_some_and(|drain| drain.askers.remove(&asker));
+        if !asked || self.leaving.as_ref().is_some_and(|drain| !drain.askers.is_empty()) {
             return false;
         }
+        self.leaving = None;
         self.notice(Notice::Undrained);
         if !was_closed {
             self.tell_all_again();
@@ -167,6 +222,8 @@ impl Speaker {
             waits_for: if told { self.not_told() } else { vec![] },
             cut_off: drain.cut_off.iter().cloned().collect(),
             timed_out: drain.timed_out,
+            holds: if drain.held { self.last_announced() } else { vec![] },
+            asked_by_objects: drain.askers.contains(&Asker::Objects),
         })
     }
 
@@ -202,10 +259,20 @@ impl Speaker {
         let settled = drain.settled_at.is_some_and(|at| at <= self.now);
         match drain.stage {
             DrainStage::Asking if self.not_told().is_empty() => {
-                let (until, settled_at) = (drain.until, self.now + drain.terms.settle);
+                // Where nobody has been asked, nobody moves.
+                let settle = if self.established_peers().next().is_some() {
+                    drain.terms.settle
+                } else {
+                    Duration::ZERO
+                };
+                let (until, settled_at) = (drain.until, self.now + settle);
                 self.enter(DrainStage::Settling, until);
                 self.settle_until(settled_at);
             }
+            DrainStage::Asking | DrainStage::Settling if (settled || time_is_up) && self.holds_on() => {
+                return self.hold(true);
+            }
+            DrainStage::Settling if drain.held => return self.hold(false),
             DrainStage::Settling if settled => self.withdraw_all(false),
             DrainStage::Asking | DrainStage::Settling if time_is_up => self.withdraw_all(true),
             DrainStage::Withdrawing if time_is_up || self.not_told().is_empty() => self.close_all(),
@@ -214,6 +281,30 @@ impl Speaker {
                 self.watch_paths();
             }
             _ => return false,
+        }
+        true
+    }
+
+    /// Whether what is announced stays announced, though peers have had their time.
+    fn holds_on(&self) -> bool {
+        let waits = |drain: &Drain| drain.terms.holds_last || self.now < drain.until;
+        self.leaving.as_ref().is_some_and(waits) && !self.last_announced().is_empty()
+    }
+
+    /// Begins to hold on, or lets peers move to those who have what was held on to; `false` if that is as it
+    /// was.
+    fn hold(&mut self, held: bool) -> bool {
+        let prefixes = self.last_announced();
+        let Some(drain) = &mut self.leaving else { return false };
+        if drain.held == held {
+            return false;
+        }
+        drain.held = held;
+        if held {
+            self.notice(Notice::Holding(prefixes));
+        } else if self.now < drain.until || drain.terms.holds_last {
+            drain.settled_at = Some(self.now + drain.terms.settle);
+            drain.until = drain.until.max(self.now + drain.terms.settle);
         }
         true
     }
@@ -282,7 +373,8 @@ impl Speaker {
         for id in self.ids() {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, &reason);
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.last_error = Some(format!("drained: {reason}"));
+                let cause = Cause::Sent(Reason::ADMINISTRATIVE_SHUTDOWN);
+                peer.last_failure = Some(Failure::new(cause, format!("drained: {reason}")));
             }
         }
     }

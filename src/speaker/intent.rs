@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+pub use super::gate::GateTerms;
+pub use super::retreat::{Extent, Retreat};
 use crate::bfd;
 pub use crate::bgp::Role;
 pub use crate::bgp::session::{Damping, RemoteAs};
@@ -46,6 +48,12 @@ pub struct Intent {
     pub peers: BTreeMap<String, PeerIntent>,
     /// Ranges of addresses from which anybody may connect who is not among `peers`, by name.
     pub ranges: BTreeMap<String, RangeIntent>,
+    /// What the first pods wait for.
+    pub gate: GateTerms,
+    /// What the node is to let go of, if it leaves.
+    pub retreat: Option<Retreat>,
+    /// Service addresses of this node that no other announces, of those that stay: not to be let go of.
+    pub last_announced: BTreeSet<Prefix>,
 }
 
 /// A range of addresses, each of which may be a peer's.

@@ -39,8 +39,9 @@ impl Speaker {
         peer.flaps += 1;
         peer.path_is_new = false;
         peer.forget_session_state();
-        let reason = peer.first.session.last_error().unwrap_or("unknown").to_owned();
-        peer.last_error = Some(reason.clone());
+        let failure = peer.first.session.last_failure().cloned().unwrap_or("unknown".into());
+        let reason = failure.words.clone();
+        peer.last_failure = Some(failure);
         let peer = self.peer_name(id);
         self.notice(Notice::PeerDown { peer, reason });
         self.keep_over_fall(id, fall);
@@ -53,9 +54,10 @@ impl Speaker {
         if peer.slot(other).is_some_and(|slot| slot.connection.is_some()) {
             return;
         }
-        let reason = peer.slot(which).and_then(|s| s.session.last_error()).unwrap_or("unknown");
-        let reason = reason.to_owned();
-        peer.last_error = Some(reason.clone());
+        let failure = peer.slot(which).and_then(|s| s.session.last_failure().cloned());
+        let failure = failure.unwrap_or("unknown".into());
+        let reason = failure.words.clone();
+        peer.last_failure = Some(failure);
         let peer = self.peer_name(id);
         self.notice(Notice::PeerFailed { peer, reason });
     }

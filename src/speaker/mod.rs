@@ -23,6 +23,8 @@
 //! | `graceful` | a peer restarts: its paths outlive its session |
 //! | `restart` | we restart: the kernel's routes outlive us |
 //! | `drain` | leaving: peers move first |
+//! | `retreat` | what the objects say of leaving |
+//! | `gate` | what the first pods wait for |
 //! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
@@ -38,6 +40,7 @@ mod audience;
 mod configure;
 mod drain;
 mod dynamic;
+mod gate;
 mod graceful;
 pub mod intent;
 mod lifecycle;
@@ -52,6 +55,7 @@ mod reachability;
 mod refresh;
 mod rehoming;
 mod restart;
+mod retreat;
 mod rework;
 mod sessions;
 mod settle;
@@ -67,11 +71,13 @@ use std::net::IpAddr;
 
 pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
+pub use gate::GateTerms;
 pub use intent::Intent;
 pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
+pub use retreat::{Extent, Retreat};
 
 use crate::bfd;
 use crate::bgp::session::Timer;
@@ -114,6 +120,8 @@ pub struct Speaker {
     restart: Restart,
     /// How far a drain has come, if there is one.
     leaving: Option<drain::Drain>,
+    /// What the first pods wait for.
+    gate: gate::Gate,
     /// Sessions of the mesh that the intent has no more.
     rehoming: rehoming::Rehoming,
     /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
@@ -141,6 +149,8 @@ pub enum Wake {
     LetGo(PeerId),
     /// A drain goes on.
     Drain,
+    /// The first pods have waited long enough for a peer.
+    Gate,
     /// Sessions of a former mesh have stayed long enough.
     Rehoming,
 }
@@ -171,6 +181,7 @@ impl Speaker {
             aggregates_changed: false,
             restart: Restart::default(),
             leaving: None,
+            gate: gate::Gate::default(),
             rehoming: rehoming::Rehoming::default(),
             wakes: BTreeSet::new(),
             keeps: BTreeSet::new(),
@@ -292,7 +303,7 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain() || self.advance_rehoming()
+        self.settle_some() || self.advance_drain() || self.advance_gate() || self.advance_rehoming()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see
@@ -307,9 +318,12 @@ impl Speaker {
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));
         let restart = self.restart.poll_timeout().map(|at| (at, Wake::Restart));
         let let_go = self.keeps.first().map(|(at, id, _)| (*at, Wake::LetGo(*id)));
-        let drain = self.leaving.as_ref().and_then(drain::Drain::poll_timeout).map(|at| (at, Wake::Drain));
+        let drain = self.leaving.as_ref().and_then(|drain| drain.poll_timeout(self.now));
+        let drain = drain.map(|at| (at, Wake::Drain));
+        let gate = self.gate_due().map(|at| (at, Wake::Gate));
         let rehoming = self.rehoming.poll_timeout(self.now).map(|at| (at, Wake::Rehoming));
-        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(drain).chain(rehoming).min()
+        let ends = drain.into_iter().chain(gate).chain(rehoming);
+        session.into_iter().chain(retry).chain(restart).chain(let_go).chain(ends).min()
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -23,7 +23,7 @@ use super::trouble::{Faults, Notifications};
 use super::view::NotificationView;
 use crate::bgp::capability::AddPath;
 use crate::bgp::session::{
-    Config, Counters, Negotiated, OPEN_HOLD, RestartBits, RestartOffer, State, Timer, send_hold,
+    Config, Counters, Failure, Negotiated, OPEN_HOLD, RestartBits, RestartOffer, State, Timer, send_hold,
 };
 use crate::bgp::{Open, PathNlri, Session};
 use crate::prefix::Family;
@@ -74,7 +74,8 @@ pub(super) struct Peer {
     /// How it stands with the limit on its prefixes.
     pub(super) limits: Limits,
     pub(super) flaps: u64,
-    pub(super) last_error: Option<String>,
+    /// How its last session ended, or failed after the peer had been reached.
+    pub(super) last_failure: Option<Failure>,
     /// What BFD last said about the way to it.
     pub(super) path: Option<crate::bfd::Change>,
     /// BFD has come up with its session established.
@@ -149,7 +150,7 @@ impl Peer {
             past_notifications: Notifications::default(),
             limits: Limits::default(),
             flaps: 0,
-            last_error: None,
+            last_failure: None,
             path: None,
             path_is_new: false,
             wake: None,

@@ -178,7 +178,8 @@ fn is_awaited(peer: &Peer, may_connect: bool) -> bool {
     negotiated.graceful_restart().is_some_and(|theirs| !theirs.restarting) && !has_told_all(peer)
 }
 
-fn has_told_all(peer: &Peer) -> bool {
+/// Whether a peer has said End-of-RIB in every family of its session.
+pub(super) fn has_told_all(peer: &Peer) -> bool {
     let negotiated = peer.established().and_then(Session::negotiated);
     negotiated.is_some_and(|n| n.codec.families.iter().all(|family| peer.end_of_rib_seen.contains(family)))
 }

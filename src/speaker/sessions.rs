@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::dynamic::Admission;
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Speaker, Transport};
-use crate::bgp::session::{Negotiated, Output, State, Timer};
+use crate::bgp::session::{Failure, Negotiated, Output, State, Timer};
 use crate::bgp::{Message, MessageError, Reason, Session};
 use crate::rib::PeerId;
 use crate::time::Instant;
@@ -73,7 +73,7 @@ impl Speaker {
     }
 
     /// A connection closed, or the attempt to make one failed.
-    pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId, why: &str) {
+    pub fn handle_closed(&mut self, now: Instant, connection: ConnectionId, why: impl Into<Failure>) {
         self.with_session(now, connection, |slot| {
             slot.connection = None;
             slot.session.handle_closed(now, why);

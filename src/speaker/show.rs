@@ -117,6 +117,7 @@ impl Speaker {
         let families = negotiated.map_or_else(kept, |n| n.codec.families.clone());
         let ours = peer.intent.graceful_restart;
         let restart = negotiated.and_then(Negotiated::graceful_restart).filter(|_| ours.is_some());
+        let last_failure = peer.last_failure.as_ref().or(session.last_failure());
         PeerView {
             name: name.to_owned(),
             origin: peer.intent.origin,
@@ -144,7 +145,11 @@ impl Speaker {
                 faults_withdrawn: peer.faults.withdrawn(),
                 faults_discarded: peer.faults.discarded(),
             },
-            last_error: peer.last_error.clone().or_else(|| session.last_error().map(str::to_owned)),
+            last_error: last_failure.map(|failure| failure.words.clone()),
+            last_cause: last_failure.map(|failure| failure.cause),
+            attempt: session.last_failure().cloned(),
+            not_agreed: negotiated.map(|n| not_agreed(peer, n)).unwrap_or_default(),
+            has_password: peer.intent.password.is_some(),
             flaps: peer.flaps,
             notification_sent,
             notification_received,
@@ -226,6 +231,11 @@ impl Speaker {
         paths.sort_by_key(|p| (!p.best, !p.multipath, p.ineligible.is_some(), p.peer.clone(), p.path_id));
         Some(RouteView { prefix, decided_by: destination.decided_by().map(|r| r.name()), paths })
     }
+}
+
+fn not_agreed(peer: &Peer, negotiated: &Negotiated) -> Vec<Family> {
+    let agreed = &negotiated.codec.families;
+    peer.intent.families.iter().copied().filter(|family| !agreed.contains(family)).collect()
 }
 
 fn add_path_of(peer: &Peer, family: Family) -> AddPath {

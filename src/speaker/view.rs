@@ -1,5 +1,8 @@
 //! What a speaker shows of itself: plain values, made on demand, for the API and for metrics.
 
+#[cfg(test)]
+pub(crate) mod example;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -7,6 +10,7 @@ use std::time::Duration;
 use super::drain::DrainView;
 use super::intent::PeerOrigin;
 use crate::bgp::capability::AddPath;
+use crate::bgp::session::{Cause, Failure};
 use crate::bgp::update::Treatment;
 use crate::bgp::{PathAttributes, PathId};
 use crate::fib::Target;
@@ -47,6 +51,15 @@ pub struct PeerView {
     pub counters: PeerCounters,
     /// Why the session last went down or a connection attempt last failed.
     pub last_error: Option<String>,
+    /// What kind of failure that was.
+    pub last_cause: Option<Cause>,
+    /// What has last gone wrong with the session that there is or is to be: of one that is down, how the
+    /// latest attempt failed.
+    pub attempt: Option<Failure>,
+    /// Families that we offer and the peer does not; empty before its OPEN.
+    pub not_agreed: Vec<Family>,
+    /// Its connections are signed (RFC 2385).
+    pub has_password: bool,
     /// How often the session has gone from Established to Idle.
     pub flaps: u64,
     /// The last NOTIFICATION sent to the peer.

@@ -22,6 +22,8 @@ use routelet::prefix::Prefix;
 const OURS: Ownership = Ownership { table: 254, protocol: 114 };
 /// Longer than anything takes that works: a connection attempt is repeated after 5 s.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// A node is ready without its peers, for many a test starts but one.
+const ALONE: &str = "readiness: {requiredPeers: 0}";
 
 /// Which families the cluster uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +177,7 @@ impl Cluster {
     /// The configuration `default` with this spec, beside the AS.
     pub fn configure_spec(&self, spec: &str) {
         let text = "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {name: default}\n";
-        self.write("configuration.yaml", &format!("{text}spec: {{asn: 64512, {spec}}}\n"));
+        self.write("configuration.yaml", &format!("{text}spec: {{asn: 64512, {ALONE}, {spec}}}\n"));
     }
 
     pub fn replace_pod_cidrs(&mut self, node: usize, prefixes: &[&str]) {
@@ -515,7 +517,7 @@ impl RouteChanges {
 fn configuration(mesh: &str) -> String {
     format!(
         "apiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\nmetadata: {{name: default}}\n\
-         spec: {{asn: 64512, mesh: {mesh}}}\n"
+         spec: {{asn: 64512, mesh: {mesh}, {ALONE}}}\n"
     )
 }
 

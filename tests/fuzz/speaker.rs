@@ -278,7 +278,10 @@ impl Shell {
 
     fn drain(&mut self) {
         let (settle, timeout) = (DrainTerms::SETTLE, DrainTerms::TIMEOUT);
-        self.speaker.handle_drain(self.now, DrainTerms { settle, timeout, reason: "fuzz".to_owned() });
+        self.speaker.handle_drain(
+            self.now,
+            DrainTerms { settle, timeout, reason: "fuzz".to_owned(), holds_last: false },
+        );
     }
 
     fn accept(&mut self, remote: &str, argument: usize) {

@@ -39,7 +39,12 @@ fn each(scenario: impl Fn(&mut World, &Plan)) {
 }
 
 fn drain(world: &mut World, timeout: Duration) {
-    let terms = DrainTerms { settle: Duration::from_secs(5), timeout, reason: "new switch".to_owned() };
+    let terms = DrainTerms {
+        settle: Duration::from_secs(5),
+        timeout,
+        reason: "new switch".to_owned(),
+        holds_last: false,
+    };
     world.tell("tor2", |speaker, now, _| {
         speaker.unwrap().handle_drain(now, terms.clone());
     });
@@ -195,9 +200,10 @@ fn rig() -> Rig {
 
 fn drain_rig(rig: &mut Rig, settle: u64, timeout: u64) {
     let (settle, timeout) = (Duration::from_secs(settle), Duration::from_secs(timeout));
-    assert!(
-        rig.speaker.handle_drain(rig.now, DrainTerms { settle, timeout, reason: "new switch".to_owned() })
-    );
+    assert!(rig.speaker.handle_drain(
+        rig.now,
+        DrainTerms { settle, timeout, reason: "new switch".to_owned(), holds_last: false }
+    ));
     rig.listen();
 }
 

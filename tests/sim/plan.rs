@@ -7,8 +7,8 @@ use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GracefulRestart, Listen,
-    NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
+    GracefulRestart, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Which families the cluster uses.
@@ -145,6 +145,9 @@ impl Plan {
             cluster_id: None,
             peers,
             ranges: BTreeMap::new(),
+            gate: GateTerms::default(),
+            retreat: None,
+            last_announced: BTreeSet::new(),
         }
     }
 

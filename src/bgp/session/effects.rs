@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fsm::{Effect, Event, State, transition};
 use super::restart::Fall;
 use super::timers::Timer;
-use super::{Exchanged, Negotiated, Output, Rest, Session};
+use super::{Cause, Exchanged, Negotiated, Output, Rest, Session};
 use crate::bgp::header::MessageType;
 use crate::bgp::{Codec, MessageError, Notification};
 use crate::time::Instant;
@@ -22,7 +22,8 @@ pub fn send_hold(hold: Duration) -> Option<Duration> {
 
 impl Session {
     pub(super) fn fail(&mut self, now: Instant, event: Event, error: MessageError) {
-        self.last_error = Some(format!("we sent NOTIFICATION {}: {}", error.notification, error.what));
+        let words = format!("we sent NOTIFICATION {}: {}", error.notification, error.what);
+        self.note(Cause::Sent(error.notification.reason()), words);
         self.step(now, event, Payload::Notification(error.notification));
     }
 
@@ -121,8 +122,9 @@ impl Session {
             (Event::UpdateMsg, _) => Some(MessageType::RouteRefresh),
             _ => event.message_type(),
         };
-        self.last_error = Some(format!("unexpected message in {}", state.name()));
         let mut notification = Notification::from(state.unexpected_message());
+        let words = format!("unexpected message in {}", state.name());
+        self.note(Cause::Sent(notification.reason()), words);
         notification.data.extend(kind.map(|kind| kind as u8));
         self.send_notification(now, &notification);
     }

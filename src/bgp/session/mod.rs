@@ -7,6 +7,7 @@
 //!
 //! What happens when is the table in [`fsm`]; `effects` carries it out.
 
+mod cause;
 mod config;
 mod effects;
 pub mod fsm;
@@ -18,6 +19,7 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use cause::{Break, Cause, Failure};
 pub use config::{Config, Damping, Negotiated, RemoteAs};
 use effects::Payload;
 pub use effects::{OPEN_HOLD, send_hold};
@@ -103,7 +105,7 @@ pub struct Session {
     failures: u32,
     rest: Rest,
     counters: Counters,
-    last_error: Option<String>,
+    last_failure: Option<Failure>,
     notification_sent: Option<Exchanged>,
     notification_received: Option<Exchanged>,
     restart_bits: RestartBits,
@@ -123,7 +125,7 @@ impl Session {
             failures: 0,
             rest: Rest::IdleHold,
             counters: Counters::default(),
-            last_error: None,
+            last_failure: None,
             notification_sent: None,
             notification_received: None,
             restart_bits: RestartBits::default(),
@@ -160,7 +162,7 @@ impl Session {
     /// Stops the session for good, with a NOTIFICATION of this reason (a Cease, RFC 4486) where a
     /// connection is up. An Administrative Shutdown or Reset tells the peer why (RFC 9003).
     pub fn handle_stop(&mut self, now: Instant, reason: Reason, why: &str) {
-        self.last_error = Some(why.to_owned());
+        self.note(Cause::Sent(reason), why);
         self.timers.stop(Timer::IdleHold);
         let notification = match reason {
             Reason::ADMINISTRATIVE_SHUTDOWN | Reason::ADMINISTRATIVE_RESET => {
@@ -175,7 +177,7 @@ impl Session {
     /// Ends an Established session because of what the owner found (too many prefixes, say), with this
     /// NOTIFICATION. The session starts again after its `rest`.
     pub fn handle_reset(&mut self, now: Instant, notification: Notification, rest: Rest, why: &str) {
-        self.last_error = Some(why.to_owned());
+        self.note(Cause::Sent(notification.reason()), why);
         self.rest = rest;
         let notification = self.hardened(notification);
         self.step(now, Event::UpdateMsgErr, Payload::Notification(notification));
@@ -183,14 +185,14 @@ impl Session {
 
     /// Gives the connection up without a word: the peer has forgotten it, or is to keep our routes.
     pub fn handle_abandon(&mut self, now: Instant, why: &str) {
-        self.last_error = Some(why.to_owned());
+        self.note(Cause::Broken(Break::Other), why);
         self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
     /// The way to the peer is gone: gives the connection up without a word, for none would arrive. Nothing
     /// outlives it, as packets have nowhere to go.
     pub fn handle_cut_off(&mut self, now: Instant, why: &str) {
-        self.last_error = Some(why.to_owned());
+        self.note(Cause::Broken(Break::NoRoute), why);
         self.step(now, Event::TcpConnectionFails, Payload::CutOff);
     }
 
@@ -228,8 +230,8 @@ impl Session {
     }
 
     /// The connection closed, or the attempt to make one failed.
-    pub fn handle_closed(&mut self, now: Instant, why: &str) {
-        self.last_error = Some(why.to_owned());
+    pub fn handle_closed(&mut self, now: Instant, why: impl Into<Failure>) {
+        self.last_failure = Some(why.into());
         self.step(now, Event::TcpConnectionFails, Payload::Gone);
     }
 
@@ -251,7 +253,10 @@ impl Session {
 
     /// This connection lost a collision (RFC 4271 §6.8).
     pub fn handle_collision_dump(&mut self, now: Instant) {
-        self.last_error = Some("another connection with the peer was preferred".to_owned());
+        self.note(
+            Cause::Sent(Reason::CONNECTION_COLLISION),
+            "another connection with the peer was preferred",
+        );
         let payload = Payload::Notification(Notification::from(Reason::CONNECTION_COLLISION));
         self.step(now, Event::OpenCollisionDump, payload);
     }
@@ -288,7 +293,8 @@ impl Session {
             }
             Message::RouteRefreshIgnored => self.step(now, Event::UpdateMsg, Payload::None),
             Message::Notification(notification) => {
-                self.last_error = Some(format!("peer sent NOTIFICATION {notification}"));
+                let words = format!("peer sent NOTIFICATION {notification}");
+                self.note(Cause::Received(notification.reason()), words);
                 let version_error = notification.reason() == Reason::UNSUPPORTED_VERSION_NUMBER;
                 let event = if version_error { Event::NotifMsgVerErr } else { Event::NotifMsg };
                 self.notification_received = Some(Exchanged { at: now, notification: notification.clone() });
@@ -320,7 +326,8 @@ impl Session {
             }
             match timer {
                 Timer::SendHold => {
-                    self.last_error = Some("send hold timer expired: the peer reads nothing".into());
+                    let words = "send hold timer expired: the peer reads nothing";
+                    self.note(Cause::Sent(Reason::SEND_HOLD_TIMER_EXPIRED), words);
                     let payload = Payload::Notification(Notification::from(Reason::SEND_HOLD_TIMER_EXPIRED));
                     self.step(now, Event::SendHoldTimerExpires, payload);
                 }
@@ -329,11 +336,14 @@ impl Session {
                 }
                 Timer::IdleHold => self.step(now, Event::IdleHoldTimerExpires, Payload::None),
                 Timer::ConnectRetry => {
+                    if self.state == State::Connect {
+                        self.note(Cause::Broken(Break::NoAnswer), "no answer to an attempt to connect");
+                    }
                     self.step(now, Event::ConnectRetryTimerExpires, Payload::None);
                 }
                 Timer::Keepalive => self.step(now, Event::KeepaliveTimerExpires, Payload::None),
                 Timer::Hold => {
-                    self.last_error = Some("hold timer expired".into());
+                    self.note(Cause::Sent(Reason::HOLD_TIMER_EXPIRED), "hold timer expired");
                     let payload = Payload::Notification(Notification::from(Reason::HOLD_TIMER_EXPIRED));
                     self.step(now, Event::HoldTimerExpires, payload);
                 }
@@ -433,6 +443,15 @@ impl Session {
 
     /// Why the session last went down, or could not come up.
     pub fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.last_failure.as_ref().map(|failure| failure.words.as_str())
+    }
+
+    /// The same, with its kind.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
+    }
+
+    fn note(&mut self, cause: Cause, words: impl Into<String>) {
+        self.last_failure = Some(Failure::new(cause, words));
     }
 }

@@ -6,11 +6,13 @@
 
 mod cni;
 mod identity;
+mod readiness;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use self::readiness::Readiness;
 use super::{PodNetwork, RuleIntent};
 use crate::bfd;
 use crate::cluster::Finding;
@@ -39,6 +41,7 @@ pub(super) struct Settings {
     pub(super) service_cidrs: Vec<Prefix>,
     pub(super) rules: Vec<RuleIntent>,
     pub(super) loose_reverse_path: bool,
+    pub(super) readiness: Readiness,
 }
 
 /// What a node is in the mesh.
@@ -99,6 +102,7 @@ impl Settings {
             service_cidrs: service_cidrs.iter().map(|cidr| cidr.0).collect(),
             rules,
             loose_reverse_path: reverse_path == Some(ReversePathFilter::Loose),
+            readiness: Readiness::of(&mut layers),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
     AsPathRules, BfdIntent, ExtendedNextHop, FastFailover, Intent, NextHopRule, PeerIntent, PeerOrigin,
-    Policy, PrefixRule, Timers,
+    Policy, PrefixRule, Retreat, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -25,17 +25,18 @@ fn objects(text: &str) -> ObjectSet {
 }
 
 /// The settings of a node that is told nothing.
-const DEFAULTS: [&str; 5] = [
+const DEFAULTS: [&str; 6] = [
     "listen 179 on 0.0.0.0 ::",
     "FibIntent { install: true, table: 254, protocol: 114, metric: 20, max_paths: 16, next_hop_groups: true, install_backup: false }",
     "pods in pod-network, Bridge, bridge cni0, mtu None, hairpin: true",
     "no masquerade",
     "loose reverse path: false",
+    "waits 60s for peers, then loses routelet.dev/agent-not-ready",
 ];
 
 /// An Intent in as few words as tell it from any other in the table.
 fn show(compiled: &Compiled) -> String {
-    let Compiled { intent, network, warnings } = compiled;
+    let Compiled { intent, network, startup_taint, warnings } = compiled;
     let mut text = format!("AS {}, router id {}", intent.asn, intent.router_id);
     if let Some(id) = intent.cluster_id {
         write!(text, ", cluster id {id}").unwrap();
@@ -56,12 +57,23 @@ fn show(compiled: &Compiled) -> String {
         ),
         if pods.masquerade { masquerade } else { "no masquerade".to_owned() },
         format!("loose reverse path: {}", network.loose_reverse_path),
+        format!(
+            "waits {:?} for peers, then loses {}",
+            intent.gate.timeout,
+            startup_taint.as_deref().unwrap_or("no taint")
+        ),
     ];
     if intent.listen.mark != 0 {
         writeln!(text, "mark {:#x}", intent.listen.mark).unwrap();
     }
     for (setting, _) in settings.iter().zip(DEFAULTS).filter(|(setting, default)| setting != default) {
         writeln!(text, "{setting}").unwrap();
+    }
+    if intent.gate.required_peers != u32::from(!intent.peers.is_empty()) {
+        writeln!(text, "requires {} peers", intent.gate.required_peers).unwrap();
+    }
+    if let Some(Retreat { extent, why, ends_daemon }) = &intent.retreat {
+        writeln!(text, "leaves with {extent:?}: {why}; ends the daemon: {ends_daemon}").unwrap();
     }
     for rule in &network.rules {
         writeln!(text, "{rule:?}").unwrap();

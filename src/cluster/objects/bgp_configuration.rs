@@ -17,6 +17,7 @@ use super::cni::CniSpec;
 use super::from_node::FromNode;
 use super::graceful_restart::GracefulRestartSpec;
 use super::kernel::{KernelSpec, RuleSpec};
+use super::readiness::ReadinessSpec;
 use super::values::{Asn, Cidr, Table};
 use super::{Problems, selector};
 
@@ -70,6 +71,9 @@ pub struct BgpConfigurationSpec {
     /// How pods are attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cni: Option<CniSpec>,
+    /// When a node may take pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessSpec>,
     /// Settings of the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelSpec>,
@@ -188,6 +192,9 @@ impl BgpConfigurationSpec {
         }
         if let Some(bfd) = &self.bfd {
             bfd.check(problems);
+        }
+        if let Some(readiness) = &self.readiness {
+            readiness.check(problems);
         }
         if self.fib.as_ref().and_then(|fib| fib.protocol).is_some_and(|protocol| protocol < 5) {
             // 0 to 4 mean unspecified, redirect, kernel, boot and static (RTPROT_* in rtnetlink.h).

@@ -17,15 +17,38 @@ use crate::speaker::intent::FastFailover;
 
 mod check;
 mod policy;
+mod status;
 
 pub use policy::{
     AcceptRule, AsPathSpec, CommunitiesSpec, ExportSpec, ImportSpec, MatchSpec, MaxPrefixes,
     MaxPrefixesAction, NextHopText, PrependSpec, RuleAction, RuleSpec, SetSpec,
 };
+pub use status::{BgpPeerStatus, NodeTrouble};
 
 /// A session that the selected nodes hold with a router.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpPeer", derive = "PartialEq")]
+#[kube(
+    group = "routelet.dev",
+    version = "v1alpha1",
+    kind = "BgpPeer",
+    derive = "PartialEq",
+    shortname = "bgpp",
+    category = "routelet",
+    status = "BgpPeerStatus",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
+    printcolumn(name = "Up", type_ = "string", json_path = ".status.up"),
+    printcolumn(name = "Down", type_ = "string", json_path = ".status.down"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Established\")].reason",
+        priority = "1"
+    ),
+    printcolumn(name = "Interface", type_ = "string", json_path = ".spec.interface", priority = "1"),
+    printcolumn(name = "Range", type_ = "string", json_path = ".spec.range", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPeerSpec {
     /// Nodes that hold the session. Absent or empty means all.
@@ -220,6 +243,15 @@ pub struct TimersSpec {
     /// How long a session must have been up for its next failure to count as a first one. Default `60s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stable_after: Option<Span>,
+}
+
+impl BgpPeerSpec {
+    /// Names of the Secrets that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let bfd = self.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref());
+        let keys = [self.password_secret_ref.as_ref(), bfd.map(|authentication| &authentication.secret_ref)];
+        keys.into_iter().flatten().map(|key| key.name.as_str())
+    }
 }
 
 /// One key of a Secret.

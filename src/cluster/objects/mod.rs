@@ -8,28 +8,54 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub mod bfd;
+pub mod bgp_advertisement;
 pub mod bgp_configuration;
+pub mod bgp_node_status;
 pub mod bgp_peer;
 pub mod cni;
 pub mod duration;
+pub mod endpoint_slice;
 pub mod from_node;
 pub mod graceful_restart;
 pub mod kernel;
 pub mod node;
+pub mod readiness;
 pub mod secret;
 pub mod selector;
+pub mod service;
 pub mod values;
 
+pub use bgp_advertisement::{BgpAdvertisement, BgpAdvertisementSpec};
 pub use bgp_configuration::{BgpConfiguration, BgpConfigurationSpec};
+pub use bgp_node_status::BgpNodeStatus;
 pub use bgp_peer::{BgpPeer, BgpPeerSpec};
+pub use endpoint_slice::EndpointSlice;
 pub use node::Node;
 pub use secret::Secret;
+pub use service::Service;
 
 /// API group of our own kinds.
 pub const GROUP: &str = "routelet.dev";
+
+/// Namespace and name of an object that has both, in order of the namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamespacedName {
+    /// The namespace: `default` where a manifest names none.
+    pub namespace: String,
+    /// The name within it.
+    pub name: String,
+}
+
+impl fmt::Display for NamespacedName {
+    /// As `kubectl` writes it: `shop/web`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 /// All objects of a cluster that matter here, by name.
 ///
@@ -45,6 +71,12 @@ pub struct ObjectSet {
     pub configurations: BTreeMap<String, BgpConfigurationSpec>,
     /// `BgpPeer`.
     pub peers: BTreeMap<String, BgpPeerSpec>,
+    /// `BgpAdvertisement`.
+    pub advertisements: BTreeMap<String, BgpAdvertisementSpec>,
+    /// `v1 Service`.
+    pub services: BTreeMap<NamespacedName, Service>,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    pub endpoint_slices: BTreeMap<NamespacedName, EndpointSlice>,
 }
 
 impl ObjectSet {
@@ -55,6 +87,9 @@ impl ObjectSet {
             Object::Secret(name, secret) => drop(self.secrets.insert(name, secret)),
             Object::Configuration(name, spec) => drop(self.configurations.insert(name, *spec)),
             Object::Peer(name, spec) => drop(self.peers.insert(name, *spec)),
+            Object::Advertisement(name, spec) => drop(self.advertisements.insert(name, *spec)),
+            Object::Service(name, service) => drop(self.services.insert(name, *service)),
+            Object::EndpointSlice(name, slice) => drop(self.endpoint_slices.insert(name, slice)),
         }
     }
 }
@@ -70,16 +105,25 @@ pub enum Object {
     Configuration(String, Box<BgpConfigurationSpec>),
     /// `BgpPeer`.
     Peer(String, Box<BgpPeerSpec>),
+    /// `BgpAdvertisement`.
+    Advertisement(String, Box<BgpAdvertisementSpec>),
+    /// `v1 Service`.
+    Service(NamespacedName, Box<Service>),
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    EndpointSlice(NamespacedName, EndpointSlice),
 }
 
 impl fmt::Display for Object {
-    /// Kind and name: `BgpPeer tor-a`.
+    /// Kind and name: `BgpPeer tor-a`, `Service shop/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Object::Node(name, _) => write!(f, "Node {name}"),
             Object::Secret(name, _) => write!(f, "Secret {name}"),
             Object::Configuration(name, _) => write!(f, "BgpConfiguration {name}"),
             Object::Peer(name, _) => write!(f, "BgpPeer {name}"),
+            Object::Advertisement(name, _) => write!(f, "BgpAdvertisement {name}"),
+            Object::Service(name, _) => write!(f, "Service {name}"),
+            Object::EndpointSlice(name, _) => write!(f, "EndpointSlice {name}"),
         }
     }
 }
@@ -124,6 +168,12 @@ fn metadata_name(metadata: &ObjectMeta, problems: &mut Problems) -> String {
     name
 }
 
+/// Namespace and name of an object that has both.
+fn namespaced_name(metadata: &ObjectMeta, problems: &mut Problems) -> NamespacedName {
+    let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    NamespacedName { namespace, name: metadata_name(metadata, problems) }
+}
+
 impl TryFrom<k8s::Node> for Object {
     type Error = Vec<Problem>;
 
@@ -163,5 +213,36 @@ impl TryFrom<BgpPeer> for Object {
         let name = metadata_name(&object.metadata, &mut problems);
         object.spec.check(&mut problems);
         problems.or(Object::Peer(name, Box::new(object.spec)))
+    }
+}
+
+impl TryFrom<BgpAdvertisement> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: BgpAdvertisement) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let name = metadata_name(&object.metadata, &mut problems);
+        object.spec.check(&mut problems);
+        problems.or(Object::Advertisement(name, Box::new(object.spec)))
+    }
+}
+
+impl TryFrom<k8s::Service> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: k8s::Service) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let (name, service) = Service::read(object, &mut problems);
+        problems.or(Object::Service(name, Box::new(service)))
+    }
+}
+
+impl TryFrom<discovery::EndpointSlice> for Object {
+    type Error = Vec<Problem>;
+
+    fn try_from(object: discovery::EndpointSlice) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let (name, slice) = EndpointSlice::read(object, &mut problems);
+        problems.or(Object::EndpointSlice(name, slice))
     }
 }

@@ -1,7 +1,7 @@
 //! A `v1 Node`, reduced to what routing needs.
 //!
 //! Heartbeats, images and conditions change all the time and mean nothing here: two versions of a
-//! Node that route alike are equal.
+//! Node that route alike are equal. Of a condition no more is kept than that it says that the node [leaves](Leaving).
 //!
 //! Three annotations speak for their node alone, and win over every `BgpConfiguration`:
 //!
@@ -12,15 +12,21 @@
 //! | `routelet.dev/pod-cidrs` | pod CIDRs besides `spec.podCIDRs`, with commas between them |
 //!
 //! Kubernetes gives a node one pod CIDR of each family at the most, and none where the node IPAM of
-//! kube-controller-manager is off. The annotation adds to what there is and takes nothing away.
+//! kube-controller-manager is off. The annotation adds to what there is and takes nothing away. A fourth,
+//! [`DRAIN_ANNOTATION`], asks for a drain.
 
-use std::collections::BTreeMap;
+mod leaving;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use k8s_openapi::api::core::v1 as k8s;
 
+pub use self::leaving::{DRAIN_ANNOTATION, Leaving};
 use super::values::{Asn, Identifier};
 use super::{Problems, from_node, metadata_name};
 use crate::prefix::{Family, Prefix};
@@ -32,6 +38,8 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Those of `metadata.annotations` that a [`FromNode`](super::from_node::FromNode) may name.
     pub annotations: BTreeMap<String, String>,
+    /// Signs that it leaves. Empty for a node that stays.
+    pub leaving: BTreeSet<Leaving>,
     /// `InternalIP` entries of `status.addresses`, in order.
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`, or `spec.podCIDR` where that alone is set; then those of the annotation.
@@ -48,9 +56,15 @@ impl Node {
         self.addresses.iter().copied().find(|address| Family::of(*address) == family)
     }
 
+    /// The strongest sign that it leaves; `None` for a node that stays.
+    pub fn leaves(&self) -> Option<Leaving> {
+        self.leaving.last().copied()
+    }
+
     /// Name and contents of a Node object.
     pub(super) fn read(node: k8s::Node, problems: &mut Problems) -> (String, Node) {
         let name = metadata_name(&node.metadata, problems);
+        let leaving = Leaving::signs(&node, problems);
         let spec = node.spec.unwrap_or_default();
         let listed = spec.pod_cidrs.unwrap_or_default();
         let mut pod_cidrs = vec![];
@@ -92,7 +106,7 @@ impl Node {
         let asn = annotated(&annotations, ASN, problems);
         let router_id = annotated(&annotations, ROUTER_ID, problems).map(|Identifier(id)| id);
         let labels = node.metadata.labels.unwrap_or_default();
-        (name, Node { labels, annotations, addresses, pod_cidrs, asn, router_id })
+        (name, Node { labels, annotations, leaving, addresses, pod_cidrs, asn, router_id })
     }
 }
 

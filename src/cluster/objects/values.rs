@@ -461,6 +461,30 @@ impl fmt::Display for CommunityText {
 text!(CommunityText, "a community such as \"65000:100\", in quotes");
 schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
 
+/// A large community (RFC 8092): `65000:1:2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeCommunityText(pub LargeCommunity);
+
+impl FromStr for LargeCommunityText {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.parse().map(|AnyCommunityText(any)| any) {
+            Ok(AnyCommunity::Large(large)) => Ok(LargeCommunityText(large)),
+            _ => Err(ValueError(format!("{text:?} is not a large community such as \"65000:1:2\""))),
+        }
+    }
+}
+
+impl fmt::Display for LargeCommunityText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AnyCommunityText(AnyCommunity::Large(self.0)).fmt(f)
+    }
+}
+
+text!(LargeCommunityText, "a large community such as \"65000:1:2\", in quotes");
+schema!(LargeCommunityText, {"type": "string", "pattern": "^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$"});
+
 /// A community of any kind: as [`CommunityText`]; large (RFC 8092) such as `65000:1:2`; extended
 /// (RFC 4360) such as `rt:65000:100`, or `rt:*` for every one of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,9 @@ use tracing::debug;
 
 use super::super::clock::Clock;
 use super::super::input::Input;
+use super::break_of;
 use crate::bgp::header::{MAX_MESSAGE_LENGTH, message_length_within};
+use crate::bgp::session::{Break, Failure};
 use crate::bgp::{Codec, MessageError};
 use crate::kernel::socket;
 use crate::speaker::{ConnectionId, Terms};
@@ -103,7 +105,7 @@ pub(super) async fn carry(stream: TcpStream, ties: Ties) {
                 Err(error) => {
                     // A peer that has gone may have said why: what arrived before is still to be read.
                     let _ = tokio::time::timeout(LINGER, reading).await;
-                    Err(error.to_string())
+                    Err(Failure::broken(break_of(&error), error.to_string()))
                 }
             },
             // A peer that reads nothing (RFC 9687) would keep what is queued for ever.
@@ -132,14 +134,14 @@ async fn read(
     reader: &mut OwnedReadHalf,
     (inputs, clock): (&Sender<Input>, Clock),
     shared: &Shared,
-) -> String {
+) -> Failure {
     let mut stream: Vec<u8> = Vec::with_capacity(READ_SIZE);
     loop {
         stream.reserve(READ_SIZE);
         match reader.read_buf(&mut stream).await {
-            Ok(0) => return "the peer closed the connection".to_owned(),
+            Ok(0) => return Failure::broken(Break::Closed, "the peer closed the connection"),
             Ok(_) => {}
-            Err(error) => return error.to_string(),
+            Err(error) => return Failure::broken(break_of(&error), error.to_string()),
         }
         let (whole, error) = whole_messages(shared.most.load(Ordering::Relaxed), &stream);
         if whole == 0 && error.is_none() {
@@ -154,7 +156,7 @@ async fn read(
         if !hand_over(frames, inputs, shared).await || unreadable {
             // The driver answers with a NOTIFICATION and closes; until then the rest is discarded.
             drain(reader).await;
-            return "the stream was unreadable".to_owned();
+            return "the stream was unreadable".into();
         }
     }
 }

@@ -375,10 +375,6 @@ impl Nftables {
     /// Removes a table in which nobody has anything. Where others never stop changing nftables it stays, for
     /// the next to come: it does nothing.
     fn remove_unused(&mut self, scope: Scope) -> Result<(), Error> {
-        // The daemon knows that it has put something there, without a look at what may be very long.
-        if scope == Scope::Inet && self.exempt.is_some() {
-            return Ok(());
-        }
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;
             for shape in layout::used(scope) {

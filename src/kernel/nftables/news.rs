@@ -1,18 +1,16 @@
-//! News of tables as they come and go, for a program that waits for one.
+//! News of our tables as they are made, for a program that waits for one.
+//!
+//! Others change their tables without end, as kube-proxy does: whoever waits for ours is not woken by that.
 
-use std::time::Duration;
-
+use super::layout::TABLE;
+use super::message::{self, kind, message_type};
 use crate::kernel::Error;
-use crate::kernel::netlink_socket::{NetlinkSocket, Protocol, Room};
+use crate::kernel::frame::{Frame, attribute, text};
+use crate::kernel::news::{self, Deadline, Heard, Subject};
 
-/// `NFNLGRP_NFTABLES` of `linux/netfilter/nfnetlink.h`.
-const NFTABLES: i32 = 7;
-
-/// A subscription to whatever changes in nftables.
+/// A subscription.
 #[derive(Debug)]
-pub struct News {
-    socket: NetlinkSocket,
-}
+pub struct News(news::News);
 
 impl News {
     /// Subscribes in the calling thread's namespace.
@@ -20,22 +18,22 @@ impl News {
     /// # Errors
     /// The kernel refuses.
     pub fn subscribe() -> Result<News, Error> {
-        let open = || {
-            let socket = NetlinkSocket::open(Protocol::Netfilter, Room::Messages)?;
-            socket.subscribe(NFTABLES)?;
-            Ok::<_, std::io::Error>(News { socket })
-        };
-        open().map_err(Error::system(|| "subscribe to the news of nftables".to_owned()))
+        news::News::of(Subject::Nftables).map(News)
     }
 
-    /// Waits, for ever if need be, until something has changed. What it was has to be looked up.
+    /// Waits, for ever if need be, until a table of ours may have been made. Whether it was has to be looked
+    /// up: it may be gone again, and of too many changes at once some are lost.
     ///
     /// # Errors
     /// It cannot be waited.
     pub fn wait(&mut self) -> Result<(), Error> {
-        let failed = || "wait for news of nftables".to_owned();
-        while !self.socket.wait(Duration::MAX).map_err(Error::system(failed))? {}
-        self.socket.drain();
+        while let Heard::Nothing = self.0.hear(Deadline::never(), |frame| is_ours(frame).then_some(()))? {}
         Ok(())
     }
+}
+
+/// Whether the message is about a new table of ours.
+fn is_ours(frame: Frame<'_>) -> bool {
+    let name = || frame.body.get(message::header(0).len()..).and_then(|rest| attribute(rest, message::TABLE));
+    frame.kind == message_type(kind::NEW_TABLE) && name().is_some_and(|name| text(name) == TABLE)
 }

@@ -7,6 +7,7 @@
 use nix::net::if_::if_nametoindex;
 
 use super::message::COMMENT_MOST;
+use crate::kernel::digest::fnv1a;
 
 /// An attachment of a container to a network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,11 +70,9 @@ impl Owner {
     }
 }
 
-/// FNV-1a of 64 bits, fixed for ever: what an older version of the plugin wrote must be found. No network's
-/// name begins with a tilde.
+/// What stands for a long text. No network's name begins with a tilde.
 fn digest(text: &str) -> String {
-    let fnv = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
-    format!("~{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv))
+    format!("~{:016x}", fnv1a(text.as_bytes()))
 }
 
 #[cfg(test)]

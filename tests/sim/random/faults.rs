@@ -425,7 +425,7 @@ fn limit(trial: &mut Trial) -> bool {
 fn drain(trial: &mut Trial) -> bool {
     let Some(node) = trial.running() else { return false };
     let [settle, timeout] = [10_000, 20_000].map(|most| Duration::from_millis(trial.draw.below(most) as u64));
-    let terms = DrainTerms { settle, timeout, reason: "new switch".to_owned() };
+    let terms = DrainTerms { settle, timeout, reason: "new switch".to_owned(), holds_last: false };
     let mut begun = false;
     trial.world.tell(trial.name(node), |speaker, now, _| {
         begun = speaker.is_some_and(|speaker| speaker.handle_drain(now, terms));

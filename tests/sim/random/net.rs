@@ -11,8 +11,9 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GracefulRestart, Listen,
-    LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
+    GracefulRestart, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
+    RemoteAs, Timers,
 };
 
 use crate::plan::FIB;
@@ -181,6 +182,9 @@ impl Net {
             cluster_id: own.cluster_id,
             peers: peers.collect(),
             ranges: BTreeMap::new(),
+            gate: GateTerms::default(),
+            retreat: None,
+            last_announced: BTreeSet::new(),
         }
     }
 

@@ -1,0 +1,24 @@
+//! What a Node's signs of leaving mean for its own daemon.
+//!
+//! | sign | service addresses | pod CIDRs | a daemon that is told to end |
+//! |---|---|---|---|
+//! | cordoned | leave | stay: pods run on | restarts |
+//! | tainted by an autoscaler, being deleted, shutting down | leave | stay: pods are being evicted, and answer till then | drains first: it is among the last to be ended |
+//! | tainted as out of service, annotated | leave | leave: a full drain | drains first |
+//!
+//! A cordon comes before every orderly end, and other nodes announce the same service addresses: peers may
+//! well move these early. A pod CIDR is on one node alone. To withdraw it is to cut off pods that are still at
+//! work, so that waits until nobody counts on them.
+
+use crate::cluster::objects::Node;
+use crate::cluster::objects::node::Leaving;
+use crate::speaker::intent::{Extent, Retreat};
+
+/// What the node is to let go of; `None` if it stays.
+pub(super) fn retreat(node: &Node) -> Option<Retreat> {
+    node.leaves().map(|sign: Leaving| Retreat {
+        extent: if sign.ends_pods() { Extent::Everything } else { Extent::ServiceAddresses },
+        why: sign.to_string(),
+        ends_daemon: sign.ends_daemon(),
+    })
+}

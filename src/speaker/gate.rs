@@ -1,0 +1,148 @@
+//! The gate before the first pods: a node takes none until it can forward for them.
+//!
+//! It opens once, when all of this is the case at the same time: the node's own prefixes can be delivered
+//! and are announced, so many peers have told all they have (End-of-RIB, RFC 4724 §2), paths are chosen, and the
+//! kernel has the routes. A peer that promises no End-of-RIB counts a few seconds after its session is up.
+//!
+//! Nodes that start together do not wait for each other in a circle: what a node tells its peers, and its
+//! End-of-RIB with it, never waits for its own gate. What can keep a peer from telling is that it is not
+//! there. So the wait for peers has an end: a node that is the first of its cluster, or the last, is of more use
+//! with the pods it can take than with none, and a ToR may well be what the pods are needed to repair. Whose
+//! End-of-RIB is missing then is said. The rest of the gate has no such end: without a bridge no pod would
+//! work.
+//!
+//! Once open, it stays open. Peers come and go while pods run; to refuse pods because of them would turn the
+//! failure of a ToR into one of every node of its rack at once, and free no one from it. What the node itself
+//! lacks, the bridge or the kernel's forwarding, does count later on ([`Speaker::originates_all`]).
+
+use std::time::Duration;
+
+use super::peer::Peer;
+use super::restart::has_told_all;
+use super::{Notice, Speaker};
+use crate::bgp::session::Negotiated;
+use crate::time::Instant;
+
+/// How long a peer that promises no End-of-RIB has to tell what it has.
+const UNPROMISED: Duration = Duration::from_secs(5);
+
+/// What the first pods wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateTerms {
+    /// Of so many peers all is to be known.
+    pub required_peers: u32,
+    /// How long, from the first configuration on, peers are waited for.
+    pub timeout: Duration,
+}
+
+impl GateTerms {
+    /// How long peers are waited for unless something else is said. Several attempts to connect, and less
+    /// than a rollout of daemons commonly waits for one node.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
+}
+
+impl Default for GateTerms {
+    /// No peer is waited for.
+    fn default() -> GateTerms {
+        GateTerms { required_peers: 0, timeout: GateTerms::TIMEOUT }
+    }
+}
+
+/// How far it is from opening.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// When the first configuration came.
+    began: Option<Instant>,
+    open: bool,
+}
+
+impl Speaker {
+    /// The first configuration is there.
+    pub(super) fn begin_gate(&mut self) {
+        self.gate.began = Some(self.now);
+    }
+
+    /// Whether the node has once been able to forward for pods.
+    pub fn gate_is_open(&self) -> bool {
+        self.gate.open
+    }
+
+    /// What keeps the gate closed, in words; nothing once it has been open.
+    pub fn gate_waits_for(&self) -> Vec<String> {
+        let Some(intent) = self.intent.as_ref().filter(|_| !self.gate.open) else { return vec![] };
+        let mut waits = vec![];
+        let (told, required) = (self.peers_that_told(), intent.gate.required_peers as usize);
+        if told < required && !self.gate_timed_out() {
+            let missing = self.missing_peers();
+            let missing =
+                if missing.is_empty() { "no other is configured".to_owned() } else { few(&missing) };
+            waits.push(format!(
+                "{told} of {required} peers have told all they have (End-of-RIB); missing: {missing}"
+            ));
+        }
+        if self.restart.is_deferring() {
+            waits.push("choosing paths waits for what peers had before the restart".to_owned());
+        }
+        if !self.rib.is_settled() || !self.fib_in_step() {
+            waits.push("kernel routes are not in step yet".to_owned());
+        }
+        waits
+    }
+
+    /// Opens the gate if nothing is left to wait for; `false` if it stays as it is. To be called when all
+    /// that was dirty has been decided.
+    pub(super) fn advance_gate(&mut self) -> bool {
+        if self.gate.open || !self.originates_all() || !self.gate_waits_for().is_empty() {
+            return false;
+        }
+        self.gate.open = true;
+        let required = self.intent.as_ref().map_or(0, |intent| intent.gate.required_peers as usize);
+        let told = self.peers_that_told();
+        let missing = if told < required { self.missing_peers() } else { vec![] };
+        self.notice(Notice::GateOpen { told, required, missing });
+        true
+    }
+
+    /// When the gate may open without any news.
+    pub(super) fn gate_due(&self) -> Option<Instant> {
+        if self.gate.open || self.intent.as_ref()?.gate.required_peers == 0 {
+            return None;
+        }
+        let end = self.gate.began? + self.intent.as_ref()?.gate.timeout;
+        let unpromised = self.peers.values().filter_map(unpromised);
+        unpromised.chain([end]).filter(|at| *at > self.now).min()
+    }
+
+    fn gate_timed_out(&self) -> bool {
+        let timeout = self.intent.as_ref().map(|intent| intent.gate.timeout);
+        self.gate.began.zip(timeout).is_some_and(|(began, timeout)| began + timeout <= self.now)
+    }
+
+    fn peers_that_told(&self) -> usize {
+        self.peers.values().filter(|peer| self.counts_as_told(peer)).count()
+    }
+
+    fn missing_peers(&self) -> Vec<String> {
+        let missing = self.peers.values().filter(|peer| !self.counts_as_told(peer));
+        missing.map(|peer| self.peer_name(peer.id)).collect()
+    }
+
+    fn counts_as_told(&self, peer: &Peer) -> bool {
+        has_told_all(peer) || unpromised(peer).is_some_and(|at| at <= self.now)
+    }
+}
+
+/// The first few of many names.
+pub(super) fn few(names: &[String]) -> String {
+    const FEW: usize = 5;
+    let more = names.len().saturating_sub(FEW);
+    let shown = names[..names.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// When a peer that promises no End-of-RIB counts as having told all.
+fn unpromised(peer: &Peer) -> Option<Instant> {
+    let session = peer.established()?;
+    let promises = session.negotiated().and_then(Negotiated::graceful_restart).is_some();
+    session.established_at().filter(|_| !promises).map(|at| at + UNPROMISED)
+}
