@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
+use super::rehoming::Rehoming;
 use super::rework::sharing;
 pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
@@ -77,6 +78,7 @@ impl Speaker {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
+        self.rehoming = Rehoming::default();
         self.intent = None;
         self.links.asked = None;
     }
