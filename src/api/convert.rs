@@ -47,6 +47,7 @@ impl From<Summary> for proto::Summary {
             pools: vec![],
             swept_addresses: 0,
             firewall: None,
+            objects: None,
         }
     }
 }

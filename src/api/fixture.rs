@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{
-    CniConfigView, FirewallView, KernelView, PodsView, PoolView, RouteFilter, RuleView, SettingView, Source,
-    TableFilter, Unavailable,
+    CniConfigView, FirewallView, KernelView, ObjectsView, PodsView, PoolView, RouteFilter, RuleView,
+    SettingView, Source, TableFilter, Unavailable, WatchedKindView,
 };
 use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
@@ -85,6 +85,10 @@ impl Source for Fixture {
 
     fn pods(&self) -> PodsView {
         pods()
+    }
+
+    fn objects(&self) -> ObjectsView {
+        objects()
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {
@@ -205,6 +209,29 @@ pub(crate) fn pods() -> PodsView {
             fault: None,
         },
         pools: vec![pool("10.244.1.0/24", 7, false), pool("10.244.9.0/24", 1, true)],
+    }
+}
+
+/// An API server that knows nothing of peers, and a Node that is malformed.
+pub(crate) fn objects() -> ObjectsView {
+    let kind = |kind: &str, objects, trouble: Option<&str>| WatchedKindView {
+        kind: kind.to_owned(),
+        connected: trouble.is_none(),
+        objects,
+        malformed: u64::from(kind == "Node"),
+        lists: 1,
+        failures: trouble.map_or(0, |_| 4),
+        last_list: trouble.is_none().then_some(1_790_000_000),
+        last_event: trouble.is_none().then_some(1_790_000_060),
+        trouble: trouble.map(str::to_owned),
+    };
+    let missing = "BgpPeer: the API server does not know this kind: the CustomResourceDefinition \
+                   bgppeers.routelet.dev is not installed";
+    ObjectsView {
+        source: "the API server at https://192.168.1.10:6443/".to_owned(),
+        faults: vec!["Node node3: spec.podCIDRs[0]: 10.244.3.0 is not a prefix".to_owned()],
+        kept: None,
+        kinds: vec![kind("BgpPeer", 0, Some(missing)), kind("Node", 3, None)],
     }
 }
 

@@ -13,6 +13,7 @@ mod drain;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod kernel;
+mod objects;
 mod pods;
 pub mod proto;
 mod server;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 pub use client::{Answers, Client};
 pub use kernel::{KernelView, RuleView, SettingView};
+pub use objects::{ObjectsView, WatchedKindView};
 pub use pods::{CniConfigView, FirewallView, PodsView, PoolView};
 pub use proto::PeerTable;
 pub use server::serve;

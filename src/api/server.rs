@@ -84,6 +84,7 @@ impl<S: Source> Routelet for Service<S> {
         let mut summary = within(ANSWER_LIMIT, self.source.summary()).await?.into();
         self.source.kernel().tell(&mut summary);
         self.source.pods().tell(&mut summary);
+        self.source.objects().tell(&mut summary);
         Ok(Response::new(summary))
     }
 

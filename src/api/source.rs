@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::kernel::KernelView;
+use super::objects::ObjectsView;
 use super::pods::PodsView;
 use crate::fib::Difference;
 use crate::prefix::{Family, Prefix};
@@ -45,6 +46,11 @@ pub trait Source: Send + Sync + 'static {
     /// How pods are attached. Known without asking the speaker.
     fn pods(&self) -> PodsView {
         PodsView::default()
+    }
+
+    /// Where the objects come from. Known without asking the speaker.
+    fn objects(&self) -> ObjectsView {
+        ObjectsView::default()
     }
 
     /// Every route of ours, by prefix.

@@ -71,6 +71,7 @@ async fn everything_a_source_says_arrives() {
     let mut summary = fixture::summary().into();
     fixture::kernel().tell(&mut summary);
     fixture::pods().tell(&mut summary);
+    fixture::objects().tell(&mut summary);
     assert_eq!((summary.settings.len(), summary.rules.len(), summary.pools.len()), (3, 2, 2));
     assert_eq!(client.summary().await.unwrap(), summary);
     let peers: Vec<proto::Peer> = fixture::peers().into_iter().map(Into::into).collect();

@@ -28,6 +28,11 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
     table.row(["Version", &summary.version])?;
     table.row(["AS", &summary.asn.to_string()])?;
     table.row(["Router id", &summary.router_id])?;
+    if let Some(objects) = &summary.objects {
+        let kept =
+            if objects.kept.is_some() { ", which is away: those kept from before are in force" } else { "" };
+        table.row(["Objects", &format!("from {}{kept}", objects.source)])?;
+    }
     if let Some(drain) = &summary.drain {
         table.row(["Drain", &drain::summary(drain)])?;
     }
@@ -72,6 +77,13 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         if let Some(fault) = &firewall.fault {
             table.row(["Wrong", fault])?;
         }
+    }
+    for fault in summary.objects.iter().flat_map(|objects| &objects.faults) {
+        table.row(["Wrong", fault])?;
+    }
+    let kinds = summary.objects.iter().flat_map(|objects| &objects.kinds);
+    for trouble in kinds.filter_map(|kind| kind.trouble.as_ref()) {
+        table.row(["Wrong", trouble])?;
     }
     // What is needed before what is advised.
     for (needed, name) in [(true, "Wrong"), (false, "Advice")] {

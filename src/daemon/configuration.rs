@@ -1,6 +1,7 @@
-//! From manifests to the driver: read, compile, prepare the node, hand over; and the same again
+//! From objects to the driver: read, compile, prepare the node, hand over; and the same again
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::metrics::Manifests;
 use super::node;
 use super::options::Paths;
 use super::routes::blocking;
-use crate::cluster::{self, Compiled, Reading};
+use crate::cluster::{self, Compiled, Finding, Reading, Source};
 use crate::fib::{Change, Found, Route};
 use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
@@ -22,7 +23,7 @@ use crate::kernel::{self, Installer, Netlink, found};
 /// How long to wait before the node is prepared again, where that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Follows the manifests for one node.
+/// Follows the objects for one node.
 #[derive(Debug)]
 pub struct Configuration {
     /// Name of the Node object that this daemon stands for.
@@ -43,7 +44,7 @@ pub struct Configuration {
     pub prepare: Arc<Notify>,
     /// What is wrong with the objects as they are, a finding each; empty where nothing is.
     pub errors: watch::Sender<Vec<String>>,
-    /// How the manifests stand, for the metrics.
+    /// How the objects stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
     /// The driver.
     pub inputs: Sender<Input>,
@@ -62,17 +63,28 @@ enum Step {
     Done,
 }
 
+/// What a reading comes to.
+struct Judged {
+    compiled: Compiled,
+    /// What is wrong with single objects.
+    faults: Vec<Finding>,
+    /// What was passed over.
+    warnings: Vec<Finding>,
+}
+
 impl Configuration {
     /// Runs until the driver is gone.
-    pub async fn follow(self, mut source: cluster::Source) {
+    pub async fn follow(self, mut source: Source) {
+        let strict = matches!(source, Source::Manifests(_));
+        let mut said = BTreeSet::new();
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
-        let cluster = matches!(source, cluster::Source::ApiServer(_));
         loop {
             tokio::select! {
-                reading = source.next() => match reading.and_then(|r| self.compile(&r, current.as_ref().filter(|_| cluster))) {
-                    Ok(compiled) => {
-                        self.count_good();
+                reading = source.next() => match reading.and_then(|r| self.compile(strict, r, current.as_ref())) {
+                    Ok(judged) => {
+                        self.count_good(&judged, &mut said);
+                        let compiled = judged.compiled;
                         if current.as_ref() != Some(&compiled) {
                             step = if current.is_none() { Step::Adopt } else { Step::HandOver };
                             current = Some(compiled);
@@ -105,18 +117,28 @@ impl Configuration {
         step
     }
 
-    /// What the objects mean for the node. One whose object is deleted leaves; `before` is what it was, where
-    /// an object that is missing has been deleted and not just moved from one file to another.
-    fn compile(&self, reading: &Reading, before: Option<&Compiled>) -> Result<Compiled, cluster::Error> {
-        if let Some(before) = before.filter(|_| !reading.objects.nodes.contains_key(&self.node_name)) {
+    /// What objects mean, and what is wrong with those that were left as they were. A directory is one
+    /// person's, and taken as a whole or not at all; of the API server's objects, each stands for itself.
+    fn compile(
+        &self,
+        strict: bool,
+        reading: Reading,
+        last: Option<&Compiled>,
+    ) -> Result<Judged, cluster::Error> {
+        // In a directory, an object that is missing may be on its way from one file to another.
+        let gone = !strict && !reading.objects.nodes.contains_key(&self.node_name);
+        if let Some(last) = last.filter(|_| gone) {
             warn!("Node {}: is gone; draining", self.node_name);
-            return Ok(before.without_node());
+            let compiled = last.without_node();
+            return Ok(Judged { compiled, faults: reading.faults, warnings: reading.warnings });
         }
-        let compiled = cluster::compile(&reading.objects, &self.node_name)?;
-        for warning in reading.warnings.iter().chain(&compiled.warnings) {
-            warn!("{warning}");
-        }
-        Ok(compiled)
+        let (compiled, mut faults) = if strict {
+            (cluster::compile(&reading.objects, &self.node_name)?, vec![])
+        } else {
+            cluster::compile_around(&reading.objects, &self.node_name, last)?
+        };
+        faults.extend(reading.faults);
+        Ok(Judged { compiled, faults, warnings: reading.warnings })
     }
 
     /// Gives the driver a new intent. At start, the routes that a daemon before us left are read
@@ -164,12 +186,29 @@ impl Configuration {
         outcome.is_ok()
     }
 
-    fn count_good(&self) {
+    /// Says what has not been said of the objects before, and counts it.
+    fn count_good(&self, judged: &Judged, said: &mut BTreeSet<Finding>) {
+        let Judged { compiled, faults, warnings } = judged;
+        for warning in warnings.iter().chain(&compiled.warnings).filter(|warning| !said.contains(warning)) {
+            warn!("{warning}");
+        }
+        let new: Vec<&Finding> = faults.iter().filter(|fault| !said.contains(fault)).collect();
+        for fault in &new {
+            error!("{fault}; its last good version, if there was one, stays in force");
+        }
+        let count = new.len() as u64;
+        *said = warnings.iter().chain(&compiled.warnings).chain(faults).cloned().collect();
         let last_good = unix_time();
-        self.errors.send_if_modified(|errors| !std::mem::take(errors).is_empty());
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        self.errors.send_if_modified(|errors| {
+            let changed = *errors != words;
+            *errors = words;
+            changed
+        });
         self.manifests.send_modify(|m| {
-            m.valid = true;
+            m.valid = faults.is_empty();
             m.last_good = last_good;
+            m.errors += count;
         });
     }
 
@@ -177,12 +216,9 @@ impl Configuration {
         let kept = if have_good { "the last good state stays in force" } else { "nothing is configured yet" };
         let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
         lines.iter().for_each(|line| error!("{line}"));
+        error!("the objects are not usable as they are; {kept}");
+        let count = lines.len() as u64;
         self.errors.send_replace(lines);
-        error!("the manifests are not usable as they are; {kept}");
-        let count = match error {
-            cluster::Error::Objects(findings) => findings.len() as u64,
-            _ => 1,
-        };
         self.manifests.send_modify(|m| {
             m.valid = false;
             m.errors += count;

@@ -105,8 +105,8 @@ async fn exposition<S: Source>(sight: &Sight<S>) -> Result<String, Unavailable> 
     // Without a configuration there is no summary, and just then one wants to see why.
     let summary = within(ANSWER_LIMIT, sight.source.summary()).await.ok();
     let manifests = *sight.manifests.borrow();
-    let (kernel, pods) = (sight.source.kernel(), sight.source.pods());
-    metrics::render(summary.as_ref(), &peers, &manifests, &kernel, &pods)
+    let (kernel, pods, objects) = (sight.source.kernel(), sight.source.pods(), sight.source.objects());
+    metrics::render(summary.as_ref(), &peers, &manifests, &kernel, &pods, &objects)
         .map_err(|error| Unavailable(error.to_string()))
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::exempt::Exempt;
 use super::http::Readiness;
 use super::input::Input;
+use super::objects::Objects;
 use super::options::Paths;
 use super::source::Look;
 use super::{masquerade, pods, rules, settings};
@@ -26,6 +27,8 @@ pub struct Known {
     pub prepared: watch::Receiver<Option<Arc<Compiled>>>,
     /// Whether the node can do its work.
     pub readiness: watch::Receiver<Readiness>,
+    /// Where the objects come from.
+    pub objects: Objects,
     /// Which kernel routes are ours.
     pub owned: watch::Receiver<Ownership>,
     /// Where pods reach without being masqueraded.
@@ -52,7 +55,7 @@ impl Keepers {
         prepare: Arc<Notify>,
         inputs: Sender<Input>,
     ) -> anyhow::Result<(Keepers, Arc<Look>)> {
-        let Known { compiled, prepared, readiness, owned, exempt } = known;
+        let Known { compiled, prepared, readiness, objects, owned, exempt } = known;
         let (settings, settings_seen) =
             settings::Keeper::new(compiled.clone(), prepare.clone(), inputs.clone())?;
         let (rules, rules_seen) = rules::Keeper::new(compiled.clone())?;
@@ -60,7 +63,7 @@ impl Keepers {
         tokio::spawn(settings.run());
         let (rules, pods) = (tokio::spawn(rules.run()), tokio::spawn(pods.run()));
         let (firewall, firewall_seen) = watch::channel(FirewallView::default());
-        let look = Look::new(inputs, settings_seen, rules_seen, pods_seen, firewall_seen, owned);
+        let look = Look::new(inputs, settings_seen, rules_seen, pods_seen, firewall_seen, objects, owned);
         let look = Arc::new(look);
         tokio::spawn(masquerade::Keeper::new(prepared, look.clone(), exempt, firewall)?.run());
         Ok((Keepers { compiled, paths, rules, pods }, look))

@@ -6,17 +6,18 @@
 //! only for what a sum makes sense over.
 
 mod exposition;
+mod objects;
 mod pods;
 
 use self::exposition::{Exposition, sample};
-use crate::api::{KernelView, PodsView};
+use crate::api::{KernelView, ObjectsView, PodsView};
 use crate::speaker::RetreatView;
 use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// How the daemon stands with the manifests it was given.
+/// How the daemon stands with the objects it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Manifests {
     /// What was read last is without error, and is what runs. While false, the daemon keeps to the
@@ -39,6 +40,7 @@ pub fn render(
     manifests: &Manifests,
     kernel: &KernelView,
     pods: &PodsView,
+    objects: &ObjectsView,
 ) -> Result<String, prometheus::Error> {
     let mut exposition = Exposition::default();
     let version = sample([("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -53,6 +55,7 @@ pub fn render(
     exposition.manifests(manifests);
     exposition.kernel(kernel);
     exposition.pods(pods);
+    exposition.objects(objects);
     exposition.text()
 }
 
@@ -262,24 +265,6 @@ impl Exposition {
         let help = "Routes in which the kernel differed from what is desired, in the last audit.";
         self.gauge("routelet_fib_differences", help, kernel.differences.map(|count| sample([], count)));
     }
-
-    fn manifests(&mut self, manifests: &Manifests) {
-        self.gauge(
-            "routelet_manifests_valid",
-            "Whether the manifests are without error: 1; 0 while the daemon keeps to the last good state.",
-            [sample([], manifests.valid.into())],
-        );
-        self.counter(
-            "routelet_manifest_errors_total",
-            "Errors found in manifests.",
-            [sample([], manifests.errors)],
-        );
-        self.gauge(
-            "routelet_manifests_last_good_timestamp_seconds",
-            "When the state that runs was read, as a Unix time.",
-            manifests.last_good.map(|seconds| sample([], seconds)),
-        );
-    }
 }
 
 /// `bgpPeerState` of RFC 4273; 0 for no state of RFC 4271.
@@ -313,6 +298,7 @@ mod tests {
             &manifests(),
             &fixture::kernel(),
             &fixture::pods(),
+            &fixture::objects(),
         )
         .unwrap()
     }
@@ -398,6 +384,15 @@ mod tests {
             ("routelet_masquerade_exempt_prefixes", 3.0),
             ("routelet_nftables_dropping_chains", 1.0),
             ("routelet_cni_config_in_place", 0.0),
+            (r#"routelet_api_server_connected{kind="BgpPeer"}"#, 0.0),
+            (r#"routelet_api_server_connected{kind="Node"}"#, 1.0),
+            (r#"routelet_api_server_objects{kind="Node"}"#, 3.0),
+            (r#"routelet_api_server_malformed_objects{kind="Node"}"#, 1.0),
+            (r#"routelet_api_server_lists_total{kind="Node"}"#, 1.0),
+            (r#"routelet_api_server_failures_total{kind="BgpPeer"}"#, 4.0),
+            (r#"routelet_api_server_last_list_timestamp_seconds{kind="Node"}"#, 1_790_000_000.0),
+            (r#"routelet_api_server_last_event_timestamp_seconds{kind="Node"}"#, 1_790_000_060.0),
+            ("routelet_api_server_from_kept", 0.0),
             ("routelet_manifests_valid", 0.0),
             ("routelet_manifest_errors_total", 3.0),
             ("routelet_manifests_last_good_timestamp_seconds", 1_790_000_000.0),
@@ -411,8 +406,15 @@ mod tests {
         let stages = (0..5).map(|stage| {
             let summary = Summary { drain: Some(fixture::draining(stage)), ..fixture::summary() };
             checked(
-                &render(Some(&summary), &[], &manifests(), &KernelView::default(), &PodsView::default())
-                    .unwrap(),
+                &render(
+                    Some(&summary),
+                    &[],
+                    &manifests(),
+                    &KernelView::default(),
+                    &PodsView::default(),
+                    &ObjectsView::default(),
+                )
+                .unwrap(),
             )["routelet_drain_stage"]
         });
         assert!(stages.eq([1.0, 2.0, 3.0, 4.0, 5.0]));
@@ -427,10 +429,12 @@ mod tests {
                 &Manifests::default(),
                 &KernelView::default(),
                 &PodsView::default(),
+                &ObjectsView::default(),
             )
             .unwrap(),
         );
         assert!(samples.contains_key("routelet_fib_failures_total"));
+        assert!(!samples.keys().any(|series| series.contains("api_server")));
         assert!(!samples.keys().any(|series| series.contains("peer=")));
     }
 
@@ -444,6 +448,7 @@ mod tests {
             &manifests(),
             &fixture::kernel(),
             &fixture::pods(),
+            &fixture::objects(),
         )
         .unwrap();
         assert!(checked(&text).contains_key(r#"routelet_bgp_session_established{peer="a\"b\\c\nd"}"#));

@@ -24,10 +24,12 @@ pub mod log;
 mod masquerade;
 pub mod metrics;
 mod node;
+mod objects;
 pub mod options;
 mod own_node;
 mod pods;
 mod pools;
+mod report;
 mod rounds;
 mod routes;
 mod rules;
@@ -46,7 +48,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::info;
 
 use crate::api;
-use crate::cluster::{self, ApiServer, ManifestDirectory, api_server};
+use crate::cluster::api_server::{self, Health};
+use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
 use clock::Clock;
@@ -57,6 +60,8 @@ use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
 use metrics::Manifests;
+use objects::Objects;
+use report::{Reporter, Sights};
 use session_thread::SessionThread;
 
 /// Inputs that may wait for the driver before their senders do.
@@ -94,15 +99,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
     let (readiness, readiness_seen) = watch::channel(Readiness::default());
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
+    let (errors, errors_seen) = watch::channel(vec![]);
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    own_node::start(api_server.as_ref(), &options.node_name, &compiled_seen, &readiness_seen)?;
+    own_node::start(
+        api_server.as_ref().map(|(server, _)| server),
+        &options.node_name,
+        &compiled_seen,
+        &readiness_seen,
+    )?;
     let known = Known {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
         readiness: readiness_seen.clone(),
+        objects: Objects::new(&objects, errors_seen.clone()),
         owned: owned.clone(),
         exempt,
     };
@@ -112,7 +124,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     kernel_watch::start(writer.port(), owned, news)?;
     tokio::spawn(audit::run(source.clone()));
     let configuration = Configuration {
-        node_name: options.node_name,
+        node_name: options.node_name.clone(),
         paths: options.paths,
         netlink: preparer,
         writer: writer.clone(),
@@ -120,19 +132,28 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compiled,
         prepared,
         prepare,
-        errors: watch::Sender::new(vec![]),
+        errors,
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
     let limit = options.shutdown_drain_timeout.0;
-    let ending = Ending { compiled: compiled_seen, look: source.clone(), limit };
+    let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
-    let sight = Sight { source, readiness: readiness_seen, manifests: manifests_seen };
+    let sight =
+        Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests: manifests_seen };
     let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (queue, writer) = ((inputs, queue), (writer, answers_heard));
     let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
+    let sights = Sights {
+        look: source,
+        compiled: compiled_seen,
+        errors: errors_seen,
+        readiness: readiness_seen,
+        not_listening: driver.not_listening(),
+    };
+    let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
     let mut driver = tokio::spawn(driver.run(stopped));
 
     let interrupted = tokio::select! {
@@ -143,6 +164,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
     };
     let departure = signals.prepare(interrupted, &ending).await;
+    reporter.end().await;
     // A driver that is gone is noticed in the next line.
     let _ = stop.send(departure);
     driver.await.context("taking leave of the peers")?;
@@ -153,8 +175,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The API server, and how it stands as a source.
+type Server = (ApiServer, watch::Receiver<Health>);
+
 /// Where the objects come from; with it the API server, if that is where.
-async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<ApiServer>)> {
+async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option<Server>)> {
     let objects = &options.objects;
     if let Some(directory) = &objects.manifests {
         let watch = ManifestDirectory::new(directory).watch()?;
@@ -163,7 +188,8 @@ async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option
     let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
     info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
     let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
-    Ok((cluster::Source::ApiServer(watch), Some(server)))
+    let health = watch.health();
+    Ok((cluster::Source::ApiServer(watch), Some((server, health))))
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

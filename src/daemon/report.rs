@@ -43,23 +43,24 @@ pub struct Sights {
     pub readiness: watch::Receiver<Readiness>,
     /// Where it cannot listen, and why.
     pub not_listening: watch::Receiver<BTreeMap<SocketAddr, String>>,
-    /// How the API server stands as a source.
-    pub health: watch::Receiver<Health>,
 }
 
-/// The task, while it runs.
+/// The task, while it runs. With manifests there is none: nobody would read what it writes.
 #[derive(Debug)]
-pub struct Reporter {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
+pub struct Reporter(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Reporter {
-    /// Starts to report on a node. `seed` differs from daemon to daemon.
+    /// Starts to report on a node to the API server, if there is one. `seed` differs from daemon to daemon.
     ///
     /// # Errors
     /// There is no client for that server.
-    pub fn start(server: &ApiServer, node_name: &str, seed: u64, sights: Sights) -> anyhow::Result<Reporter> {
+    pub fn start(
+        server: Option<(ApiServer, watch::Receiver<Health>)>,
+        node_name: &str,
+        seed: u64,
+        sights: Sights,
+    ) -> anyhow::Result<Reporter> {
+        let Some((server, health)) = server else { return Ok(Reporter(None)) };
         let client = server.client()?;
         let writer = NodeWriter::new(&client, node_name, Terms::of_node(1), seed);
         let overseer = Overseer::new(&client, server.namespace(), node_name, 1, seed);
@@ -69,7 +70,7 @@ impl Reporter {
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
         };
         let clock = Clock::start();
-        let watcher = Watcher { sights, versions, pending_since: None, md5: Md5Watch::default() };
+        let watcher = Watcher { sights, health, versions, pending_since: None, md5: Md5Watch::default() };
         let node_name = node_name.to_owned();
         let task = tokio::spawn(async move {
             let mut overseer = overseer;
@@ -80,13 +81,14 @@ impl Reporter {
             // Another can have it at once, and need not wait for it to run out.
             let _ = tokio::time::timeout(LEAVE, overseer.release(clock.now())).await;
         });
-        Ok(Reporter { stop, task })
+        Ok(Reporter(Some((stop, task))))
     }
 
     /// Ends it.
     pub async fn end(self) {
-        drop(self.stop);
-        if let Err(error) = self.task.await {
+        let Some((stop, task)) = self.0 else { return };
+        drop(stop);
+        if let Err(error) = task.await {
             warn!("telling the API server how the node stands: {error}");
         }
     }
@@ -120,6 +122,8 @@ async fn report(
 /// Looks at the node, and remembers what takes more than one look.
 struct Watcher {
     sights: Sights,
+    /// How the API server stands as a source.
+    health: watch::Receiver<Health>,
     versions: Versions,
     /// Since when there have been routes that are desired and not installed.
     pending_since: Option<Instant>,
@@ -128,7 +132,7 @@ struct Watcher {
 
 impl Watcher {
     fn cluster_size(&self) -> usize {
-        let health = self.sights.health.borrow();
+        let health = self.health.borrow();
         let nodes = health.kinds.get(&Kind::Node).map_or(0, |kind| kind.objects);
         usize::try_from(nodes).unwrap_or(usize::MAX).max(1)
     }
@@ -161,7 +165,7 @@ impl Watcher {
             pending_for: self.pending_since.map(|since| now - since),
             audit: audit.map(|(differences, ago)| Audit { differences, ago }),
             not_listening: self.sights.not_listening.borrow().values().cloned().collect(),
-            not_followed: not_followed(&self.sights.health.borrow()),
+            not_followed: not_followed(&self.health.borrow()),
             md5: self.md5.lately(now),
         })
     }

@@ -6,9 +6,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::Audits;
 use super::input::Input;
+use super::objects::Objects;
 use crate::api::{
-    Destinations, FirewallView, KernelView, PodsView, RouteFilter, RuleView, SettingView, Source,
-    TableFilter, Unavailable,
+    Destinations, FirewallView, KernelView, ObjectsView, PodsView, RouteFilter, RuleView, SettingView,
+    Source, TableFilter, Unavailable,
 };
 use crate::fib::Difference;
 use crate::kernel::routes::Ownership;
@@ -28,21 +29,23 @@ pub struct Look {
     rules: watch::Receiver<Vec<RuleView>>,
     pods: watch::Receiver<PodsView>,
     firewall: watch::Receiver<FirewallView>,
+    objects: Objects,
     audits: Audits,
 }
 
 impl Look {
     /// A handle on the driver behind `inputs`, and on what those have found who look after settings,
-    /// rules and pods; `ownership` is which kernel routes are ours.
+    /// rules and pods; `objects` is where the objects come from, `ownership` which kernel routes are ours.
     pub fn new(
         inputs: mpsc::Sender<Input>,
         settings: watch::Receiver<Vec<SettingView>>,
         rules: watch::Receiver<Vec<RuleView>>,
         pods: watch::Receiver<PodsView>,
         firewall: watch::Receiver<FirewallView>,
+        objects: Objects,
         ownership: watch::Receiver<Ownership>,
     ) -> Look {
-        Look { inputs, settings, rules, pods, firewall, audits: Audits::new(ownership) }
+        Look { inputs, settings, rules, pods, firewall, objects, audits: Audits::new(ownership) }
     }
 
     /// Asks the driver.
@@ -153,6 +156,10 @@ impl Source for Look {
 
     fn pods(&self) -> PodsView {
         PodsView { firewall: self.firewall.borrow().clone(), ..self.pods.borrow().clone() }
+    }
+
+    fn objects(&self) -> ObjectsView {
+        self.objects.view()
     }
 
     async fn fib(&self) -> Result<Vec<FibRouteView>, Unavailable> {

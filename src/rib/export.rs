@@ -49,7 +49,8 @@ pub struct Provenance {
     pub from_client: bool,
     /// BGP identifier of the peer it comes from; our own for a local path.
     pub router_id: Ipv4Addr,
-    /// Its prefix is anycast: packets must go to who announces it, and not first to us, who might keep them.
+    /// Its prefix is anycast. One that was not originated here is told an external peer by a reflector for
+    /// its clients alone, and only where packets go to the client without passing us, who might keep them.
     pub anycast: bool,
 }
 
@@ -129,6 +130,10 @@ impl<'a> Export<'a> {
         from: Provenance,
         changes: &Changes<'_>,
     ) -> Option<PathAttributes> {
+        // Whoever originates it has told its own peers, and a second path would weigh twice.
+        if from.anycast && self.external && from.kind != Kind::Local && !from.from_client {
+            return None;
+        }
         if self.forbidden_by_community(received) || self.only_to_customer.forbids(received) {
             return None;
         }

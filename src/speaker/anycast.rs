@@ -38,6 +38,11 @@ pub(super) struct Anycast {
 }
 
 impl Anycast {
+    /// Whether a prefix is announced.
+    pub(super) fn announces(&self, prefix: Prefix) -> bool {
+        self.announced.contains(&prefix)
+    }
+
     /// Whether an aggregate still waits for its route.
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()
@@ -64,7 +69,7 @@ impl Speaker {
         }
         self.originate_anycast(own);
         for prefix in changed(&old.scopes, &new.scopes) {
-            self.judge_prefix_again(prefix);
+            self.judge_one_again(prefix);
         }
     }
 
@@ -133,7 +138,7 @@ impl Speaker {
     }
 
     /// Judges what peers have said of one prefix anew, and tells of it whoever is to know now.
-    fn judge_prefix_again(&mut self, prefix: Prefix) {
+    fn judge_one_again(&mut self, prefix: Prefix) {
         let Some(intent) = &self.intent else { return };
         let (peers, interner) = (&self.peers, &mut self.interner);
         self.rib.reconsider_at(prefix, |path| {

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
+use super::rehoming::Rehoming;
+use super::rework::sharing;
 pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
 use crate::bgp::Reason;
@@ -22,7 +24,19 @@ impl Speaker {
         self.now = now;
         self.clear_up();
         self.links.asked = Some(intent.clone());
-        let intent = self.links.resolve_all(intent);
+        let intent = match self.intent.as_ref().filter(|_| self.leaving.is_none()) {
+            Some(old) => self.rehoming.widened(now, old, sharing(old, intent)),
+            None => intent,
+        };
+        self.apply_intent(intent);
+    }
+
+    /// Goes over to an intent from the one before.
+    pub(super) fn apply_intent(&mut self, intent: Intent) {
+        let mut intent = self.links.resolve_all(intent);
+        if let Some(old) = &self.intent {
+            intent = sharing(old, intent);
+        }
         let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
             self.configure_first_time();
@@ -64,6 +78,7 @@ impl Speaker {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
+        self.rehoming = Rehoming::default();
         self.intent = None;
         self.links.asked = None;
     }

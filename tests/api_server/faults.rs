@@ -39,19 +39,34 @@ impl Fault {
 
 /// The faults that are in force.
 #[derive(Debug, Default)]
-pub struct Faults(Vec<(String, Fault, Option<usize>)>);
+pub struct Faults(Vec<Standing>);
+
+#[derive(Debug)]
+struct Standing {
+    /// How a path begins that it is for.
+    prefix: String,
+    fault: Fault,
+    /// So many requests are answered rightly before.
+    spared: usize,
+    /// So many are not; all if `None`.
+    left: Option<usize>,
+}
 
 impl Faults {
-    pub(crate) fn add(&mut self, path: &str, fault: Fault, times: Option<usize>) {
-        self.0.push((path.to_owned(), fault, times));
+    pub(crate) fn add(&mut self, prefix: &str, fault: Fault, spared: usize, left: Option<usize>) {
+        self.0.push(Standing { prefix: prefix.to_owned(), fault, spared, left });
     }
 
     /// What goes wrong with a request to a path.
     pub(crate) fn next(&mut self, path: &str) -> Option<Fault> {
-        let at = self.0.iter().position(|(prefix, ..)| path.starts_with(prefix.as_str()))?;
-        let (_, fault, times) = &mut self.0[at];
-        let fault = fault.clone();
-        if let Some(left) = times {
+        let at = self.0.iter().position(|standing| path.starts_with(standing.prefix.as_str()))?;
+        let standing = &mut self.0[at];
+        if standing.spared > 0 {
+            standing.spared -= 1;
+            return None;
+        }
+        let fault = standing.fault.clone();
+        if let Some(left) = &mut standing.left {
             *left -= 1;
             if *left == 0 {
                 self.0.remove(at);

@@ -43,7 +43,9 @@ impl Place {
 pub fn is_in(object: &str, collection: &str) -> bool {
     let Some(place) = Place::parse(object) else { return false };
     let everywhere = match place.collection.split_once("/namespaces/") {
-        Some((before, after)) => format!("{before}/{}", after.split_once('/').map_or(after, |(_, plural)| plural)),
+        Some((before, after)) => {
+            format!("{before}/{}", after.split_once('/').map_or(after, |(_, plural)| plural))
+        }
         None => place.collection.clone(),
     };
     place.collection == collection || everywhere == collection
@@ -51,7 +53,8 @@ pub fn is_in(object: &str, collection: &str) -> bool {
 
 /// The path of a manifest.
 pub fn of(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no whole object: {object}")).to_owned();
+    let text =
+        |value: &Value| value.as_str().unwrap_or_else(|| panic!("no whole object: {object}")).to_owned();
     let version = text(&object["apiVersion"]);
     let api = if version.contains('/') { "apis" } else { "api" };
     let kind = text(&object["kind"]).to_lowercase();
@@ -66,7 +69,10 @@ pub fn of(object: &Value) -> String {
 /// A query taken apart, percent signs and all.
 pub fn query(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(k, v)| (decoded(k), decoded(v)))
+        .collect()
 }
 
 fn decoded(text: &str) -> String {

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
@@ -142,12 +142,17 @@ impl TestServer {
 
     /// Has requests to paths that begin so answered otherwise, until [`Self::mend`].
     pub fn fail(&self, path: &str, fault: Fault) {
-        self.store.inner().faults.add(path, fault, None);
+        self.store.inner().faults.add(path, fault, 0, None);
     }
 
     /// The same for the next so many requests.
     pub fn fail_times(&self, path: &str, fault: Fault, times: usize) {
-        self.store.inner().faults.add(path, fault, Some(times));
+        self.store.inner().faults.add(path, fault, 0, Some(times));
+    }
+
+    /// The same for one request, after so many that are answered rightly.
+    pub fn fail_after(&self, path: &str, spared: usize, fault: Fault) {
+        self.store.inner().faults.add(path, fault, spared, Some(1));
     }
 
     /// Takes all faults back.
@@ -228,13 +233,16 @@ impl Store {
 
 /// Serves on a thread of its own until the sender is dropped.
 fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sender<()>, JoinHandle<()>)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let router = Router::new().fallback(answer).with_state(store);
     let thread = std::thread::spawn(move || {
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.spawn(async move {
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await
+        });
         // An error says that the sender is gone, which is what is waited for. The connections go with the runtime.
         let _ = runtime.block_on(stopped);
     });
@@ -244,7 +252,8 @@ fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sende
 async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let recorded = Recorded {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -262,10 +271,12 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
         Some(fault) => return fault.response(),
         None => {}
     }
-    let Some(place) = Place::parse(&recorded.path) else { return status(StatusCode::NOT_FOUND, "no such path") };
+    let Some(place) = Place::parse(&recorded.path) else {
+        return status(StatusCode::NOT_FOUND, "no such path");
+    };
     match recorded.method.as_str() {
         "GET" if place.name.is_some() => match store.inner().objects.get(&place.object()) {
-            Some(object) => axum::Json(object).into_response(),
+            Some(object) => reply(StatusCode::OK, object),
             None => status(StatusCode::NOT_FOUND, &format!("{} not found", place.object())),
         },
         "GET" if recorded.query.get("watch").is_some_and(|watch| watch == "true" || watch == "1") => {
@@ -274,7 +285,9 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
         "GET" => streams::list(&store, &recorded),
         "POST" => store.create(&place, recorded.body),
         "PUT" | "PATCH" => store.change(&place, &recorded),
-        "DELETE" if store.delete(&place.object()) => axum::Json(json!({"kind": "Status", "status": "Success"})).into_response(),
+        "DELETE" if store.delete(&place.object()) => {
+            reply(StatusCode::OK, &json!({"kind": "Status", "status": "Success"}))
+        }
         _ => status(StatusCode::NOT_FOUND, &format!("{} not found", place.object())),
     }
 }
@@ -292,7 +305,7 @@ impl Store {
         if self.inner().objects.contains_key(&path) {
             return status(StatusCode::CONFLICT, &format!("{path} already exists"));
         }
-        (StatusCode::CREATED, axum::Json(self.put(&path, object))).into_response()
+        reply(StatusCode::CREATED, &self.put(&path, object))
     }
 
     /// PUT and PATCH, of an object or of its status alone.
@@ -300,7 +313,9 @@ impl Store {
         let path = place.object();
         let applied = request.content_type.starts_with("application/apply-patch");
         let existing = self.inner().objects.get(&path).cloned();
-        let Some(mut object) = existing.or_else(|| applied.then(|| json!({"metadata": {"name": place.name}}))) else {
+        let Some(mut object) =
+            existing.or_else(|| applied.then(|| json!({"metadata": {"name": place.name}})))
+        else {
             return status(StatusCode::NOT_FOUND, &format!("{path} not found"));
         };
         if request.content_type.starts_with("application/json-patch") {
@@ -318,7 +333,7 @@ impl Store {
             (_, "PUT") => object = change,
             _ => merge(&mut object, &change),
         }
-        axum::Json(self.put(&path, object)).into_response()
+        reply(StatusCode::OK, &self.put(&path, object))
     }
 }
 
@@ -346,7 +361,12 @@ pub fn status(code: StatusCode, message: &str) -> Response {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": paths::reason(code), "code": code.as_u16(),
     });
-    let mut response = Response::new(Body::from(status.to_string()));
+    reply(code, &status)
+}
+
+/// JSON as an answer.
+pub fn reply(code: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::paths;
-use crate::server::{Inner, Recorded, Store, status};
+use crate::server::{Inner, Recorded, Store, reply, status};
 
 /// What to say to watches that are open.
 #[derive(Debug, Clone)]
@@ -31,7 +31,10 @@ impl Say {
     /// An ERROR event with a status.
     pub fn error(code: u16, message: &str) -> Say {
         let reason = paths::reason(StatusCode::from_u16(code).unwrap());
-        Say::Line(event("ERROR", &json!({"kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code})))
+        Say::Line(event(
+            "ERROR",
+            &json!({"kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code}),
+        ))
     }
 }
 
@@ -52,7 +55,8 @@ pub fn list(store: &Store, request: &Recorded) -> Response {
     }
     let limit = request.query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
     let objects = selected(&inner, request);
-    let mut items: Vec<Value> = objects.iter().skip(start).take(limit).map(|(_, object)| (*object).clone()).collect();
+    let mut items: Vec<Value> =
+        objects.iter().skip(start).take(limit).map(|(_, object)| (*object).clone()).collect();
     let end = start + items.len();
     if request.path.starts_with("/api/") {
         // As the real one does it with its own kinds.
@@ -64,7 +68,7 @@ pub fn list(store: &Store, request: &Recorded) -> Response {
     if end < objects.len() {
         metadata["continue"] = json!(format!("{version}-{end}"));
     }
-    axum::Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
+    reply(StatusCode::OK, &json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}))
 }
 
 fn selected<'a>(inner: &'a Inner, request: &Recorded) -> BTreeMap<&'a String, &'a Value> {
@@ -73,7 +77,8 @@ fn selected<'a>(inner: &'a Inner, request: &Recorded) -> BTreeMap<&'a String, &'
 
 /// Whether an object is among those asked for.
 fn concerns(path: &str, request: &Recorded) -> bool {
-    let name = request.query.get("fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
+    let name =
+        request.query.get("fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name="));
     let named = name.is_none_or(|name| path.rsplit('/').next() == Some(name));
     named && paths::is_in(path, &request.path)
 }
@@ -93,7 +98,8 @@ fn bookmark(version: u64, initial: bool) -> String {
 /// A watch: from a resource version, or a list that goes over into one.
 pub fn watch(store: Arc<Store>, request: &Recorded) -> Response {
     let streamed = request.query.get("sendInitialEvents").is_some_and(|value| value == "true");
-    let from = request.query.get("resourceVersion").and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
+    let from =
+        request.query.get("resourceVersion").and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
     let mut first = vec![];
     let mut seen = from;
     let inner = store.inner();
@@ -131,7 +137,10 @@ async fn stream(
         let mut last = None;
         {
             let inner = store.inner();
-            for (version, path, kind, object) in inner.history.iter().filter(|(version, ..)| *version > seen) {
+            for (version, path, kind, object) in &inner.history {
+                if *version <= seen {
+                    continue;
+                }
                 seen = *version;
                 if concerns(path, &request) {
                     next.push(event(kind, object));

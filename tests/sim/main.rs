@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod add_path;
+mod anycast;
 mod collision;
 mod drain;
 mod dynamic;
@@ -23,6 +24,7 @@ mod policy;
 mod random;
 mod reachability;
 mod rehoming;
+mod scale;
 mod scripted;
 mod unnumbered;
 mod views;

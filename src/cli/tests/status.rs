@@ -9,6 +9,7 @@ Node           node1
 Version        VERSION
 AS             64512
 Router id      192.168.1.11
+Objects        from the API server at https://192.168.1.10:6443/
 Peers          2 of 3 established
 Destinations   4 ipv4Unicast, 1 ipv6Unicast
 Kernel routes  3 installed, 1 pending, 7 refusals
@@ -19,6 +20,8 @@ CNI config     /etc/cni/net.d/10-routelet.conflist, in place: container runtimes
 Addresses      7 of 253 taken in 10.244.1.0/24
 Addresses      1 of 253 taken in 10.244.9.0/24, no longer given out
 Masquerade     but to 3 prefixes; too many are learned to be among them
+Wrong          Node node3: spec.podCIDRs[0]: 10.244.3.0 is not a prefix
+Wrong          BgpPeer: the API server does not know this kind: the CustomResourceDefinition bgppeers.routelet.dev is not installed
 Wrong          eth0 is strict
 Wrong          eth1 is strict
 Advice         it is 0 and should be 1
@@ -120,6 +123,33 @@ const STATUS_JSON: &str = r#"
     "tooManyLearned": true,
     "dropping": [
       "ip filter FORWARD"
+    ]
+  },
+  "objects": {
+    "source": "the API server at https://192.168.1.10:6443/",
+    "faults": [
+      "Node node3: spec.podCIDRs[0]: 10.244.3.0 is not a prefix"
+    ],
+    "kinds": [
+      {
+        "kind": "BgpPeer",
+        "connected": false,
+        "objects": 0,
+        "malformed": 0,
+        "lists": 1,
+        "failures": 4,
+        "trouble": "BgpPeer: the API server does not know this kind: the CustomResourceDefinition bgppeers.routelet.dev is not installed"
+      },
+      {
+        "kind": "Node",
+        "connected": true,
+        "objects": 3,
+        "malformed": 1,
+        "lists": 1,
+        "failures": 0,
+        "lastList": 1790000000,
+        "lastEvent": 1790000060
+      }
     ]
   }
 }

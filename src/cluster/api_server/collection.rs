@@ -90,10 +90,10 @@ impl Collection {
 
     /// Puts objects in that are known from before, of resources that have not been listed.
     pub(super) fn restore(&mut self, node_name: &str, kept: Vec<(Kind, Seen)>) {
-        // Nodes and peers come first: they say which Secrets are wanted.
-        let (secrets, others): (Vec<_>, Vec<_>) =
-            kept.into_iter().partition(|(kind, _)| *kind == Kind::Secret);
-        for objects in [others, secrets] {
+        // First come those that say which others are wanted.
+        let depends = |kind| matches!(kind, Kind::Secret | Kind::Service | Kind::EndpointSlice);
+        let (dependent, first): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(kind, _)| depends(*kind));
+        for objects in [first, dependent] {
             self.want(node_name);
             for (kind, seen) in objects {
                 let named = Resource { kind, name: Some(seen.name.clone()) };
@@ -199,3 +199,6 @@ fn replace(all: &mut BTreeMap<String, Vec<Finding>>, name: &str, findings: Vec<F
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

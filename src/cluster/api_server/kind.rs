@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Serialize;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::cluster::objects::{GROUP, ObjectSet, selector};
+use crate::cluster::objects::{BgpAdvertisementSpec, GROUP, ObjectSet, selector};
 
 /// A kind of object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `v1 Node`.
     Node,
@@ -18,11 +18,25 @@ pub enum Kind {
     BgpPeer,
     /// `v1 Secret`, in Routelet's own namespace.
     Secret,
+    /// `BgpAdvertisement`.
+    BgpAdvertisement,
+    /// `v1 Service`, in all namespaces.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`, in all namespaces.
+    EndpointSlice,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Node, Kind::BgpConfiguration, Kind::BgpPeer, Kind::Secret];
+    pub const ALL: [Kind; 7] = [
+        Kind::Node,
+        Kind::BgpConfiguration,
+        Kind::BgpPeer,
+        Kind::Secret,
+        Kind::BgpAdvertisement,
+        Kind::Service,
+        Kind::EndpointSlice,
+    ];
 
     /// As objects write it under `kind`.
     pub fn name(self) -> &'static str {
@@ -31,14 +45,18 @@ impl Kind {
             Kind::BgpConfiguration => "BgpConfiguration",
             Kind::BgpPeer => "BgpPeer",
             Kind::Secret => "Secret",
+            Kind::BgpAdvertisement => "BgpAdvertisement",
+            Kind::Service => "Service",
+            Kind::EndpointSlice => "EndpointSlice",
         }
     }
 
     /// As objects write it under `apiVersion`.
     pub(super) fn api_version(self) -> String {
         match self {
-            Kind::Node | Kind::Secret => "v1".to_owned(),
-            Kind::BgpConfiguration | Kind::BgpPeer => format!("{GROUP}/v1alpha1"),
+            Kind::Node | Kind::Secret | Kind::Service => "v1".to_owned(),
+            Kind::EndpointSlice => "discovery.k8s.io/v1".to_owned(),
+            Kind::BgpConfiguration | Kind::BgpPeer | Kind::BgpAdvertisement => format!("{GROUP}/v1alpha1"),
         }
     }
 
@@ -49,28 +67,31 @@ impl Kind {
             Kind::BgpConfiguration => "bgpconfigurations",
             Kind::BgpPeer => "bgppeers",
             Kind::Secret => "secrets",
+            Kind::BgpAdvertisement => "bgpadvertisements",
+            Kind::Service => "services",
+            Kind::EndpointSlice => "endpointslices",
         }
     }
 
     /// A CustomResourceDefinition makes it known to the API server.
     pub(super) fn is_custom(self) -> bool {
-        matches!(self, Kind::BgpConfiguration | Kind::BgpPeer)
+        matches!(self, Kind::BgpConfiguration | Kind::BgpPeer | Kind::BgpAdvertisement)
     }
 
     /// Path of the collection; `namespace` is Routelet's own.
     pub(super) fn path(self, namespace: &str) -> String {
-        let plural = self.plural();
+        let (version, plural) = (self.api_version(), self.plural());
         match self {
-            Kind::Node => format!("/api/v1/{plural}"),
-            Kind::BgpConfiguration | Kind::BgpPeer => format!("/apis/{GROUP}/v1alpha1/{plural}"),
             Kind::Secret => format!("/api/v1/namespaces/{namespace}/{plural}"),
+            _ if version.contains('/') => format!("/apis/{version}/{plural}"),
+            _ => format!("/api/{version}/{plural}"),
         }
     }
 }
 
 /// What one watch is about: all objects of a kind, or one by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Resource {
+pub(super) struct Resource {
     pub(super) kind: Kind,
     pub(super) name: Option<String>,
 }
@@ -85,18 +106,24 @@ impl fmt::Display for Resource {
 /// What has to be watched for the node `node_name`, as far as the objects so far tell.
 ///
 /// Of Secrets, those that peers of this node name, one watch each: so many as a node has passwords, and not those
-/// of all racks on every node.
+/// of all racks on every node. Services and their endpoints, which change with every pod, only while an
+/// advertisement has this node announce some.
 pub(super) fn wanted(objects: &ObjectSet, node_name: &str) -> BTreeSet<Resource> {
-    let always = [Kind::Node, Kind::BgpConfiguration, Kind::BgpPeer];
-    let mut wanted: BTreeSet<Resource> = always.map(|kind| Resource { kind, name: None }).into();
+    let whole = |kind| Resource { kind, name: None };
+    let always = [Kind::Node, Kind::BgpConfiguration, Kind::BgpPeer, Kind::BgpAdvertisement];
+    let mut wanted: BTreeSet<Resource> = always.map(whole).into();
     let Some(node) = objects.nodes.get(node_name) else { return wanted };
-    for peer in objects.peers.values() {
-        let elsewhere = peer.node_selector.as_ref().is_some_and(|s| !selector::matches(s, &node.labels));
-        if elsewhere {
-            continue;
-        }
+    let here = |selector: &Option<LabelSelector>| {
+        selector.as_ref().is_none_or(|selector| selector::matches(selector, &node.labels))
+    };
+    for peer in objects.peers.values().filter(|peer| here(&peer.node_selector)) {
         let secrets = peer.secrets().map(|name| Resource { kind: Kind::Secret, name: Some(name.to_owned()) });
         wanted.extend(secrets);
+    }
+    let announces =
+        |spec: &BgpAdvertisementSpec| spec.service_selector.is_some() && here(&spec.node_selector);
+    if objects.advertisements.values().any(announces) {
+        wanted.extend([Kind::Service, Kind::EndpointSlice].map(whole));
     }
     wanted
 }

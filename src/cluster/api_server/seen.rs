@@ -6,6 +6,7 @@
 //! many, and change with its version: they are passed over in silence.
 
 use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::api::discovery::v1 as discovery;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,11 +14,12 @@ use super::kind::Kind;
 use crate::cluster::Finding;
 use crate::cluster::decode::decode_known;
 use crate::cluster::document::Tree;
-use crate::cluster::objects::{BgpConfiguration, BgpPeer, Object, Problem};
+use crate::cluster::objects::{BgpAdvertisement, BgpConfiguration, BgpPeer, Object, Problem};
 
 /// One version of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
+    /// Its name, with the namespace before it where there are several: `shop/web`.
     pub(super) name: String,
     /// What it says, or everything that is wrong with it.
     pub(super) says: Result<Object, Vec<Finding>>,
@@ -30,13 +32,19 @@ impl Seen {
     pub(super) fn read(kind: Kind, mut value: Value) -> Option<Seen> {
         let metadata = value.get_mut("metadata")?.as_object_mut()?;
         metadata.remove("managedFields");
-        let name = metadata.get("name")?.as_str()?.to_owned();
+        let mut name = metadata.get("name")?.as_str()?.to_owned();
+        if matches!(kind, Kind::Service | Kind::EndpointSlice) {
+            name = format!("{}/{name}", metadata.get("namespace")?.as_str()?);
+        }
         let mut tree = Tree::from(value);
         let (says, unknown) = match kind {
             Kind::Node => typed::<k8s::Node>(&mut tree, kind, &name),
             Kind::Secret => typed::<k8s::Secret>(&mut tree, kind, &name),
             Kind::BgpConfiguration => typed::<BgpConfiguration>(&mut tree, kind, &name),
             Kind::BgpPeer => typed::<BgpPeer>(&mut tree, kind, &name),
+            Kind::BgpAdvertisement => typed::<BgpAdvertisement>(&mut tree, kind, &name),
+            Kind::Service => typed::<k8s::Service>(&mut tree, kind, &name),
+            Kind::EndpointSlice => typed::<discovery::EndpointSlice>(&mut tree, kind, &name),
         };
         let warnings = if kind.is_custom() { unknown } else { vec![] };
         Some(Seen { name, says, warnings })

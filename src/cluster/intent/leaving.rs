@@ -14,12 +14,9 @@
 //!
 //! The last node that announces a service address, of those that stay, holds on to it until another one has it.
 
-use std::collections::BTreeSet;
-
-use super::{Compiled, announced_by_none_but};
+use super::Compiled;
+use crate::cluster::objects::Node;
 use crate::cluster::objects::node::Leaving;
-use crate::cluster::objects::{Node, ObjectSet};
-use crate::prefix::Prefix;
 use crate::speaker::intent::{Extent, Retreat};
 
 /// What the node is to let go of; `None` if it stays.
@@ -29,12 +26,6 @@ pub(super) fn retreat(node: &Node) -> Option<Retreat> {
         why: sign.to_string(),
         ends_daemon: sign.ends_daemon(),
     })
-}
-
-/// Service addresses that the node announces and no other does that stays.
-pub(super) fn last_announced(objects: &ObjectSet, node: &str) -> BTreeSet<Prefix> {
-    let stays = |other: &str| objects.nodes.get(other).is_some_and(|other| other.leaves().is_none());
-    announced_by_none_but(objects, node, stays).into_keys().collect()
 }
 
 impl Compiled {

@@ -9,6 +9,7 @@ use super::{Compiled, compile};
 use crate::bgp::PathAttributes;
 use crate::cluster::ObjectSet;
 use crate::cluster::manifests::parse;
+use crate::cluster::objects::Object;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
@@ -297,6 +298,30 @@ proptest! {
         }
     }
 
+    /// Whatever has come and gone before, only what is there counts.
+    #[test]
+    fn the_order_of_events_does_not_matter(
+        events in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..60),
+        keys in prop::collection::vec(any::<u32>(), 32),
+    ) {
+        let kinds = objects(CLUSTER);
+        let all: Vec<Object> = all_of(&kinds);
+        let mut there: BTreeMap<usize, Object> = BTreeMap::new();
+        for (index, comes) in events {
+            let index = index.index(all.len());
+            if comes { there.insert(index, all[index].clone()); } else { there.remove(&index); }
+            let set = set_of(there.values().cloned());
+            // Most of these sets lack a Secret, or the node itself; that is an error, and nothing worse.
+            for node in kinds.nodes.keys() {
+                let _ = compile(&set, node);
+            }
+        }
+        let mut order: Vec<(u32, Object)> = keys.into_iter().zip(all).collect();
+        order.sort_by_key(|(key, _)| *key);
+        let later = order.into_iter().map(|(_, object)| object);
+        prop_assert_eq!(&set_of(there.into_values().chain(later)), &kinds);
+    }
+
     /// Two nodes derive the same session without talking to each other, whatever addresses, roles and
     /// overrides they have.
     #[test]
@@ -328,6 +353,68 @@ proptest! {
             }
         }
     }
+}
+
+/// Every object of a set.
+fn all_of(set: &ObjectSet) -> Vec<Object> {
+    let nodes = set.nodes.iter().map(|(name, node)| Object::Node(name.clone(), node.clone()));
+    let secrets = set.secrets.iter().map(|(name, secret)| Object::Secret(name.clone(), secret.clone()));
+    let configurations = set.configurations.iter();
+    let configurations =
+        configurations.map(|(name, spec)| Object::Configuration(name.clone(), Box::new(spec.clone())));
+    let peers = set.peers.iter().map(|(name, spec)| Object::Peer(name.clone(), Box::new(spec.clone())));
+    nodes.chain(secrets).chain(configurations).chain(peers).collect()
+}
+
+fn set_of(objects: impl IntoIterator<Item = Object>) -> ObjectSet {
+    let mut set = ObjectSet::default();
+    objects.into_iter().for_each(|object| set.apply(object));
+    set
+}
+
+#[test]
+fn a_full_mesh_of_many_nodes_is_warned_about() {
+    let warnings = |nodes: usize| compile(&many_nodes(nodes, "full"), "n1").unwrap().warnings;
+    assert_eq!(warnings(100), []);
+    let told: Vec<String> = warnings(120).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "BgpConfiguration default: spec.mesh: a full mesh of 120 nodes is 119 sessions on each and 7140 in all; \
+         with mesh: reflectors and 3 reflectors it is 3 on each of the others"
+        ]
+    );
+}
+
+/// What reflectors exchange with each of thousands of nodes is one list in memory.
+#[test]
+fn sessions_with_clients_share_their_policies() {
+    let intent = compile(&many_nodes(50, "reflectors"), "n1").unwrap().intent;
+    let mut exports = intent.peers.values().map(|peer| &peer.export.rules[0].matches.prefixes);
+    let first = exports.next().unwrap().as_ref().unwrap();
+    assert_eq!(first.rules().len(), 50);
+    assert!(exports.all(|other| std::ptr::eq(other.as_ref().unwrap().rules(), first.rules())));
+}
+
+/// A cluster of nodes `n1`, `n2`, …, of which the first three reflect.
+fn many_nodes(count: usize, mesh: &str) -> ObjectSet {
+    let mut text = format!(
+        "{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: default}}, spec: {{mesh: {mesh}, \
+         reflectors: {{nodeSelector: {{matchLabels: {{reflects: \"true\"}}}}}}}}}}\n"
+    );
+    for i in 1..=count {
+        let (high, low) = (i / 250, i % 250);
+        write!(
+            text,
+            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: n{i}, labels: {{reflects: \"{}\"}}}}, spec: {{podCIDRs: \
+             [10.{}.{}.0/24]}}, status: {{addresses: [{{type: InternalIP, address: 172.16.{high}.{low}}}]}}}}\n",
+            i <= 3,
+            128 + i / 256,
+            i % 256
+        )
+        .unwrap();
+    }
+    objects(&text)
 }
 
 /// Manifests of nodes with a choice of addresses, a choice of AS and a choice of role each.

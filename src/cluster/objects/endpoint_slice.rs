@@ -8,7 +8,7 @@ use super::{NamespacedName, Problems, namespaced_name};
 use crate::prefix::Family;
 
 /// The label of a slice that names its Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// What an EndpointSlice says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -186,7 +186,9 @@ fn the_scope_of_an_anycast_prefix_comes_before_policy() {
 /// Its node may drop what is not handed to it directly: under the traffic policy Local, another does.
 #[test]
 fn an_anycast_prefix_of_another_node_goes_out_with_its_next_hop_or_not_at_all() {
-    let of_another = Provenance { anycast: true, ..from(Kind::Internal) };
+    let heard = Provenance { anycast: true, ..from(Kind::Internal) };
+    assert_eq!(export(&received(), heard, |e| e.external = true), None, "its node is no client of ours");
+    let of_another = Provenance { from_client: true, ..heard };
     let told = export(&received(), of_another, |e| e.external = true).unwrap();
     assert_eq!(told.next_hop.to_string(), "192.168.1.12", "the peer is on the same subnet");
     let elsewhere = |e: &mut Export<'_>| {

@@ -53,22 +53,21 @@ impl Leaving {
         self >= Leaving::ScaledDown
     }
 
-    /// Puts the sign on a Node that is written down, for whoever reads it back.
+    /// Puts the sign into a manifest of a Node, by what [`Leaving`] is read from.
     pub(in crate::cluster) fn show(self, node: &mut Value) {
-        let mut taint = |key: &str| match &mut node["spec"]["taints"] {
-            Value::Array(taints) => taints.push(json!({"key": key, "effect": "NoSchedule"})),
-            none => *none = json!([{"key": key, "effect": "NoSchedule"}]),
+        let mut taint = |key: &str| match node.pointer_mut("/spec/taints").and_then(Value::as_array_mut) {
+            Some(taints) => taints.push(json!({"key": key, "effect": "NoExecute"})),
+            None => node["spec"]["taints"] = json!([{"key": key, "effect": "NoExecute"}]),
         };
         match self {
             Leaving::Cordoned => node["spec"]["unschedulable"] = json!(true),
             Leaving::ScaledDown => taint(SCALING_DOWN[0]),
-            Leaving::OutOfService => taint(OUT_OF_SERVICE[1]),
-            // When is nothing to anybody here.
             Leaving::Deleted => node["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:00Z"),
             Leaving::ShuttingDown => {
-                let ready = json!({"type": "Ready", "status": "False", "message": SHUTTING_DOWN});
-                node["status"]["conditions"] = json!([ready]);
+                let condition = json!({"type": "Ready", "status": "False", "message": SHUTTING_DOWN});
+                node["status"]["conditions"] = json!([condition]);
             }
+            Leaving::OutOfService => taint(OUT_OF_SERVICE[0]),
             Leaving::Drained => node["metadata"]["annotations"][DRAIN_ANNOTATION] = json!("true"),
         }
     }

@@ -1,0 +1,135 @@
+//! Compiling around what is wrong, for a source that has many authors: whoever writes a `BgpPeer` that names a Secret that
+//! is not there must not keep a node from hearing of new nodes.
+//!
+//! A peer at fault is left out, and stays as it was last, if it was. What concerns the node itself, its own settings above
+//! all, cannot be left out: then there is no new Intent.
+
+use super::{Compiled, compile};
+use crate::cluster::objects::ObjectSet;
+use crate::cluster::{Error, Finding};
+
+/// Derives the Intent of the node `node_name` like [`compile`], with the peers that are at fault as `last` has them; and
+/// what is wrong with those.
+///
+/// # Errors
+/// Something is wrong that is not one peer's alone.
+pub fn compile_around(
+    objects: &ObjectSet,
+    node_name: &str,
+    last: Option<&Compiled>,
+) -> Result<(Compiled, Vec<Finding>), Error> {
+    let findings = match compile(objects, node_name) {
+        Ok(compiled) => return Ok((compiled, vec![])),
+        Err(Error::Objects(findings)) => findings,
+        Err(error) => return Err(error),
+    };
+    let mut rest = objects.clone();
+    let mut faults = findings;
+    loop {
+        let mut left_out = false;
+        for name in faults.iter().filter_map(peer_of) {
+            left_out |= rest.peers.remove(name).is_some();
+        }
+        match compile(&rest, node_name) {
+            Ok(mut compiled) => {
+                if let Some(last) = last {
+                    let names = objects.peers.keys().filter(|name| !rest.peers.contains_key(*name));
+                    names.for_each(|name| keep(name, last, &mut compiled));
+                }
+                return Ok((compiled, faults));
+            }
+            // Each round leaves out one at least, so this comes to an end.
+            Err(Error::Objects(more)) if left_out => faults.extend(more),
+            Err(_) => return Err(Error::Objects(faults)),
+        }
+    }
+}
+
+fn peer_of(finding: &Finding) -> Option<&str> {
+    finding.object.as_deref()?.strip_prefix("BgpPeer ")
+}
+
+/// Takes a peer over as it was, unless somebody else has come to its place.
+fn keep(name: &str, last: &Compiled, compiled: &mut Compiled) {
+    let intent = &mut compiled.intent;
+    if let Some(peer) = last.intent.peers.get(name) {
+        let taken = |other: &_| {
+            let other: &crate::speaker::intent::PeerIntent = other;
+            other.address == peer.address && other.interface == peer.interface
+        };
+        if !intent.peers.contains_key(name) && !intent.peers.values().any(taken) {
+            intent.peers.insert(name.to_owned(), peer.clone());
+        }
+    }
+    if let Some(range) = last.intent.ranges.get(name)
+        && !intent.ranges.contains_key(name)
+        && !intent.ranges.values().any(|other| other.range == range.range)
+    {
+        intent.ranges.insert(name.to_owned(), range.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::manifests;
+
+    const OBJECTS: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node1}
+spec: {podCIDRs: [10.244.1.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.1.11}]}
+---
+apiVersion: routelet.dev/v1alpha1
+kind: BgpPeer
+metadata: {name: tor-a}
+spec: {address: 192.168.1.1, asn: 65000, passwordSecretRef: {name: tor-a, key: password}}
+---
+apiVersion: routelet.dev/v1alpha1
+kind: BgpPeer
+metadata: {name: tor-b}
+spec: {address: 192.168.1.2, asn: 65000}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: tor-a}
+stringData: {password: secret}
+";
+
+    fn objects(text: &str) -> ObjectSet {
+        manifests::parse([("objects.yaml", text)]).unwrap().objects
+    }
+
+    #[test]
+    fn a_peer_whose_secret_goes_stays_as_it_was_and_others_change() {
+        let whole = compile(&objects(OBJECTS), "node1").unwrap();
+        let mut without = objects(&OBJECTS.replace("192.168.1.2,", "192.168.1.3,"));
+        without.secrets.clear();
+        let (compiled, faults) = compile_around(&without, "node1", Some(&whole)).unwrap();
+        assert_eq!(compiled.intent.peers["tor-a"], whole.intent.peers["tor-a"]);
+        assert_eq!(compiled.intent.peers["tor-b"].address.to_string(), "192.168.1.3");
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let missing =
+            "BgpPeer tor-a: spec.passwordSecretRef: there is no Secret tor-a (wanted: its key password)";
+        assert_eq!(said, [missing]);
+        // One that never was is left out.
+        let (compiled, _) = compile_around(&without, "node1", None).unwrap();
+        assert_eq!(compiled.intent.peers.keys().collect::<Vec<_>>(), ["tor-b"]);
+    }
+
+    #[test]
+    fn of_two_at_one_place_the_one_at_fault_does_not_come_back() {
+        let whole = compile(&objects(OBJECTS), "node1").unwrap();
+        // A peer that sorts before tor-b takes its address.
+        let both = objects(&OBJECTS.replace("address: 192.168.1.1,", "address: 192.168.1.2,"));
+        let (compiled, faults) = compile_around(&both, "node1", Some(&whole)).unwrap();
+        assert_eq!(compiled.intent.peers.keys().collect::<Vec<_>>(), ["tor-a"]);
+        assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_node_itself_is_an_error() {
+        assert!(compile_around(&objects(OBJECTS), "node9", None).is_err());
+    }
+}
