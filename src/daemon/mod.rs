@@ -137,7 +137,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         inputs: inputs.clone(),
     };
     let limit = options.shutdown_drain_timeout.0;
-    let ending = Ending { compiled: compiled_seen, look: source.clone(), limit };
+    let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight =

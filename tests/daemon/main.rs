@@ -14,6 +14,7 @@ mod pods;
 mod restarts;
 mod rig;
 mod rules;
+mod services;
 mod settings;
 
 use rig::{Addressing, Cluster};
