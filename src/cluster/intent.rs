@@ -24,7 +24,7 @@ use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Extent, Intent, PeerOrigin};
+use crate::speaker::intent::{Intent, PeerOrigin};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
 
     let (mut peers, mut ranges) = peer::sessions(&local, objects, &mut findings);
     mesh::add_sessions(&local, &mut peers, &mut findings);
-    let mut advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
+    let advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
     services::warn_of_untold(&advertised, &peers, &ranges, &mut findings);
     let listed = (peers.iter_mut()).filter(|(_, peer)| peer.origin != PeerOrigin::Mesh);
     for (name, peer) in listed.chain(ranges.iter_mut().map(|(name, range)| (name, &mut range.template))) {
@@ -114,10 +114,6 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
     }
     let warnings = findings.finish()?;
     let retreat = leaving::retreat(node);
-    if retreat.as_ref().is_some_and(|retreat| retreat.extent == Extent::ServiceAddresses) {
-        // Others announce them as well, so that packets need not be asked to go elsewhere first.
-        advertised.originated.retain(|prefix, _| advertised.last_announced.contains(prefix));
-    }
 
     let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
     let intent = Intent {
