@@ -51,8 +51,8 @@ pub enum Action {
     Reject,
 }
 
-/// The changes that an accepted path is to undergo, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The changes that an accepted path is to undergo, in order; none by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes<'a>(Vec<&'a Set>);
 
 impl Policy {
@@ -104,6 +104,23 @@ impl Policy {
 }
 
 impl Policy {
+    /// Whether both have the same lists of prefixes in memory, and are equal besides: what can be found out
+    /// without looking into a list.
+    pub fn is_shared_with(&self, other: &Policy) -> bool {
+        let is_same = |(one, other): (&Rule, &Rule)| {
+            let lists = match (&one.matches.prefixes, &other.matches.prefixes) {
+                (Some(one), Some(other)) => one.is_shared_with(other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            let (ours, theirs) = (&one.matches, &other.matches);
+            lists
+                && (&one.set, one.action) == (&other.set, other.action)
+                && (&ours.as_path, &ours.communities, &ours.next_hop)
+                    == (&theirs.as_path, &theirs.communities, &theirs.next_hop)
+        };
+        self.rules.len() == other.rules.len() && self.rules.iter().zip(&other.rules).all(is_same)
+    }
+
     /// The entries of prefix lists that one of two policies has and the other has not; `None` where
     /// anything else sets them apart. On any other prefix both have the same verdict.
     pub fn lists_apart(&self, other: &Policy) -> Option<Vec<PrefixRule>> {

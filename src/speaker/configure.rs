@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
+use super::rehoming::Rehoming;
+use super::rework::sharing;
 pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
 use crate::bgp::Reason;
@@ -22,7 +24,19 @@ impl Speaker {
         self.now = now;
         self.clear_up();
         self.links.asked = Some(intent.clone());
-        let intent = self.links.resolve_all(intent);
+        let intent = match self.intent.as_ref().filter(|_| self.leaving.is_none()) {
+            Some(old) => self.rehoming.widened(now, old, sharing(old, intent)),
+            None => intent,
+        };
+        self.apply_intent(intent);
+    }
+
+    /// Goes over to an intent from the one before.
+    pub(super) fn apply_intent(&mut self, intent: Intent) {
+        let mut intent = self.links.resolve_all(intent);
+        if let Some(old) = &self.intent {
+            intent = sharing(old, intent);
+        }
         let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
             self.configure_first_time();
@@ -47,8 +61,9 @@ impl Speaker {
         self.rework(rework);
         self.configure_fib(&old, &new);
         self.watch_paths();
-        self.originate_what_is_deliverable();
         self.follow_retreat();
+        self.configure_anycast(&old, &new);
+        self.originate_what_is_deliverable();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -63,6 +78,7 @@ impl Speaker {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
+        self.rehoming = Rehoming::default();
         self.intent = None;
         self.links.asked = None;
     }
@@ -81,8 +97,9 @@ impl Speaker {
             }
         }
         self.watch_paths();
-        self.originate_what_is_deliverable();
         self.follow_retreat();
+        self.configure_anycast_first_time(&intent);
+        self.originate_what_is_deliverable();
         self.advance_restart();
     }
 
@@ -217,7 +234,8 @@ fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
 }
 
 fn import_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
-    old.import != new.import || (old.as_path, old.accept_blackhole) != (new.as_path, new.accept_blackhole)
+    let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole, p.anycast);
+    old.import != new.import || peer(old) != peer(new)
 }
 
 /// Whether a peer is to be told otherwise for any reason but its export policy.
@@ -231,6 +249,7 @@ fn export_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
             p.as_path,
             p.route_reflector_client,
             p.graceful_restart.map(|g| g.partial_deployment),
+            (p.anycast, p.scope_name.clone()),
         )
     };
     peer(old) != peer(new)

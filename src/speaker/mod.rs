@@ -31,11 +31,13 @@
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `plans` | what the FIB is told: next hops, and what becomes of them when something fails |
 //! | `audience` | peers that are told the same |
-//! | `local` | the node's own prefixes: first deliverable, then announced |
+//! | `local` | the node's own pod CIDRs: first deliverable, then announced |
+//! | `anycast` | addresses of Services: likewise, and exchanged among the nodes |
 //! | [`view`], `show` | what a person or a metric sees |
 
 mod action;
 mod aftermath;
+mod anycast;
 mod audience;
 mod configure;
 mod drain;
@@ -77,7 +79,7 @@ pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
-pub use retreat::{Extent, Retreat};
+pub use retreat::{Extent, Retreat, RetreatView};
 
 use crate::bfd;
 use crate::bgp::session::Timer;
@@ -112,6 +114,7 @@ pub struct Speaker {
     /// Addresses of this machine.
     addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
+    anycast: anycast::Anycast,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
     /// The kernel has answered about an aggregate, and a pod CIDR may be deliverable now.
@@ -120,6 +123,10 @@ pub struct Speaker {
     restart: Restart,
     /// How far a drain has come, if there is one.
     leaving: Option<drain::Drain>,
+    /// What has become of service addresses of a node that leaves.
+    retreat: retreat::Leave,
+    /// Whether it has begun to let go of them.
+    retreating: bool,
     /// What the first pods wait for.
     gate: gate::Gate,
     /// Sessions of the mesh that the intent has no more.
@@ -149,6 +156,8 @@ pub enum Wake {
     LetGo(PeerId),
     /// A drain goes on.
     Drain,
+    /// Service addresses are withdrawn that are let go of.
+    Retreat,
     /// The first pods have waited long enough for a peer.
     Gate,
     /// Sessions of a former mesh have stayed long enough.
@@ -177,10 +186,13 @@ impl Speaker {
             unforwarded: BTreeSet::new(),
             addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
+            anycast: anycast::Anycast::default(),
             not_originated: 0,
             aggregates_changed: false,
             restart: Restart::default(),
             leaving: None,
+            retreat: retreat::Leave::default(),
+            retreating: false,
             gate: gate::Gate::default(),
             rehoming: rehoming::Rehoming::default(),
             wakes: BTreeSet::new(),
@@ -252,14 +264,16 @@ impl Speaker {
     pub fn handle_route_answer(&mut self, now: Instant, batch: BatchId, refusals: Vec<Refusal>) {
         self.now = now;
         self.fib.handle_answer(now, batch, refusals);
-        self.aggregates_changed |= self.not_originated > 0;
+        self.aggregates_changed |= self.not_originated > 0 || self.anycast.waits();
     }
 
     /// The bridge for local pods stands (or, with `false`, does not), and with it what our pod CIDRs
     /// can be delivered through.
     pub fn handle_bridge(&mut self, now: Instant, ready: bool) {
         self.now = now;
-        self.bridge_ready = ready;
+        if std::mem::replace(&mut self.bridge_ready, ready) != ready {
+            self.originate_all_anycast();
+        }
         self.originate_what_is_deliverable();
     }
 
@@ -268,6 +282,7 @@ impl Speaker {
         self.now = now;
         if self.unforwarded != families {
             self.unforwarded = families;
+            self.originate_all_anycast();
             self.originate_what_is_deliverable();
         }
     }
@@ -303,7 +318,11 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain() || self.advance_gate() || self.advance_rehoming()
+        self.settle_some()
+            || self.advance_retreat()
+            || self.advance_drain()
+            || self.advance_gate()
+            || self.advance_rehoming()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see

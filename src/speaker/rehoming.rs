@@ -1,25 +1,28 @@
 //! Re-homing: when other nodes reflect than before, new sessions come first and old ones go last
 //! (RFC 4456 leaves that to us).
 //!
-//! Every node finds the mesh by itself, and learns of a change when it learns of it. A session that the mesh
-//! has no more therefore stays for a while, with the policies that it had. We leave it when all that the mesh
-//! has now is in step: Established, and its End-of-RIB seen. A reflector does not leave its former clients;
-//! it waits until they have left. Both ends let go of it at once when it ends, and after [`LONGEST`] anyway.
+//! Every node finds the mesh by itself, and learns of a change when it learns of it. So what the mesh has no
+//! more stays for a while: sessions, with the policies that they had; and on sessions that go on, what was
+//! exchanged before of pods that are still there, beside what is exchanged now. We let go of both when
+//! all that the mesh has now is in step: Established, and its End-of-RIB seen. A reflector does not leave its
+//! former clients; it waits until they have left. Both ends let go of a session at once when it ends, and of
+//! everything after [`LONGEST`] anyway.
 //!
-//! This is for nodes that are still there. The session with a Node that has been deleted goes at once: its
-//! pod CIDR may be given to another.
+//! This is for nodes that are still there. The session with a Node that has been deleted goes at once, and what
+//! is said of its pods: its pod CIDR may be given to another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::configure::Change;
-use super::intent::{Intent, PeerIntent, PeerOrigin};
+use super::intent::{Intent, PeerIntent, PeerOrigin, Policy, PrefixRule};
 use super::peer::Peer;
 use super::{Notice, Speaker};
 use crate::bgp::Reason;
 use crate::prefix::Prefix;
 use crate::rib::PeerId;
+use crate::rib::policy::PrefixSet;
 use crate::time::Instant;
 
 /// For how long others may yet have to hear of a change that we have heard of: so long a former reflector
@@ -28,9 +31,14 @@ const OTHERS_HEAR: Duration = Duration::from_secs(5);
 /// How long a session stays at the most, whoever is down that should be in step.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Sessions that the mesh has no more.
+/// What the mesh has no more.
 #[derive(Debug, Default)]
-pub(super) struct Rehoming(BTreeMap<PeerId, Stay>);
+pub(super) struct Rehoming {
+    /// Sessions.
+    kept: BTreeMap<PeerId, Stay>,
+    /// Policies that let through what they let through before.
+    widened: Option<Stay>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Stay {
@@ -38,26 +46,89 @@ struct Stay {
     at_most: Instant,
 }
 
+impl Stay {
+    fn from(now: Instant) -> Stay {
+        Stay { at_least: now + OTHERS_HEAR, at_most: now + LONGEST }
+    }
+}
+
 impl Rehoming {
     /// When it goes on without any news.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let next = |stay: &Stay| if now < stay.at_least { stay.at_least } else { stay.at_most };
-        self.0.values().map(next).min()
+        self.kept.values().chain(&self.widened).map(next).min()
     }
 
     /// Whether a peer is none of the intent's any more.
     pub(super) fn has(&self, id: PeerId) -> bool {
-        self.0.contains_key(&id)
-    }
-
-    /// Peers that are none of the intent's any more.
-    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> {
-        self.0.keys().copied()
+        self.kept.contains_key(&id)
     }
 
     pub(super) fn forget(&mut self, id: PeerId) {
-        self.0.remove(&id);
+        self.kept.remove(&id);
     }
+
+    /// The new intent, but that sessions of the mesh which go on let through what they have let through.
+    pub(super) fn widened(&mut self, now: Instant, old: &Intent, mut new: Intent) -> Intent {
+        let mut there: Option<BTreeSet<PrefixRule>> = None;
+        let mut last: Option<([Policy; 2], Option<Policy>)> = None;
+        let mut wide = |before: &Policy, now: &Policy, new: &Intent| {
+            if before == now {
+                return None;
+            }
+            // Those of a mesh are the same for thousands of peers.
+            if let Some((_, wide)) = last.as_ref().filter(|([a, b], _)| a == before && b == now) {
+                return wide.clone();
+            }
+            let there = there.get_or_insert_with(|| exchanged(new));
+            let kept: BTreeSet<PrefixRule> = listed(now).collect();
+            let lost = listed(before).filter(|rule| there.contains(rule) && !kept.contains(rule));
+            let lost: Vec<PrefixRule> = lost.collect();
+            let wide = (!lost.is_empty()).then(|| Policy::accepting(lost.into_iter().chain(kept)));
+            last = Some(([before.clone(), now.clone()], wide.clone()));
+            wide
+        };
+        let mut policies = vec![];
+        for (name, peer) in new.peers.iter().filter(|(_, peer)| peer.origin == PeerOrigin::Mesh) {
+            let Some(before) = old.peers.get(name).filter(|before| before.address == peer.address) else {
+                continue;
+            };
+            let import = wide(&before.import, &peer.import, &new);
+            let export = wide(&before.export, &peer.export, &new);
+            if import.is_some() || export.is_some() {
+                policies.push((name.clone(), import, export, before.route_reflector_client));
+            }
+        }
+        self.widened = (!policies.is_empty()).then(|| self.widened.unwrap_or(Stay::from(now)));
+        for (name, import, export, client) in policies {
+            if let Some(peer) = new.peers.get_mut(&name) {
+                peer.route_reflector_client |= client;
+                peer.import = import.unwrap_or_else(|| peer.import.clone());
+                peer.export = export.unwrap_or_else(|| peer.export.clone());
+            }
+        }
+        new
+    }
+}
+
+/// What a policy of the mesh lets through: lists alone.
+fn listed(policy: &Policy) -> impl Iterator<Item = PrefixRule> {
+    let lists = policy.rules.iter().filter_map(|rule| rule.matches.prefixes.as_ref());
+    lists.flat_map(PrefixSet::rules).copied()
+}
+
+/// All pods that a mesh is about: what its nodes accept from each other, and what they have themselves.
+fn exchanged(intent: &Intent) -> BTreeSet<PrefixRule> {
+    let mesh = intent.peers.values().filter(|peer| peer.origin == PeerOrigin::Mesh);
+    let own = intent.pod_cidrs.iter().copied().map(PrefixRule::exactly);
+    let mut last: Option<&Policy> = None;
+    let mut all: BTreeSet<PrefixRule> = own.collect();
+    for peer in mesh {
+        if last.replace(&peer.import) != Some(&peer.import) {
+            all.extend(listed(&peer.import));
+        }
+    }
+    all
 }
 
 impl Speaker {
@@ -66,8 +137,7 @@ impl Speaker {
         let Some(id) = self.names.get(name).copied() else { return };
         let established = self.peers.get(&id).is_some_and(|peer| peer.established().is_some());
         if established && self.leaving.is_none() && may_stay(before, change) {
-            let stay = Stay { at_least: self.now + OTHERS_HEAR, at_most: self.now + LONGEST };
-            self.rehoming.0.insert(id, stay);
+            self.rehoming.kept.insert(id, Stay::from(self.now));
             self.notice(Notice::Rehoming { peer: name.to_owned() });
         } else {
             self.remove_peer(name);
@@ -76,7 +146,7 @@ impl Speaker {
 
     /// Looks again at the peers that an intent before this one had.
     pub(super) fn reconsider_dismissed(&mut self, change: &Change<'_>) {
-        for id in self.rehoming.peers().collect::<Vec<_>>() {
+        for id in self.rehoming.kept.keys().copied().collect::<Vec<_>>() {
             let name = self.peer_name(id);
             let Some(before) = self.peers.get(&id).map(|peer| peer.intent.clone()) else { continue };
             if !change.new.peers.contains_key(&name) && !may_stay(&before, change) {
@@ -85,22 +155,29 @@ impl Speaker {
         }
     }
 
-    /// Leaves the sessions that need not stay any longer; `false` if there is none.
+    /// Lets go of what need not stay any longer; `false` if there is nothing.
     pub(super) fn advance_rehoming(&mut self) -> bool {
-        if self.rehoming.0.is_empty() {
+        let Rehoming { kept, widened } = &self.rehoming;
+        if kept.is_empty() && widened.is_none() {
             return false;
         }
         let in_step = self.mesh_is_in_step();
-        let over = |(id, stay): (&PeerId, &Stay)| {
-            let waits = self.peers.get(id).is_some_and(|peer| peer.intent.route_reflector_client);
-            let done = in_step && !waits && stay.at_least <= self.now;
-            (done || stay.at_most <= self.now).then_some(*id)
+        let is_client =
+            |id: &PeerId| self.peers.get(id).is_some_and(|peer| peer.intent.route_reflector_client);
+        let over = |stay: &Stay, waits: bool| {
+            stay.at_most <= self.now || (in_step && !waits && stay.at_least <= self.now)
         };
-        let over: Vec<PeerId> = self.rehoming.0.iter().filter_map(over).collect();
-        for id in &over {
+        let left = kept.iter().filter(|(id, stay)| over(stay, is_client(id)));
+        let left: Vec<PeerId> = left.map(|(id, _)| *id).collect();
+        let narrowed = widened.is_some_and(|stay| over(&stay, kept.keys().any(is_client)));
+        for id in &left {
             self.remove_peer(&self.peer_name(*id));
         }
-        !over.is_empty()
+        if narrowed {
+            self.rehoming.widened = None;
+            self.links.asked.clone().into_iter().for_each(|asked| self.apply_intent(asked));
+        }
+        narrowed || !left.is_empty()
     }
 
     /// Forgets a peer of a former mesh whose session has ended.

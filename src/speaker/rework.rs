@@ -31,6 +31,27 @@ impl<'a> Change<'a> {
     }
 }
 
+/// A new intent that has its mesh policies in common with the old one wherever they are equal. With reflectors
+/// each of thousands of sessions has a list as long as the cluster; which of them differ is found out once, and
+/// by where they are from then on.
+pub(super) fn sharing(old: &Intent, mut new: Intent) -> Intent {
+    let mut last: Option<[Policy; 2]> = None;
+    let mut share = |before: &Policy, now: &mut Policy| {
+        let known = last.as_ref().is_some_and(|[a, b]| a.is_shared_with(before) && b.is_shared_with(now));
+        if known || before.is_shared_with(now) || before == now {
+            let replaced = std::mem::replace(now, before.clone());
+            last = Some([before.clone(), replaced]);
+        }
+    };
+    for (name, peer) in &mut new.peers {
+        if let Some(before) = old.peers.get(name) {
+            share(&before.import, &mut peer.import);
+            share(&before.export, &mut peer.export);
+        }
+    }
+    new
+}
+
 /// What is left to be done.
 #[derive(Default)]
 pub(super) struct Rework {

@@ -233,7 +233,6 @@ impl Store {
 
 /// Serves on a thread of its own until the sender is dropped.
 fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sender<()>, JoinHandle<()>)) {
-    // The caller may be within a runtime, which lets nobody wait for another.
     let listener = std::net::TcpListener::bind(address).unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -242,8 +241,7 @@ fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sende
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, router).await
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await
         });
         // An error says that the sender is gone, which is what is waited for. The connections go with the runtime.
         let _ = runtime.block_on(stopped);

@@ -11,10 +11,7 @@ use crate::network::Network;
 use crate::router::Router;
 use crate::row::{Promise, Row, ms};
 use crate::stream::Count;
-use crate::{restarts, tampering, tors};
 
-/// All rows, by theme.
-const TABLE: &[&[Row]] = &[restarts::ROWS, tors::ROWS, tampering::ROWS];
 /// Rows played at a time by a test. A table is measured one by one.
 const AT_A_TIME: usize = 3;
 
@@ -23,12 +20,12 @@ type Cell = (&'static str, &'static str);
 /// What was lost, or why that could not be found out.
 type Outcome = Result<Vec<Count>, String>;
 
-/// Plays what the environment selects.
-pub fn play(routers: &[&'static dyn Router]) -> ExitCode {
+/// Plays what the environment selects of these rows.
+pub fn play(table: &[&'static [Row]], routers: &[&'static dyn Router]) -> ExitCode {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let whole = variable("TABLE") == "1";
     let (scenario, wanted) = (variable("SCENARIO"), variable("ROUTER"));
-    let rows: Vec<&Row> = TABLE.iter().copied().flatten().collect();
+    let rows: Vec<&Row> = table.iter().copied().flatten().collect();
     let rows: Vec<&Row> = rows
         .into_iter()
         .filter(|row| row.name.contains(&scenario) && (whole || row.always || !scenario.is_empty()))

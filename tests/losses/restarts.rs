@@ -20,6 +20,7 @@ pub const ROWS: &[Row] = &[
     lossless("each daemon upgraded", PLAIN, each_is_upgraded),
     lossless("each daemon upgraded, BFD with the ToRs", Shape { bfd: true, ..PLAIN }, each_is_upgraded),
     lossless("each daemon upgraded, IPv6", IPV6, each_is_upgraded),
+    lossless("each daemon upgraded, ToRs run FRR", FRR, each_is_upgraded),
     lossless("each daemon upgraded, ToRs run FRR, BFD with them", Shape { bfd: true, ..FRR }, each_is_upgraded),
     lossless("the reflector is killed and stays away", Shape { reflectors: &[3], ..PLAIN }, reflector_dies),
     lossless("the reflector is killed, back after 1 s", Shape { reflectors: &[3], ..PLAIN }, reflector_returns),

@@ -27,16 +27,11 @@ impl Router for Routelet {
     }
 
     fn configure(&self, network: &Network, node: &Node, edits: Edits) {
-        let (shape, directory) = (&network.shape, node.host.directory.join("manifests"));
-        fs::create_dir_all(&directory).unwrap();
-        // Nobody is to read half a file: this machine is so busy that it may take a while to write one.
-        let put = |file: &str, text: &str| {
-            let new = node.host.directory.join(file);
-            fs::write(&new, text).unwrap();
-            fs::rename(new, directory.join(file)).unwrap();
-        };
+        let shape = &network.shape;
+        let put = |file: &str, text: &str| put(node, file, text);
         put("configuration.yaml", &configuration(shape));
         put("nodes.yaml", &nodes(shape));
+        put("secrets.yaml", &secrets([shape.password; 2]));
         put("tors.yaml", &tors(shape, node.number, edits));
         let wrong = if edits.wrong { "kind: BgpPeer\nspec: {adress: 192.0.2.9}\n" } else { "" };
         put("more.yaml", wrong);
@@ -82,7 +77,18 @@ impl Router for Routelet {
     }
 }
 
-fn ask(node: &Node, command: &str) -> Value {
+/// Writes a manifest of a node. Nobody is to read half a file: this machine is so busy that it may take a while
+/// to write one.
+pub fn put(node: &Node, file: &str, text: &str) {
+    let directory = node.host.directory.join("manifests");
+    fs::create_dir_all(&directory).unwrap();
+    let new = node.host.directory.join(file);
+    fs::write(&new, text).unwrap();
+    fs::rename(new, directory.join(file)).unwrap();
+}
+
+/// What the daemon of a node says to a command, or nothing.
+pub fn ask(node: &Node, command: &str) -> Value {
     let socket = node.host.path("api");
     let text = node.host.run(&format!("{ROUTELET} {command} -o json --api-socket {socket}"));
     serde_json::from_str(&text).unwrap_or_default()
@@ -99,7 +105,18 @@ fn configuration(shape: &Shape) -> String {
     format!("{OURS}kind: BgpConfiguration\nmetadata: {{name: default}}\nspec: {{asn: 64512, {mesh}}}\n")
 }
 
-fn nodes(shape: &Shape) -> String {
+/// The passwords of the sessions with either ToR, where they have any.
+pub fn secrets(passwords: [&str; 2]) -> String {
+    let mut text = String::new();
+    for (name, password) in ["tor-a", "tor-b"].iter().zip(passwords).filter(|(_, p)| !p.is_empty()) {
+        writeln!(text, "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}").unwrap();
+        writeln!(text, "stringData: {{password: \"{password}\"}}").unwrap();
+    }
+    text
+}
+
+/// The Node of each node.
+pub fn nodes(shape: &Shape) -> String {
     let mut text = String::new();
     for number in shape.nodes() {
         let reflector = shape.reflects(number);
@@ -112,19 +129,25 @@ fn nodes(shape: &Shape) -> String {
     text
 }
 
-fn tors(shape: &Shape, number: usize, edits: Edits) -> String {
+/// The sessions of a node with the ToRs.
+pub fn tors(shape: &Shape, number: usize, edits: Edits) -> String {
     let own: Vec<String> = shape.own(number).iter().map(|p| format!("{{prefix: \"{p}\"}}")).collect();
     let community = if edits.policy { ", communities: [\"65000:1\"]" } else { "" };
+    let secret = |name: &str| {
+        let reference = format!("\n  passwordSecretRef: {{name: {name}, key: password}}");
+        if shape.password.is_empty() { String::new() } else { reference }
+    };
     let bfd = if shape.bfd { "\n  bfd: {minTx: 100ms, minRx: 100ms, multiplier: 3}" } else { "" };
     let mut text = String::new();
     for (t, name) in [(1, "tor-a"), (2, "tor-b")] {
         write!(
             text,
             "---\n{OURS}kind: BgpPeer\nmetadata: {{name: {name}}}\nspec:\n  address: \"{}\"\n  asn: 65000\n  \
-             timers: {{hold: {}s, connectRetry: 1s}}{bfd}\n  \
+             timers: {{hold: {}s, connectRetry: 1s}}{bfd}{}\n  \
              import: {{accept: [{{prefix: \"{}\"}}]}}\n  export: {{accept: [{}]{community}}}\n",
             shape.tor(t, number),
             shape.hold,
+            secret(name),
             shape.behind(),
             own.join(", "),
         )

@@ -22,6 +22,8 @@ pub struct Shape {
     pub tors: Tors,
     /// In place of IPv4.
     pub ipv6: bool,
+    /// Password of the sessions with the ToRs; empty for none.
+    pub password: &'static str,
 }
 
 /// What a ToR runs.
@@ -44,6 +46,7 @@ impl Shape {
         shared: false,
         tors: Tors::Bird,
         ipv6: false,
+        password: "",
     };
 
     /// The numbers of the nodes.

@@ -54,11 +54,13 @@ pub fn settled(tor: &Host, shape: &Shape) -> bool {
     sessions == nodes && (!shape.bfd || paths == nodes)
 }
 
-fn birdc(tor: &Host, command: &str) -> String {
+/// What BIRD says to a command.
+pub fn birdc(tor: &Host, command: &str) -> String {
     tor.run(&format!("birdc -s {} {command}", tor.path("bird.ctl")))
 }
 
-fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
+/// What BIRD reads.
+pub fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
     let ip = shape.family();
     let mut text = format!("log stderr all;\nrouter id 10.{t}.0.1;\nprotocol device {{ }}\n");
     writeln!(text, "protocol direct {{ {ip}; interface \"hosts\"; }}").unwrap();
@@ -81,6 +83,9 @@ fn bird(t: usize, shape: &Shape, leaving: bool) -> String {
             .unwrap();
         writeln!(text, "  hold time {}; connect delay time 1; connect retry time 1;", shape.hold).unwrap();
         writeln!(text, "  error wait time 1, 2; {}", if shape.bfd { "bfd graceful;" } else { "" }).unwrap();
+        if !shape.password.is_empty() {
+            writeln!(text, "  password \"{}\";", shape.password).unwrap();
+        }
         writeln!(text, "  {ip} {{ import filter pods; export filter behind; }};\n}}").unwrap();
     }
     text
@@ -102,6 +107,9 @@ fn frr(t: usize, shape: &Shape) -> String {
         let keepalive = shape.hold / 3;
         writeln!(text, "{peer} remote-as 64512\n{peer} timers {keepalive} {}", shape.hold).unwrap();
         writeln!(text, "{peer} timers connect 1").unwrap();
+        if !shape.password.is_empty() {
+            writeln!(text, "{peer} password {}", shape.password).unwrap();
+        }
         if shape.bfd {
             writeln!(text, "{peer} bfd 3 100 100\n{peer} bfd check-control-plane-failure").unwrap();
         }

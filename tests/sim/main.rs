@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod add_path;
+mod anycast;
 mod collision;
 mod drain;
 mod dynamic;
 mod fib;
+mod gate;
 mod graceful;
 mod helping;
+mod leaving;
 mod limits;
 mod link_local;
 mod liveness;
@@ -21,6 +24,7 @@ mod policy;
 mod random;
 mod reachability;
 mod rehoming;
+mod scale;
 mod scripted;
 mod unnumbered;
 mod views;

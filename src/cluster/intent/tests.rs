@@ -9,11 +9,12 @@ use super::{Compiled, compile};
 use crate::bgp::PathAttributes;
 use crate::cluster::ObjectSet;
 use crate::cluster::manifests::parse;
+use crate::cluster::objects::Object;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, BfdIntent, ExtendedNextHop, FastFailover, Intent, NextHopRule, PeerIntent, PeerOrigin,
-    Policy, PrefixRule, Retreat, Timers,
+    AsPathRules, BfdIntent, Exchange, ExtendedNextHop, FastFailover, Intent, NextHopRule, Origination,
+    PeerIntent, PeerOrigin, Policy, PrefixRule, Retreat, Scope, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -43,6 +44,12 @@ fn show(compiled: &Compiled) -> String {
     writeln!(text, "\naddresses {}", list(&intent.addresses)).unwrap();
     writeln!(text, "pod CIDRs {}", list(&intent.pod_cidrs)).unwrap();
     writeln!(text, "protected {}", list(&intent.protected)).unwrap();
+    for (prefix, own) in &*intent.originated {
+        writeln!(text, "originate {prefix}{}", show_origination(own)).unwrap();
+    }
+    for (prefix, scope) in &*intent.scopes {
+        writeln!(text, "anycast {prefix} {}", show_scope(scope)).unwrap();
+    }
     let pods = &network.pods;
     let masquerade =
         format!("masquerade but to {}; to what is learned: {}", list(&pods.exempt), pods.masquerade_learned);
@@ -80,6 +87,10 @@ fn show(compiled: &Compiled) -> String {
     assert_eq!(network.pod_cidrs, intent.pod_cidrs);
     for (name, peer) in &intent.peers {
         show_peer(&mut text, name, peer);
+        if let Some(name) = &peer.scope_name {
+            writeln!(text, "  told as {name}").unwrap();
+        }
+        assert_eq!(peer.anycast != Exchange::ByPolicy, peer.origin == PeerOrigin::Mesh);
     }
     for (name, range) in &intent.ranges {
         writeln!(text, "Range {}, at most {}", range.range, range.limit).unwrap();
@@ -89,6 +100,22 @@ fn show(compiled: &Compiled) -> String {
         writeln!(text, "warning: {warning}").unwrap();
     }
     text
+}
+
+fn show_origination(own: &Origination) -> String {
+    let mut text = String::new();
+    let communities = own.communities.iter().map(|c| format!(" +{:#x}", c.0));
+    let large = own.large_communities.iter();
+    let large = large.map(|c| format!(" +{}:{}:{}", c.global_administrator, c.local_data_1, c.local_data_2));
+    text.extend(communities.chain(large));
+    text.extend(own.local_pref.map(|value| format!(", preference {value}")));
+    text.extend(own.weight.map(|value| format!(", weight {value}")));
+    format!("{text}{} {}", if own.aggregate { ", aggregate" } else { "" }, show_scope(&own.scope))
+}
+
+fn show_scope(scope: &Scope) -> String {
+    let peers = scope.peers.as_ref().map_or("all peers".to_owned(), list);
+    format!("to {peers}{}", if scope.mesh { " and the mesh" } else { "" })
 }
 
 fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
@@ -219,7 +246,16 @@ fn show_rule(rule: &Rule) -> String {
 
 #[test]
 fn objects_become_intents() {
-    let (_, cases) = include_str!("cases.txt").split_once("\n== ").unwrap();
+    check_cases(include_str!("cases.txt"));
+}
+
+#[test]
+fn advertisements_become_originated_prefixes() {
+    check_cases(include_str!("services.txt"));
+}
+
+fn check_cases(file: &str) {
+    let (_, cases) = file.split_once("\n== ").unwrap();
     let mut wrong = String::new();
     for case in cases.split("\n== ") {
         let (title, case) = case.split_once('\n').unwrap();
@@ -262,6 +298,30 @@ proptest! {
         }
     }
 
+    /// Whatever has come and gone before, only what is there counts.
+    #[test]
+    fn the_order_of_events_does_not_matter(
+        events in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..60),
+        keys in prop::collection::vec(any::<u32>(), 32),
+    ) {
+        let kinds = objects(CLUSTER);
+        let all: Vec<Object> = all_of(&kinds);
+        let mut there: BTreeMap<usize, Object> = BTreeMap::new();
+        for (index, comes) in events {
+            let index = index.index(all.len());
+            if comes { there.insert(index, all[index].clone()); } else { there.remove(&index); }
+            let set = set_of(there.values().cloned());
+            // Most of these sets lack a Secret, or the node itself; that is an error, and nothing worse.
+            for node in kinds.nodes.keys() {
+                let _ = compile(&set, node);
+            }
+        }
+        let mut order: Vec<(u32, Object)> = keys.into_iter().zip(all).collect();
+        order.sort_by_key(|(key, _)| *key);
+        let later = order.into_iter().map(|(_, object)| object);
+        prop_assert_eq!(&set_of(there.into_values().chain(later)), &kinds);
+    }
+
     /// Two nodes derive the same session without talking to each other, whatever addresses, roles and
     /// overrides they have.
     #[test]
@@ -293,6 +353,68 @@ proptest! {
             }
         }
     }
+}
+
+/// Every object of a set.
+fn all_of(set: &ObjectSet) -> Vec<Object> {
+    let nodes = set.nodes.iter().map(|(name, node)| Object::Node(name.clone(), node.clone()));
+    let secrets = set.secrets.iter().map(|(name, secret)| Object::Secret(name.clone(), secret.clone()));
+    let configurations = set.configurations.iter();
+    let configurations =
+        configurations.map(|(name, spec)| Object::Configuration(name.clone(), Box::new(spec.clone())));
+    let peers = set.peers.iter().map(|(name, spec)| Object::Peer(name.clone(), Box::new(spec.clone())));
+    nodes.chain(secrets).chain(configurations).chain(peers).collect()
+}
+
+fn set_of(objects: impl IntoIterator<Item = Object>) -> ObjectSet {
+    let mut set = ObjectSet::default();
+    objects.into_iter().for_each(|object| set.apply(object));
+    set
+}
+
+#[test]
+fn a_full_mesh_of_many_nodes_is_warned_about() {
+    let warnings = |nodes: usize| compile(&many_nodes(nodes, "full"), "n1").unwrap().warnings;
+    assert_eq!(warnings(100), []);
+    let told: Vec<String> = warnings(120).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "BgpConfiguration default: spec.mesh: a full mesh of 120 nodes is 119 sessions on each and 7140 in all; \
+         with mesh: reflectors and 3 reflectors it is 3 on each of the others"
+        ]
+    );
+}
+
+/// What reflectors exchange with each of thousands of nodes is one list in memory.
+#[test]
+fn sessions_with_clients_share_their_policies() {
+    let intent = compile(&many_nodes(50, "reflectors"), "n1").unwrap().intent;
+    let mut exports = intent.peers.values().map(|peer| &peer.export.rules[0].matches.prefixes);
+    let first = exports.next().unwrap().as_ref().unwrap();
+    assert_eq!(first.rules().len(), 50);
+    assert!(exports.all(|other| std::ptr::eq(other.as_ref().unwrap().rules(), first.rules())));
+}
+
+/// A cluster of nodes `n1`, `n2`, …, of which the first three reflect.
+fn many_nodes(count: usize, mesh: &str) -> ObjectSet {
+    let mut text = format!(
+        "{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: default}}, spec: {{mesh: {mesh}, \
+         reflectors: {{nodeSelector: {{matchLabels: {{reflects: \"true\"}}}}}}}}}}\n"
+    );
+    for i in 1..=count {
+        let (high, low) = (i / 250, i % 250);
+        write!(
+            text,
+            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: n{i}, labels: {{reflects: \"{}\"}}}}, spec: {{podCIDRs: \
+             [10.{}.{}.0/24]}}, status: {{addresses: [{{type: InternalIP, address: 172.16.{high}.{low}}}]}}}}\n",
+            i <= 3,
+            128 + i / 256,
+            i % 256
+        )
+        .unwrap();
+    }
+    objects(&text)
 }
 
 /// Manifests of nodes with a choice of addresses, a choice of AS and a choice of role each.

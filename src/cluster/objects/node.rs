@@ -27,7 +27,7 @@ use std::str::FromStr;
 use k8s_openapi::api::core::v1 as k8s;
 
 pub use self::leaving::{DRAIN_ANNOTATION, Leaving};
-use super::values::Asn;
+use super::values::{Asn, Identifier};
 use super::{Problems, from_node, metadata_name};
 use crate::prefix::{Family, Prefix};
 
@@ -104,10 +104,7 @@ impl Node {
             }
         }
         let asn = annotated(&annotations, ASN, problems);
-        let router_id = annotated(&annotations, ROUTER_ID, problems);
-        if router_id.is_some_and(|id: Ipv4Addr| id.is_unspecified()) {
-            problems.add(annotation(ROUTER_ID), "0.0.0.0 identifies nobody (RFC 6286)");
-        }
+        let router_id = annotated(&annotations, ROUTER_ID, problems).map(|Identifier(id)| id);
         let labels = node.metadata.labels.unwrap_or_default();
         (name, Node { labels, annotations, leaving, addresses, pod_cidrs, asn, router_id })
     }

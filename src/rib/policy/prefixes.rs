@@ -68,6 +68,11 @@ impl PrefixSet {
         &self.0.rules
     }
 
+    /// Whether both are one list in memory.
+    pub(super) fn is_shared_with(&self, other: &PrefixSet) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Rules that are in one of two sets alone. A prefix that none of them matches is in both or in neither.
     pub(super) fn apart(&self, other: &PrefixSet) -> Vec<PrefixRule> {
         let (mut ours, mut theirs) = (self.rules(), other.rules());

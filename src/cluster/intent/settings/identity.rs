@@ -12,7 +12,7 @@ use crate::cluster::Finding;
 use crate::cluster::objects::Node;
 use crate::cluster::objects::bgp_configuration::BgpConfigurationSpec;
 use crate::cluster::objects::from_node::FromNode;
-use crate::cluster::objects::values::Asn;
+use crate::cluster::objects::values::{Asn, Identifier};
 
 /// The AS where nobody says one: the first of those for private use (RFC 6996).
 const DEFAULT_ASN: u32 = 64512;
@@ -57,25 +57,10 @@ fn said<T: FromStr<Err: fmt::Display>>(layers: &mut Layers<'_>, from: &FromNode,
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            layers.errors.push(Finding::about(
-                format!("Node {}", layers.node),
-                from.field(),
-                error.to_string(),
-            ));
+            let text = format!("{text:?}: {error}");
+            layers.errors.push(Finding::about(format!("Node {}", layers.node), from.field(), text));
             None
         }
-    }
-}
-
-/// A BGP identifier, which may not be zero (RFC 6286 §2.1).
-struct Identifier(Ipv4Addr);
-
-impl FromStr for Identifier {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let id = text.parse::<Ipv4Addr>().ok().filter(|id| !id.is_unspecified());
-        id.map(Identifier).ok_or_else(|| format!("{text:?} is not a BGP identifier such as 192.0.2.1"))
     }
 }
 
