@@ -104,7 +104,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    own_node::start(api_server.as_ref(), &options.node_name, &compiled_seen, &readiness_seen)?;
+    own_node::start(
+        api_server.as_ref().map(|(server, _)| server),
+        &options.node_name,
+        &compiled_seen,
+        &readiness_seen,
+    )?;
     let known = Known {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
@@ -132,7 +137,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         inputs: inputs.clone(),
     };
     let limit = options.shutdown_drain_timeout.0;
-    let ending = Ending { compiled: compiled_seen, look: source.clone(), limit };
+    let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight =

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
+use super::rehoming::Rehoming;
 use super::rework::sharing;
 pub(super) use super::rework::{Change, Rework};
 use super::{Departure, Speaker};
@@ -60,9 +61,9 @@ impl Speaker {
         self.rework(rework);
         self.configure_fib(&old, &new);
         self.watch_paths();
+        self.follow_retreat();
         self.configure_anycast(&old, &new);
         self.originate_what_is_deliverable();
-        self.follow_retreat();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -77,6 +78,7 @@ impl Speaker {
             self.stop_sessions(id, Reason::ADMINISTRATIVE_SHUTDOWN, "routelet is stopping");
         }
         self.fib = Fib::default();
+        self.rehoming = Rehoming::default();
         self.intent = None;
         self.links.asked = None;
     }
@@ -95,9 +97,9 @@ impl Speaker {
             }
         }
         self.watch_paths();
+        self.follow_retreat();
         self.configure_anycast_first_time(&intent);
         self.originate_what_is_deliverable();
-        self.follow_retreat();
         self.advance_restart();
     }
 
