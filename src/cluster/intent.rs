@@ -24,7 +24,7 @@ use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::{Extent, Intent, PeerOrigin};
+use crate::speaker::intent::{Intent, PeerOrigin};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
