@@ -1,16 +1,21 @@
 //! The CNI plugin: the environment and stdin in, one JSON document out.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use routelet::cni::{self, Reply, answer};
+use routelet::cni::{self, Reply, answer, install};
 
 fn main() -> ExitCode {
     let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     if variable("CNI_COMMAND").is_none_or(|command| command.is_empty()) {
-        return explain();
+        let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+        return match arguments.split_first() {
+            Some((word, rest)) if word == "install" => install(rest),
+            _ => explain(),
+        };
     }
     std::panic::set_hook(Box::new(|panic| {
         // Nowhere to complain to if stdout is closed.
@@ -34,6 +39,22 @@ fn say(document: &serde_json::Value) -> io::Result<()> {
     io::stdout().lock().write_all(format!("{document}\n").as_bytes())
 }
 
+/// `install DIR [NAME…]`: for containers, which have nothing else to copy a file with.
+fn install(arguments: &[OsString]) -> ExitCode {
+    let done = match arguments.split_first() {
+        Some((folder, names)) => install::install(Path::new(folder), names),
+        None => Err(io::Error::other("install needs a directory, such as /opt/cni/bin")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nowhere to complain to if stderr is closed.
+            let _ = writeln!(io::stderr().lock(), "routelet-cni: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// For a person who has called the plugin by hand.
 fn explain() -> ExitCode {
     let text = concat!(
@@ -47,7 +68,8 @@ fn explain() -> ExitCode {
         "         \"isDefaultGateway\":true,\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.244.0.0/16\"}}' |\n",
         "    CNI_COMMAND=ADD CNI_CONTAINERID=ID CNI_NETNS=/run/netns/NAME CNI_IFNAME=eth0 routelet-cni\n",
         "\n",
-        "CNI_COMMAND is ADD, DEL, CHECK, STATUS, GC or VERSION. Install it in /opt/cni/bin.\n",
+        "CNI_COMMAND is ADD, DEL, CHECK, STATUS, GC or VERSION. `routelet-cni install /opt/cni/bin`\n",
+        "installs it; names that follow become links to it where there is nothing of that name: loopback, say.\n",
     );
     // Nowhere to complain to if stderr is closed.
     let _ = io::stderr().lock().write_all(text.as_bytes());

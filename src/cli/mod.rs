@@ -12,6 +12,7 @@
 
 mod ask;
 mod cleanup;
+mod crds;
 mod drain;
 mod fib;
 mod human;
@@ -48,6 +49,8 @@ pub enum Command {
     Undrain(drain::UndrainArgs),
     /// Remove what a daemon that is gone has left on this machine
     Cleanup(cleanup::Args),
+    /// Print the CustomResourceDefinitions of our kinds, as YAML
+    Crds(crds::Args),
 }
 
 impl Command {
@@ -64,6 +67,7 @@ impl Command {
             Command::Drain(args) => drain::run(args, out).await,
             Command::Undrain(args) => drain::undrain(args, out).await,
             Command::Cleanup(args) => cleanup::run(args, out).await,
+            Command::Crds(args) => crds::run(args, out),
         }
     }
 }
@@ -100,6 +104,9 @@ pub enum Error {
     /// The kernel could not be asked.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// The definitions of our kinds could not be written as YAML.
+    #[error("cannot write YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
     /// Some of what was to be removed is still there.
     #[error("not removed: {}", .0.join("; "))]
     LeftBehind(Vec<String>),

@@ -1,26 +1,30 @@
 //! Objects to Intent: what all objects together mean for one node. A pure function.
 //!
 //! `settings` lays the `BgpConfiguration`s that select a node over each other; `mesh` derives the
-//! sessions among the nodes from that; `peer` adds what `BgpPeer`s ask for. What the objects ask and
+//! sessions among the nodes from that; `peer` adds what `BgpPeer`s ask for; `services` finds out which addresses
+//! of Services the node announces. What the objects ask and
 //! the daemon cannot do yet becomes a warning that names the field, never silence.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 mod around;
 mod leaving;
 mod mesh;
 mod peer;
+mod services;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use self::around::compile_around;
+pub use self::services::{advertisers, announced_by_none_but};
 use self::settings::Settings;
 use super::objects::cni::Mode;
 use super::objects::{Node, ObjectSet};
 use super::{Error, Finding};
 use crate::prefix::Prefix;
-use crate::speaker::intent::Intent;
+use crate::speaker::intent::{Intent, PeerOrigin};
 
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +104,14 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
     let local = Local { name: node_name, node, settings: &own, others: &others };
     local.check(&mut findings);
 
-    let (mut peers, ranges) = peer::sessions(&local, objects, &mut findings);
+    let (mut peers, mut ranges) = peer::sessions(&local, objects, &mut findings);
     mesh::add_sessions(&local, &mut peers, &mut findings);
+    let advertised = services::advertise(objects, (node_name, node), &own.service_cidrs, &mut findings);
+    services::warn_of_untold(&advertised, &peers, &ranges, &mut findings);
+    let listed = (peers.iter_mut()).filter(|(_, peer)| peer.origin != PeerOrigin::Mesh);
+    for (name, peer) in listed.chain(ranges.iter_mut().map(|(name, range)| (name, &mut range.template))) {
+        peer.scope_name = advertised.named.get(name).cloned();
+    }
     let warnings = findings.finish()?;
 
     let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
@@ -111,6 +121,8 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         router_id: own.router_id,
         addresses: node.addresses.clone(),
         pod_cidrs: node.pod_cidrs.clone(),
+        originated: Arc::new(advertised.originated),
+        scopes: Arc::new(advertised.scopes),
         protected: (node.pod_cidrs.iter().copied())
             .chain(addresses.map(|address| Prefix::host(*address)))
             .chain(own.service_cidrs.iter().copied())

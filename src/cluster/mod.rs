@@ -24,12 +24,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub mod api_server;
+pub mod crds;
 mod decode;
 mod document;
 pub mod intent;
 pub mod manifests;
 pub mod objects;
 pub mod own_node;
+pub mod permissions;
 pub mod report;
 mod source;
 pub mod watch;

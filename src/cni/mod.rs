@@ -47,6 +47,7 @@ pub mod field;
 pub mod gc;
 pub mod host_local;
 pub mod host_side;
+pub mod install;
 pub mod lease;
 pub mod life;
 pub mod log;

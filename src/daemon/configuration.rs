@@ -125,6 +125,13 @@ impl Configuration {
         reading: Reading,
         last: Option<&Compiled>,
     ) -> Result<Judged, cluster::Error> {
+        // In a directory, an object that is missing may be on its way from one file to another.
+        let gone = !strict && !reading.objects.nodes.contains_key(&self.node_name);
+        if let Some(last) = last.filter(|_| gone) {
+            warn!("Node {}: is gone; draining", self.node_name);
+            let compiled = last.without_node();
+            return Ok(Judged { compiled, faults: reading.faults, warnings: reading.warnings });
+        }
         let (compiled, mut faults) = if strict {
             (cluster::compile(&reading.objects, &self.node_name)?, vec![])
         } else {

@@ -34,6 +34,13 @@ pub enum Readiness {
     NotReady(Vec<String>),
 }
 
+impl Default for Readiness {
+    /// As a daemon begins.
+    fn default() -> Readiness {
+        Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()])
+    }
+}
+
 /// Where the answers come from.
 #[derive(Debug)]
 pub struct Sight<S> {

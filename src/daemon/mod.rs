@@ -26,6 +26,7 @@ pub mod metrics;
 mod node;
 mod objects;
 pub mod options;
+mod own_node;
 mod pods;
 mod pools;
 mod report;
@@ -96,15 +97,19 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let (inputs, queue) = mpsc::channel(QUEUE);
     let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
-    let not_configured = Readiness::NotReady(vec!["no valid configuration has been read yet".to_owned()]);
-    let (readiness, readiness_seen) = watch::channel(not_configured);
+    let (readiness, readiness_seen) = watch::channel(Readiness::default());
     let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
     let (errors, errors_seen) = watch::channel(vec![]);
     let (stop, stopped) = oneshot::channel();
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    let (ending, limit) = (compiled_seen.clone(), options.shutdown_drain_timeout.0);
+    own_node::start(
+        api_server.as_ref().map(|(server, _)| server),
+        &options.node_name,
+        &compiled_seen,
+        &readiness_seen,
+    )?;
     let known = Known {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
@@ -131,7 +136,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         manifests: manifests_told,
         inputs: inputs.clone(),
     };
-    let ending = Ending { compiled: ending, look: source.clone(), limit };
+    let limit = options.shutdown_drain_timeout.0;
+    let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
     let mut configuration = tokio::spawn(configuration.follow(objects));
     let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight =

@@ -6,6 +6,7 @@
 #![cfg_attr(not(feature = "shell"), allow(dead_code, reason = "the plugin needs a part of it"))]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -204,8 +205,16 @@ fn is_on(path: &Path) -> Result<bool, Error> {
     Ok(value.trim() != "0")
 }
 
+/// Where a container has another way to `/proc`: its own `/proc/sys` is read-only, and nothing can be mounted on it.
+const OF_HOST: &str = "/host";
+
 fn write(path: &Path, value: &str) -> Result<(), Error> {
-    fs::write(path, value).map_err(Error::system(|| format!("write {value} to {}", path.display())))
+    let written = fs::write(path, value).or_else(|error| {
+        let of_host = Path::new(OF_HOST).join(path.strip_prefix("/").unwrap_or(path));
+        let other_way = error.kind() == ErrorKind::ReadOnlyFilesystem && of_host.exists();
+        if other_way { fs::write(of_host, value) } else { Err(error) }
+    });
+    written.map_err(Error::system(|| format!("write {value} to {}", path.display())))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Interner;
+use super::anycast::Scopes;
 use super::as_path_rules::AsPathRules;
 use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Rejection, Source};
@@ -40,6 +41,8 @@ pub struct Import<'a> {
     pub only_to_customer: OnlyToCustomer,
     /// What the peer is allowed to announce, and what is changed about it.
     pub policy: &'a Policy,
+    /// Anycast prefixes that it may announce, too, if they are for the mesh.
+    pub anycast: Option<&'a Scopes>,
 }
 
 /// An announcement on its way in. What concerns its attributes alone is looked at once; and since its
@@ -78,7 +81,11 @@ impl Arrival<'_> {
         if is_multicast(prefix) {
             return Err(Rejection::Multicast);
         }
-        let changes = self.import.policy.judge(prefix, &self.received).ok_or(Rejection::ImportPolicy)?;
+        let changes = if self.import.shares(prefix) {
+            Changes::default()
+        } else {
+            self.import.policy.judge(prefix, &self.received).ok_or(Rejection::ImportPolicy)?
+        };
         let known = self.last.take().filter(|(last, _)| *last == changes);
         let known = known.unwrap_or_else(|| {
             let changed = self.import.changed(&self.received, &changes);
@@ -93,6 +100,12 @@ impl<'a> Import<'a> {
     pub fn arrival(self, source: Source, received: Arc<PathAttributes>) -> Arrival<'a> {
         let refused = self.refuse(&received);
         Arrival { import: self, source, received, refused, last: None }
+    }
+
+    /// Whether the prefix is one that the peer may announce as well as we.
+    fn shares(&self, prefix: Prefix) -> bool {
+        let scope = self.anycast.and_then(|scopes| scopes.get(&prefix));
+        scope.is_some_and(|scope| scope.mesh)
     }
 
     /// Why no path with these attributes must be used, if so.
@@ -204,6 +217,7 @@ mod tests {
             accept_blackhole: false,
             only_to_customer: OnlyToCustomer::NONE,
             policy,
+            anycast: None,
         };
         configure(&mut import);
         let mut interner = Interner::default();

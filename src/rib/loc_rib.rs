@@ -218,6 +218,41 @@ impl LocRib {
         }
     }
 
+    /// Judges every path for one prefix anew. `judge` makes of each path what it is to be from now on, or
+    /// `None` to leave it as it is; its identifiers stay.
+    pub fn reconsider_at(&mut self, prefix: Prefix, mut judge: impl FnMut(&Path) -> Option<Path>) {
+        let Some(place) = self.find(prefix) else { return };
+        let destination = match place {
+            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
+            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
+        };
+        let mut changed = false;
+        for path in destination.paths.as_mut_slice() {
+            let (path_id, told_as) = (path.path_id, path.told_as);
+            let Some(judged) = judge(path).map(|judged| Path { path_id, told_as, ..judged }) else {
+                continue;
+            };
+            if judged != *path {
+                let count = self.counts.entry((path.source, prefix.family())).or_default();
+                count.accepted -= u64::from(path.rejected.is_none());
+                count.accepted += u64::from(judged.rejected.is_none());
+                *path = judged;
+                changed = true;
+            }
+        }
+        if changed {
+            destination.mark(place, &mut self.dirty);
+        }
+    }
+
+    /// Marks one destination dirty, if there is any path for it.
+    pub fn mark(&mut self, prefix: Prefix) {
+        let Some(place) = self.find(prefix) else { return };
+        if !std::mem::replace(&mut self.at_mut(place).1.dirty, true) {
+            self.dirty.push_back(place);
+        }
+    }
+
     /// Marks every destination dirty that has a path for which `concerned` holds.
     pub fn mark_dirty(&mut self, concerned: impl Fn(&Path) -> bool) {
         for family in Family::ALL {

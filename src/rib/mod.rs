@@ -11,6 +11,7 @@
 //! speaker calls them in that order.
 
 pub mod adj_rib_out;
+pub mod anycast;
 pub mod as_path_rules;
 pub mod decision;
 pub mod export;

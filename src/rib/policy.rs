@@ -51,8 +51,8 @@ pub enum Action {
     Reject,
 }
 
-/// The changes that an accepted path is to undergo, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The changes that an accepted path is to undergo, in order; none by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes<'a>(Vec<&'a Set>);
 
 impl Policy {

@@ -15,6 +15,7 @@ use super::settle::Facts;
 use crate::bgp::session::Negotiated;
 use crate::bgp::{PathAttributes, PathId};
 use crate::prefix::{Family, Prefix};
+use crate::rib::anycast::Listener;
 use crate::rib::decision::Kind;
 use crate::rib::export::{Export, Provenance};
 use crate::rib::loc_rib::Destination;
@@ -134,6 +135,7 @@ struct Rewrite<'a> {
     source: Source,
     received: &'a Arc<PathAttributes>,
     changes: Changes<'a>,
+    anycast: bool,
     announced: Option<Arc<PathAttributes>>,
 }
 
@@ -155,10 +157,12 @@ impl<'a> Exported<'a> {
 
     /// What is announced of a path, if it is.
     fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<Arc<PathAttributes>> {
-        let changes = self.export.permits(prefix, &path.attributes)?;
+        let local = path.source == Source::Local;
+        let changes = self.export.permits(prefix, &path.attributes, local)?;
+        let anycast = self.export.scopes.contains_key(&prefix);
         let known = self.recent.iter().rev().find(|recent| {
             Arc::ptr_eq(recent.received, &path.attributes)
-                && (recent.family, recent.source) == (prefix.family(), path.source)
+                && (recent.family, recent.source, recent.anycast) == (prefix.family(), path.source, anycast)
                 && recent.changes == changes
         });
         if let Some(known) = known {
@@ -167,17 +171,23 @@ impl<'a> Exported<'a> {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        let rewrite = self.rewrite(prefix.family(), path, changes);
+        let rewrite = self.rewrite(prefix.family(), path, changes, anycast);
         let announced = rewrite.announced.clone();
         self.recent.push_back(rewrite);
         announced
     }
 
-    fn rewrite(&mut self, family: Family, best: &'a Path, changes: Changes<'a>) -> Rewrite<'a> {
-        let from = self.facts.provenance(best);
+    fn rewrite(
+        &mut self,
+        family: Family,
+        best: &'a Path,
+        changes: Changes<'a>,
+        anycast: bool,
+    ) -> Rewrite<'a> {
+        let from = Provenance { anycast, ..self.facts.provenance(best) };
         let announced = self.export.attributes(family, &best.attributes, from, &changes);
         let announced = announced.map(|attributes| self.interner.intern(attributes));
-        Rewrite { family, source: best.source, received: &best.attributes, changes, announced }
+        Rewrite { family, source: best.source, received: &best.attributes, changes, anycast, announced }
     }
 }
 
@@ -189,7 +199,12 @@ impl Group<'_> {
 
 impl<'a> Facts<'a> {
     fn provenance(&self, best: &Path) -> Provenance {
-        let local = Provenance { kind: Kind::Local, from_client: false, router_id: self.intent.router_id };
+        let local = Provenance {
+            kind: Kind::Local,
+            from_client: false,
+            router_id: self.intent.router_id,
+            anycast: false,
+        };
         let Source::Peer(id) = best.source else { return local };
         let Some(peer) = self.peers.get(&id) else { return local };
         let Some(negotiated) = &peer.agreed else { return local };
@@ -197,6 +212,7 @@ impl<'a> Facts<'a> {
             kind: if negotiated.external() { Kind::External } else { Kind::Internal },
             from_client: peer.intent.route_reflector_client,
             router_id: negotiated.router_id,
+            anycast: false,
         }
     }
 
@@ -219,6 +235,9 @@ impl<'a> Facts<'a> {
             policy: &peer.intent.export,
             presence: self.presence,
             underlay: self.next_hops.underlay(),
+            listener: Listener { exchange: peer.intent.anycast, name: peer.intent.scope_name.as_deref() },
+            originations: &self.intent.originated,
+            scopes: &self.intent.scopes,
         }
     }
     /// Our address as the next hop of a family: our end of the session, else the node's first address

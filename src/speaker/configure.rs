@@ -61,6 +61,7 @@ impl Speaker {
         self.rework(rework);
         self.configure_fib(&old, &new);
         self.watch_paths();
+        self.configure_anycast(&old, &new);
         self.originate_what_is_deliverable();
         self.follow_retreat();
     }
@@ -96,6 +97,7 @@ impl Speaker {
             }
         }
         self.watch_paths();
+        self.configure_anycast_first_time(&intent);
         self.originate_what_is_deliverable();
         self.follow_retreat();
         self.advance_restart();
@@ -232,7 +234,8 @@ fn socket_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
 }
 
 fn import_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
-    old.import != new.import || (old.as_path, old.accept_blackhole) != (new.as_path, new.accept_blackhole)
+    let peer = |p: &PeerIntent| (p.as_path, p.accept_blackhole, p.anycast);
+    old.import != new.import || peer(old) != peer(new)
 }
 
 /// Whether a peer is to be told otherwise for any reason but its export policy.
@@ -246,6 +249,7 @@ fn export_differs(old: &PeerIntent, new: &PeerIntent) -> bool {
             p.as_path,
             p.route_reflector_client,
             p.graceful_restart.map(|g| g.partial_deployment),
+            (p.anycast, p.scope_name.clone()),
         )
     };
     peer(old) != peer(new)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::gate::GateTerms;
@@ -16,6 +17,7 @@ use crate::bfd;
 pub use crate::bgp::Role;
 pub use crate::bgp::session::{Damping, RemoteAs};
 use crate::prefix::{Family, Prefix};
+pub use crate::rib::anycast::{Exchange, Origination, Originations, Scope, Scopes};
 pub use crate::rib::as_path_rules::{AsPathRules, LocalAs};
 pub use crate::rib::export::NextHopRule;
 use crate::rib::only_to_customer::OnlyToCustomer;
@@ -35,6 +37,12 @@ pub struct Intent {
     pub addresses: Vec<IpAddr>,
     /// Pod CIDRs to originate. Each gets an unreachable aggregate before it is announced.
     pub pod_cidrs: Vec<Prefix>,
+    /// Prefixes to originate besides: addresses of Services, alone or in aggregates. An aggregate gets an
+    /// unreachable route before it is announced; a single address is answered by the kernel as it is.
+    pub originated: Arc<Originations>,
+    /// Every such prefix that any node of the cluster may originate, with who is told of it. The mesh
+    /// exchanges these; nobody installs a route to one, for each node answers for Services itself.
+    pub scopes: Arc<Scopes>,
     /// Prefixes that nobody may announce to us, more specific ones included: own pod CIDRs, node
     /// addresses, Service CIDRs.
     pub protected: BTreeSet<Prefix>,
@@ -145,6 +153,10 @@ pub struct PeerIntent {
     pub export: Policy,
     /// Communities added to what is announced, as `(AS << 16) | value`.
     pub export_communities: Vec<u32>,
+    /// What is exchanged with the peer of `scopes`, besides what its policies say.
+    pub anycast: Exchange,
+    /// Name that `scopes` and `originated` may know the peer by, where any of them names it.
+    pub scope_name: Option<String>,
     /// The peer is a client of this route reflector (RFC 4456).
     pub route_reflector_client: bool,
     /// Which next hop the peer is told.

@@ -1,4 +1,4 @@
-//! The node's own prefixes: first deliverable, then announced.
+//! The node's own pod CIDRs: first deliverable, then announced.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -47,9 +47,9 @@ impl Speaker {
         last.copied().filter(|prefix| self.originated.contains(prefix)).collect()
     }
 
-    /// Whether every pod CIDR of this node is announced.
+    /// Whether every pod CIDR of this node is announced, and every aggregate of addresses of Services.
     pub fn originates_all(&self) -> bool {
-        self.intent.is_some() && self.not_originated == 0
+        self.intent.is_some() && self.not_originated == 0 && !self.anycast.waits()
     }
 
     fn originate(&mut self, prefix: Prefix) {

@@ -31,11 +31,13 @@
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `plans` | what the FIB is told: next hops, and what becomes of them when something fails |
 //! | `audience` | peers that are told the same |
-//! | `local` | the node's own prefixes: first deliverable, then announced |
+//! | `local` | the node's own pod CIDRs: first deliverable, then announced |
+//! | `anycast` | addresses of Services: likewise, and exchanged among the nodes |
 //! | [`view`], `show` | what a person or a metric sees |
 
 mod action;
 mod aftermath;
+mod anycast;
 mod audience;
 mod configure;
 mod drain;
@@ -112,6 +114,7 @@ pub struct Speaker {
     /// Addresses of this machine.
     addresses: BTreeSet<IpAddr>,
     originated: BTreeSet<Prefix>,
+    anycast: anycast::Anycast,
     /// Pod CIDRs that are configured and not announced.
     not_originated: usize,
     /// The kernel has answered about an aggregate, and a pod CIDR may be deliverable now.
@@ -177,6 +180,7 @@ impl Speaker {
             unforwarded: BTreeSet::new(),
             addresses: BTreeSet::new(),
             originated: BTreeSet::new(),
+            anycast: anycast::Anycast::default(),
             not_originated: 0,
             aggregates_changed: false,
             restart: Restart::default(),
@@ -252,14 +256,16 @@ impl Speaker {
     pub fn handle_route_answer(&mut self, now: Instant, batch: BatchId, refusals: Vec<Refusal>) {
         self.now = now;
         self.fib.handle_answer(now, batch, refusals);
-        self.aggregates_changed |= self.not_originated > 0;
+        self.aggregates_changed |= self.not_originated > 0 || self.anycast.waits();
     }
 
     /// The bridge for local pods stands (or, with `false`, does not), and with it what our pod CIDRs
     /// can be delivered through.
     pub fn handle_bridge(&mut self, now: Instant, ready: bool) {
         self.now = now;
-        self.bridge_ready = ready;
+        if std::mem::replace(&mut self.bridge_ready, ready) != ready {
+            self.originate_all_anycast();
+        }
         self.originate_what_is_deliverable();
     }
 
@@ -268,6 +274,7 @@ impl Speaker {
         self.now = now;
         if self.unforwarded != families {
             self.unforwarded = families;
+            self.originate_all_anycast();
             self.originate_what_is_deliverable();
         }
     }

@@ -33,6 +33,7 @@ impl Speaker {
         }
         self.clear_up();
         if std::mem::take(&mut self.aggregates_changed) {
+            self.originate_waiting_anycast();
             self.originate_what_is_deliverable();
         }
         let decided = self.settle_dirty();
@@ -67,7 +68,9 @@ impl Speaker {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
             if intent.fib.install {
-                let plan = decision.as_ref().and_then(|d| facts.plan(prefix.family(), destination, d));
+                // The node answers for Services itself, before it looks for a route.
+                let routed = decision.as_ref().filter(|_| !intent.scopes.contains_key(&prefix));
+                let plan = routed.and_then(|d| facts.plan(prefix.family(), destination, d));
                 self.fib.desire(prefix, intent.fib.metric, plan.as_ref());
             }
             destination.set_best(decision.as_ref());

@@ -6,6 +6,7 @@ use super::prefix_limit::has_room;
 use super::{Notice, Speaker};
 use crate::bgp::update::Announcement;
 use crate::bgp::{PathId, Update};
+use crate::rib::anycast::Exchange;
 use crate::rib::import::Import;
 use crate::rib::{Path, PeerId, Source};
 
@@ -78,5 +79,6 @@ pub(super) fn import<'a>(intent: &'a Intent, peer: &'a PeerIntent, peer_asn: u32
         accept_blackhole: peer.accept_blackhole,
         only_to_customer: peer.only_to_customer(intent.asn, peer_asn),
         policy: &peer.import,
+        anycast: (peer.anycast != Exchange::ByPolicy).then_some(&*intent.scopes),
     }
 }

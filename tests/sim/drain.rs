@@ -6,7 +6,7 @@ use routelet::bgp::Message;
 use routelet::fib::Change;
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, bears};
-use routelet::speaker::{Action, DrainStage, DrainTerms, DrainView};
+use routelet::speaker::{Action, DrainStage, DrainTerms, DrainView, Extent, Intent, Retreat};
 
 use crate::liveness::watched;
 use crate::plan::{METRIC, Plan};
@@ -329,4 +329,84 @@ fn a_path_whose_peer_does_not_return_after_a_drain_goes_in_time() {
     assert!(rig.path(THEIRS).is_some());
     rig.wait(Duration::from_secs(2));
     assert!(rig.path(THEIRS).is_none());
+}
+
+/// What the objects say from now on.
+fn says(rig: &mut Rig, extent: Option<Extent>) {
+    let mut intent = rig_intent();
+    let why = "the Node is annotated".to_owned();
+    intent.retreat = extent.map(|extent| Retreat { extent, why, ends_daemon: true });
+    rig.speaker.handle_intent(rig.now, intent);
+    rig.listen();
+}
+
+/// The intent of [`rig`].
+fn rig_intent() -> Intent {
+    let mut kept = None;
+    Rig::connected(|intent| {
+        watched(false)(intent);
+        kept = Some(intent.clone());
+    });
+    kept.unwrap()
+}
+
+#[test]
+fn objects_ask_for_a_drain_and_take_it_back() {
+    let mut rig = rig();
+    says(&mut rig, Some(Extent::Everything));
+    assert_eq!(rig.heard(), [format!("UPDATE {OURS}")]);
+    assert!(rig.speaker.drain_view().is_some_and(|drain| drain.asked_by_objects));
+    rig.wait(Duration::from_secs(7));
+    assert_eq!(rig_stage(&rig), DrainStage::Drained);
+    let farewell = "Cease: Administrative Shutdown \"the Node is annotated\"";
+    assert_eq!(rig.heard(), ["UPDATE ", farewell]);
+    says(&mut rig, None);
+    assert_eq!(rig.speaker.drain_stage(), None);
+    assert!(rig.come_again(&[]), "it is back");
+}
+
+#[test]
+fn service_addresses_alone_leave_no_session_and_no_pod_cidr() {
+    let mut rig = rig();
+    says(&mut rig, Some(Extent::ServiceAddresses));
+    rig.wait(Duration::from_secs(60));
+    assert_eq!((rig.speaker.drain_stage(), rig.speaker.originates_all()), (None, true));
+    assert!(rig.heard().iter().all(|heard| heard == "Keepalive"));
+}
+
+#[test]
+fn a_drain_ends_when_neither_a_person_nor_the_objects_ask() {
+    for person_first in [true, false] {
+        let mut rig = rig();
+        if person_first {
+            drain_rig(&mut rig, 5, 30);
+        }
+        says(&mut rig, Some(Extent::Everything));
+        if !person_first {
+            let terms = DrainTerms::of_shutdown(Duration::from_secs(8), "reboot");
+            assert!(!rig.speaker.handle_drain(rig.now, terms), "there is one");
+        }
+        assert!(!rig.speaker.handle_undrain(rig.now), "the objects still ask");
+        rig.wait(Duration::from_secs(7));
+        assert_eq!(rig_stage(&rig), DrainStage::Drained);
+        says(&mut rig, None);
+        assert_eq!(rig.speaker.drain_stage(), None);
+        let mut rig = self::rig();
+        drain_rig(&mut rig, 5, 30);
+        says(&mut rig, Some(Extent::Everything));
+        says(&mut rig, None);
+        assert_eq!(rig_stage(&rig), DrainStage::Settling, "a person still asks");
+        assert!(rig.speaker.handle_undrain(rig.now));
+    }
+}
+
+#[test]
+fn a_node_that_starts_drained_lets_nobody_in() {
+    let mut rig = Rig::connected(|intent| {
+        let why = "the Node is annotated".to_owned();
+        intent.retreat = Some(Retreat { extent: Extent::Everything, why, ends_daemon: true });
+    });
+    rig.wait(Duration::from_secs(2));
+    assert_eq!(rig_stage(&rig), DrainStage::Drained);
+    assert!(!rig.come_again(&[]));
 }

@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod add_path;
+mod anycast;
 mod collision;
 mod drain;
 mod dynamic;
 mod fib;
+mod gate;
 mod graceful;
 mod helping;
 mod limits;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
+    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
     GracefulRestart, Listen, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
@@ -139,6 +140,8 @@ impl Plan {
             router_id: [192, 168, 1, id].into(),
             addresses: own.addresses.clone(),
             pod_cidrs: own.prefixes.clone(),
+            originated: Arc::default(),
+            scopes: Arc::default(),
             protected: own.prefixes.iter().copied().collect(),
             listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
             fib: FIB,
@@ -183,6 +186,12 @@ impl Plan {
             import,
             export,
             export_communities: vec![],
+            anycast: match (mesh, is_reflector) {
+                (false, _) => Exchange::ByPolicy,
+                (true, false) => Exchange::Own,
+                (true, true) => Exchange::All,
+            },
+            scope_name: None,
             route_reflector_client: reflected && is_reflector,
             next_hop: NextHopRule::Standard,
             extended_next_hop: ExtendedNextHop::default(),

@@ -6,10 +6,13 @@
 //! | tainted by an autoscaler, being deleted, shutting down | leave | stay: pods are being evicted, and answer till then | drains first: it is among the last to be ended |
 //! | tainted as out of service, annotated | leave | leave: a full drain | drains first |
 //!
+//! | gone altogether, by the API server | leave | leave: its pod CIDRs are free for another node | drains first |
+//!
 //! A cordon comes before every orderly end, and other nodes announce the same service addresses: peers may
 //! well move these early. A pod CIDR is on one node alone. To withdraw it is to cut off pods that are still at
 //! work, so that waits until nobody counts on them.
 
+use super::Compiled;
 use crate::cluster::objects::Node;
 use crate::cluster::objects::node::Leaving;
 use crate::speaker::intent::{Extent, Retreat};
@@ -21,4 +24,16 @@ pub(super) fn retreat(node: &Node) -> Option<Retreat> {
         why: sign.to_string(),
         ends_daemon: sign.ends_daemon(),
     })
+}
+
+impl Compiled {
+    /// The same for a node whose object is gone. Whatever else the objects say by now, they say nothing of this
+    /// node any more: it goes as it was.
+    pub fn without_node(&self) -> Compiled {
+        let why = "the Node is gone".to_owned();
+        let retreat = Some(Retreat { extent: Extent::Everything, why, ends_daemon: true });
+        let mut left = self.clone();
+        left.intent.retreat = retreat;
+        left
+    }
 }

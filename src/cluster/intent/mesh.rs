@@ -12,8 +12,8 @@ use super::{Findings, Local};
 use crate::cluster::objects::Node;
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, AsPathRules, BfdIntent, Distance, ExtendedNextHop, FastFailover, NextHopRule, PeerIntent,
-    PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
+    AddPathIntent, AsPathRules, BfdIntent, Distance, Exchange, ExtendedNextHop, FastFailover, NextHopRule,
+    PeerIntent, PeerOrigin, Policy, PrefixRule, RemoteAs, Timers,
 };
 
 /// Adds the sessions that the mesh implies, each under the name of its node. A `BgpPeer` that names an
@@ -83,6 +83,11 @@ fn session(local: &Local<'_>, theirs: &Settings, source: IpAddr, address: IpAddr
         import: Policy::default(),
         export: Policy::default(),
         export_communities: vec![],
+        anycast: match local.settings.mesh {
+            Some(Role::Reflector) => Exchange::All,
+            _ => Exchange::Own,
+        },
+        scope_name: None,
         route_reflector_client: internal
             && (local.settings.mesh, theirs.mesh) == (Some(Role::Reflector), Some(Role::Client)),
         next_hop: NextHopRule::Standard,
@@ -123,7 +128,7 @@ impl Pods {
 
     /// Import and export policy of the session with another node; `None` where there is no session.
     ///
-    /// Pod CIDRs and nothing else. A node that reflects passes on what is not its own, so towards and from
+    /// Pod CIDRs and nothing else, for addresses of Services are exchanged by [`Exchange`]. A node that reflects passes on what is not its own, so towards and from
     /// it there are those of all nodes.
     fn exchanged(&self, local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Policy, Policy)> {
         use Role::{Client, Full, Reflector};

@@ -18,8 +18,8 @@ use crate::cluster::objects::values::{PathCount, PeerAsn};
 use crate::cluster::objects::{ObjectSet, selector};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::{
-    AddPathIntent, BfdIntent, Damping, Distance, ExtendedNextHop, FastFailover, Password, PeerIntent,
-    PeerOrigin, RangeIntent, RemoteAs, SendPaths, Timers,
+    AddPathIntent, BfdIntent, Damping, Distance, Exchange, ExtendedNextHop, FastFailover, Password,
+    PeerIntent, PeerOrigin, RangeIntent, RemoteAs, SendPaths, Timers,
 };
 
 /// The most peers of a range where its object does not say, as FRR has it.
@@ -128,6 +128,8 @@ impl Subject<'_> {
             import: import.map(policy::import).unwrap_or_default(),
             export: export.map(policy::export).unwrap_or_default(),
             export_communities: communities.into_iter().flatten().map(|community| community.0).collect(),
+            anycast: Exchange::ByPolicy,
+            scope_name: None,
             route_reflector_client: spec.route_reflector_client.unwrap_or(false),
             next_hop: policy::next_hop(spec),
             add_path: add_path(spec.add_path.as_ref()),

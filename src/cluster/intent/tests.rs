@@ -13,8 +13,8 @@ use crate::cluster::objects::Object;
 use crate::prefix::{Family, Prefix};
 use crate::rib::policy::{AsPathMatch, CommunityMatch, PrefixSet, Rule};
 use crate::speaker::intent::{
-    AsPathRules, BfdIntent, ExtendedNextHop, FastFailover, Intent, NextHopRule, PeerIntent, PeerOrigin,
-    Policy, PrefixRule, Retreat, Timers,
+    AsPathRules, BfdIntent, Exchange, ExtendedNextHop, FastFailover, Intent, NextHopRule, Origination,
+    PeerIntent, PeerOrigin, Policy, PrefixRule, Retreat, Scope, Timers,
 };
 
 /// The nodes of the first case: the reference cluster, dual stack.
@@ -44,6 +44,12 @@ fn show(compiled: &Compiled) -> String {
     writeln!(text, "\naddresses {}", list(&intent.addresses)).unwrap();
     writeln!(text, "pod CIDRs {}", list(&intent.pod_cidrs)).unwrap();
     writeln!(text, "protected {}", list(&intent.protected)).unwrap();
+    for (prefix, own) in &*intent.originated {
+        writeln!(text, "originate {prefix}{}", show_origination(own)).unwrap();
+    }
+    for (prefix, scope) in &*intent.scopes {
+        writeln!(text, "anycast {prefix} {}", show_scope(scope)).unwrap();
+    }
     let pods = &network.pods;
     let masquerade =
         format!("masquerade but to {}; to what is learned: {}", list(&pods.exempt), pods.masquerade_learned);
@@ -81,6 +87,10 @@ fn show(compiled: &Compiled) -> String {
     assert_eq!(network.pod_cidrs, intent.pod_cidrs);
     for (name, peer) in &intent.peers {
         show_peer(&mut text, name, peer);
+        if let Some(name) = &peer.scope_name {
+            writeln!(text, "  told as {name}").unwrap();
+        }
+        assert_eq!(peer.anycast != Exchange::ByPolicy, peer.origin == PeerOrigin::Mesh);
     }
     for (name, range) in &intent.ranges {
         writeln!(text, "Range {}, at most {}", range.range, range.limit).unwrap();
@@ -90,6 +100,22 @@ fn show(compiled: &Compiled) -> String {
         writeln!(text, "warning: {warning}").unwrap();
     }
     text
+}
+
+fn show_origination(own: &Origination) -> String {
+    let mut text = String::new();
+    let communities = own.communities.iter().map(|c| format!(" +{:#x}", c.0));
+    let large = own.large_communities.iter();
+    let large = large.map(|c| format!(" +{}:{}:{}", c.global_administrator, c.local_data_1, c.local_data_2));
+    text.extend(communities.chain(large));
+    text.extend(own.local_pref.map(|value| format!(", preference {value}")));
+    text.extend(own.weight.map(|value| format!(", weight {value}")));
+    format!("{text}{} {}", if own.aggregate { ", aggregate" } else { "" }, show_scope(&own.scope))
+}
+
+fn show_scope(scope: &Scope) -> String {
+    let peers = scope.peers.as_ref().map_or("all peers".to_owned(), list);
+    format!("to {peers}{}", if scope.mesh { " and the mesh" } else { "" })
 }
 
 fn show_peer(text: &mut String, name: &str, peer: &PeerIntent) {
@@ -220,7 +246,16 @@ fn show_rule(rule: &Rule) -> String {
 
 #[test]
 fn objects_become_intents() {
-    let (_, cases) = include_str!("cases.txt").split_once("\n== ").unwrap();
+    check_cases(include_str!("cases.txt"));
+}
+
+#[test]
+fn advertisements_become_originated_prefixes() {
+    check_cases(include_str!("services.txt"));
+}
+
+fn check_cases(file: &str) {
+    let (_, cases) = file.split_once("\n== ").unwrap();
     let mut wrong = String::new();
     for case in cases.split("\n== ") {
         let (title, case) = case.split_once('\n').unwrap();

@@ -1,7 +1,7 @@
 //! `BgpAdvertisement`: which addresses of Services the nodes announce, and with what.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,29 +18,40 @@ use super::{Problems, selector};
 /// External peers are told what the `export` of their `BgpPeer` accepts, too. Several advertisements
 /// that come to the same prefix on a node make one route of it: with the communities of all, the highest
 /// local preference, told to whomever any of them tells it to.
-#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpAdvertisement", derive = "PartialEq")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.peers) || size(self.peers) > 0 || has(self.mesh) && self.mesh").message("must not be empty; leave it out for every peer").field_path(".peers"))]
 pub struct BgpAdvertisementSpec {
     /// Nodes that announce. Absent or empty means all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "selector::schema")]
     pub node_selector: Option<LabelSelector>,
     /// Services whose addresses are announced, by their labels. Absent means none, empty all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "selector::schema")]
     pub service_selector: Option<LabelSelector>,
     /// Namespaces of these Services. Absent means all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub namespaces: Option<Vec<String>>,
     /// Which of their addresses. Default `[loadBalancer]`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub addresses: Option<Vec<AddressKind>>,
     /// Load balancer addresses only of Services with one of these classes (`spec.loadBalancerClass`), `""`
     /// being that of Services without any. Absent means every class: addresses are allocated by others and
     /// announced here, so that a class need not be Routelet's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub load_balancer_classes: Option<Vec<String>>,
     /// Names of the `BgpPeer`s that are told. Absent means all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub peers: Option<Vec<String>>,
     /// Whether the other nodes are told in the mesh, and with them what is behind reflectors. Default: where
     /// `peers` is absent.
@@ -52,9 +63,11 @@ pub struct BgpAdvertisementSpec {
     pub aggregation_length: Option<AggregationLength>,
     /// Communities: `65000:100`, or the name of a well-known one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub communities: Option<Vec<CommunityText>>,
     /// Large communities (RFC 8092): `65000:1:2`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub large_communities: Option<Vec<LargeCommunityText>>,
     /// LOCAL_PREF, for internal peers. Default 100. Never sent to an external peer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,14 +92,16 @@ pub enum AddressKind {
 }
 
 /// Lengths of aggregates by family. Absent: single addresses.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AggregationLength {
     /// From 8 to 32.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 8, max = 32))]
     pub ipv4: Option<u8>,
     /// From 16 to 128.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 16, max = 128))]
     pub ipv6: Option<u8>,
 }
 

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU16, NonZeroU32};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::CustomResource;
-use schemars::JsonSchema;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::bfd::MeshBfdSpec;
@@ -23,12 +23,15 @@ use super::{Problems, selector};
 
 /// Cluster-wide settings of every router. The object named `default` holds for all nodes; any other
 /// has a node selector and overrides, field by field, what `default` says for the nodes it selects.
-#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpConfiguration", derive = "PartialEq")]
+#[kube(validation = ("self.metadata.name == 'default' || has(self.spec.nodeSelector) && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 || has(self.spec.nodeSelector.matchExpressions) && size(self.spec.nodeSelector.matchExpressions) > 0)", "spec.nodeSelector is required: only the configuration named default holds for every node"))]
+#[kube(validation = ("self.metadata.name != 'default' || !(has(self.spec.nodeSelector) && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 || has(self.spec.nodeSelector.matchExpressions) && size(self.spec.nodeSelector.matchExpressions) > 0))", "spec.nodeSelector: the configuration named default holds for every node; give an override another name"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpConfigurationSpec {
     /// Nodes the override is for. Not allowed on `default`, required on all others.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "selector::schema")]
     pub node_selector: Option<LabelSelector>,
     /// The AS of the nodes. Default 64512. A Node's annotation `routelet.dev/asn` says otherwise for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +45,7 @@ pub struct BgpConfigurationSpec {
     /// address, or a number made from its name. A Node's annotation `routelet.dev/router-id` says otherwise
     /// for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()", "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)"))]
     pub router_id: Option<Ipv4Addr>,
     /// Where each Node says its BGP identifier. A Node that does not has the default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +83,7 @@ pub struct BgpConfigurationSpec {
     pub kernel: Option<KernelSpec>,
     /// Service CIDRs of the cluster, which no peer may announce to a node.
     #[serde(rename = "serviceCIDRs", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     pub service_cidrs: Option<Vec<Cidr>>,
 }
 
@@ -95,18 +100,20 @@ pub enum Mesh {
 }
 
 /// Which nodes are route reflectors.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reflectors {
     /// Nodes that reflect.
+    #[schemars(schema_with = "selector::schema")]
     pub node_selector: LabelSelector,
     /// Cluster identifier that they share (RFC 4456 §7). Default: each one's BGP identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()", "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)"))]
     pub cluster_id: Option<Ipv4Addr>,
 }
 
 /// Where incoming sessions are accepted.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListenSpec {
     /// TCP port. Default 179.
@@ -114,11 +121,12 @@ pub struct ListenSpec {
     pub port: Option<NonZeroU16>,
     /// Local addresses. Default all; an empty list means outgoing sessions only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "addresses")]
     pub addresses: Option<Vec<IpAddr>>,
 }
 
 /// How best paths become kernel routes.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FibSpec {
     /// Whether they do at all. Default true.
@@ -130,6 +138,7 @@ pub struct FibSpec {
     /// Rules by which packets are routed by the table, where that is none of `main`, `local` and
     /// `default`. Default none: somebody else's rules lead there, or a VRF.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub rules: Option<Vec<RuleSpec>>,
     /// Metric of the routes. Default 20. Zero is refused: the kernel reads it as 1024 for IPv6.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +158,7 @@ pub struct FibSpec {
     pub install_backup: Option<bool>,
     /// Protocol number by which our routes are told apart, from 5. Default 114.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5))]
     pub protocol: Option<u8>,
 }
 
@@ -201,6 +211,19 @@ impl BgpConfigurationSpec {
             problems.add("spec.fib.protocol", "0 to 4 are the kernel's and the administrator's own");
         }
     }
+}
+
+/// Addresses of ours, the unspecified ones among them.
+fn addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "items": {
+            "type": "string",
+            "maxLength": 45,
+            "x-kubernetes-validations": [{"rule": "isIP(self)", "message": "must be an IP address"}],
+        },
+    })
 }
 
 fn check_identifier(field: &str, identifier: Option<Ipv4Addr>, problems: &mut Problems) {

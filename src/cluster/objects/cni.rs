@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::values::{Cidr, InterfaceName, Mtu, ValueError, schema, text};
 
 /// How pods are attached.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CniSpec {
     /// Name of the pods' network: the runtime's configuration bears it, and the directory that pod addresses
@@ -39,6 +40,7 @@ pub struct CniSpec {
     /// Destinations that see pods under their own addresses all the same. The pod CIDRs of all nodes
     /// always do.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub masquerade_exempt: Option<Vec<Cidr>>,
     /// Whether destinations that routes were learned to by BGP are no exception either: those routers mostly
     /// know the way back. A learned default route is never one. Default false.

@@ -3,7 +3,7 @@
 //! One object can so speak for all racks: the labels that a provisioner sets say which AS and which ToR a
 //! node has.
 
-use schemars::JsonSchema;
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Node, Problems};
@@ -18,15 +18,18 @@ pub(super) fn is_kept(key: &str) -> bool {
 }
 
 /// Where a Node has a value. One of the two is needed.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("has(self.nodeLabel) != has(self.nodeAnnotation)", "needs nodeLabel or nodeAnnotation, and not both"))]
 pub struct FromNode {
     /// Key of a label.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 317))]
     pub node_label: Option<String>,
     /// Key of an annotation that begins with `routelet.dev/`, `kube-router.io/` or `projectcalico.org/`; no
     /// other is looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317), regex(pattern = r"^(routelet\.dev|kube-router\.io|projectcalico\.org)/"))]
     pub node_annotation: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! What the daemon may do to the kernel beside its routes: policy rules, and settings that are somebody
 //! else's unless said otherwise.
 
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +31,13 @@ pub enum ReversePathFilter {
 
 /// Which packets are routed by our table: a rule of ip-rule(8). What is absent does not restrict; a rule
 /// without `from` and `to` holds for both families.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.from) || !has(self.to) || cidr(self.from).ip().family() == cidr(self.to).ip().family()").message("is of another family than from").field_path(".to"))]
 pub struct RuleSpec {
     /// Rules are tried in this order, the lowest number first; `main` has 32766. From 2: the number below the
     /// lowest is used for rules that keep what is connected to the node, pods among it, reachable by `main`.
+    #[schemars(range(min = 2))]
     pub priority: u32,
     /// Where packets come from.
     #[serde(skip_serializing_if = "Option::is_none")]

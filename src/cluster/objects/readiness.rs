@@ -9,6 +9,10 @@ use super::duration::Span;
 /// The key of the taint that is removed unless another is named.
 pub const STARTUP_TAINT: &str = "routelet.dev/agent-not-ready";
 
+/// What [`is_key`] takes, and the empty text.
+const KEY: &str =
+    "^(([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
+
 /// What a node waits for before it takes its first pods: before the container runtime is given a
 /// configuration, before the condition `NetworkUnavailable` of the Node is cleared and its startup taint
 /// removed. It always waits for the bridge, for its own pod CIDRs to be announced, and for the kernel to have the
@@ -27,6 +31,7 @@ pub struct ReadinessSpec {
     /// Key of the taint that is removed from the Node once it can take pods, whatever its value and effect:
     /// give it to nodes as they join. Empty for none. Default `routelet.dev/agent-not-ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317), regex(pattern = KEY))]
     pub startup_taint: Option<String>,
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+use schemars::{Schema, SchemaGenerator, json_schema};
+
 use super::Problems;
 
 /// Whether a selector chooses what bears these labels. The empty selector chooses everything.
@@ -37,6 +39,9 @@ pub fn is_empty(selector: &LabelSelector) -> bool {
 pub(super) fn check(selector: &LabelSelector, field: &str, problems: &mut Problems) {
     for (i, requirement) in selector.match_expressions.iter().flatten().enumerate() {
         let field = format!("{field}.matchExpressions[{i}]");
+        if requirement.key.is_empty() {
+            problems.add(format!("{field}.key"), "must not be empty");
+        }
         let valued = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
         match (requirement.operator.as_str(), valued) {
             ("In" | "NotIn", true) | ("Exists" | "DoesNotExist", false) => {}
@@ -52,6 +57,36 @@ pub(super) fn check(selector: &LabelSelector, field: &str, problems: &mut Proble
             ),
         }
     }
+}
+
+/// The schema of a selector: what Kubernetes' own type says, and what it would refuse, with bounds.
+pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
+    let label = json_schema!({"type": "string", "maxLength": 63});
+    // A name, with a prefix that is a DNS subdomain.
+    let key = json_schema!({"type": "string", "minLength": 1, "maxLength": 317});
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {"type": "object", "maxProperties": 64, "additionalProperties": label},
+            "matchExpressions": {
+                "type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": key,
+                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+                        "values": {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic", "items": label},
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "In and NotIn need at least one value, Exists and DoesNotExist take none",
+                    }],
+                },
+            },
+        },
+    })
 }
 
 #[cfg(test)]

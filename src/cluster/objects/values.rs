@@ -159,7 +159,8 @@ impl From<Asn> for NumberOrWord {
     }
 }
 
-schema!(Asn, {"type": "integer", "format": "int64", "minimum": 1, "maximum": 4_294_967_295u32});
+schema!(Asn, {"type": "integer", "format": "int64", "minimum": 1, "maximum": 4_294_967_295u32,
+    "x-kubernetes-validations": [{"rule": "self != 23456", "message": "AS 23456 is AS_TRANS, which nobody may have (RFC 6793)"}]});
 
 /// Which AS a peer must show: a number, `external` or `internal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +201,9 @@ impl From<PeerAsn> for NumberOrWord {
     }
 }
 
-schema!(PeerAsn, {"x-kubernetes-int-or-string": true});
+schema!(PeerAsn, {"x-kubernetes-int-or-string": true, "minimum": 1, "maximum": 4_294_967_295u32,
+    "pattern": "^(external|internal)$",
+    "x-kubernetes-validations": [{"rule": "self != 23456", "message": "AS 23456 is AS_TRANS, which nobody may have (RFC 6793)"}]});
 
 /// How many paths for one prefix: `all`, or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +241,7 @@ impl From<PathCount> for NumberOrWord {
     }
 }
 
-schema!(PathCount, {"x-kubernetes-int-or-string": true});
+schema!(PathCount, {"x-kubernetes-int-or-string": true, "minimum": 1, "maximum": 65535, "pattern": "^all$"});
 
 /// A kernel routing table: `main`, `local`, `default` or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,7 +279,8 @@ impl From<Table> for NumberOrWord {
     }
 }
 
-schema!(Table, {"x-kubernetes-int-or-string": true});
+schema!(Table, {"x-kubernetes-int-or-string": true, "minimum": 1, "maximum": 4_294_967_295u32,
+    "pattern": "^(main|local|default)$"});
 
 /// A firewall mark, and which of its bits count: a number, or a text such as `0x100/0xf00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,7 +324,8 @@ impl From<Mark> for NumberOrWord {
     }
 }
 
-schema!(Mark, {"x-kubernetes-int-or-string": true});
+schema!(Mark, {"x-kubernetes-int-or-string": true, "minimum": 0, "maximum": 4_294_967_295u32,
+    "pattern": "^(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?$"});
 
 /// An MTU in octets, or `auto`: that of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -354,7 +359,7 @@ impl From<Mtu> for NumberOrWord {
     }
 }
 
-schema!(Mtu, {"x-kubernetes-int-or-string": true});
+schema!(Mtu, {"x-kubernetes-int-or-string": true, "minimum": 1280, "maximum": 65535, "pattern": "^auto$"});
 
 /// A prefix, strictly written: a length, and no host bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -375,7 +380,8 @@ impl fmt::Display for Cidr {
 }
 
 text!(Cidr, "a prefix such as \"10.244.0.0/16\"");
-schema!(Cidr, {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"});
+schema!(Cidr, {"type": "string", "maxLength": 43,
+    "x-kubernetes-validations": [{"rule": "isCIDR(self) && cidr(self) == cidr(self).masked()", "message": "must be a prefix such as 10.244.0.0/16, without host bits"}]});
 
 /// The name of a network interface, as the kernel allows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -414,7 +420,8 @@ impl fmt::Display for InterfaceName {
 }
 
 text!(InterfaceName, "the name of an interface");
-schema!(InterfaceName, {"type": "string", "minLength": 1, "maxLength": 15});
+schema!(InterfaceName, {"type": "string", "minLength": 1, "maxLength": 15,
+    "pattern": r"^(\.{0,2}[^./:\s][^/:\s]*|\.{3}[^/:\s]*)$"});
 
 /// A community (RFC 1997): `65000:100`, or the name of a well-known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -459,7 +466,7 @@ impl fmt::Display for CommunityText {
 }
 
 text!(CommunityText, "a community such as \"65000:100\", in quotes");
-schema!(CommunityText, {"type": "string", "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
+schema!(CommunityText, {"type": "string", "maxLength": 20, "pattern": "^([0-9]{1,5}:[0-9]{1,5}|[a-z-]+)$"});
 
 /// A large community (RFC 8092): `65000:1:2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -534,7 +541,7 @@ impl fmt::Display for AnyCommunityText {
 }
 
 text!(AnyCommunityText, "a community such as \"65000:100\", in quotes");
-schema!(AnyCommunityText, {"type": "string", "pattern": "^([0-9]{1,10}(:[0-9]{1,10}){1,2}|[a-z-]+|[a-z-]+:([*]|[0-9.]+:[0-9.e+]+)|0x[0-9a-fA-F]{16})$"});
+schema!(AnyCommunityText, {"type": "string", "maxLength": 64, "pattern": "^([0-9]{1,10}(:[0-9]{1,10}){1,2}|[a-z-]+|[a-z-]+:([*]|[0-9.]+:[0-9.e+]+)|0x[0-9a-fA-F]{16})$"});
 
 /// An address family by the name that manifests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

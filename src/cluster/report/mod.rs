@@ -22,8 +22,8 @@
 //! - counters of prefixes are no change, unless by about a fifth, and then wait for 10 minutes;
 //! - after a random part of a spread of 1 s for each 100 nodes (from 1 s to 60 s). What all see at once is written
 //!   by 100 nodes a second at most; with more than 6,000 nodes, by all of them in a minute;
-//! - a write that fails is tried again after 5 s, 10 s, … 300 s, of which half is random, and not before a
-//!   `Retry-After`.
+//! - a write that fails is tried again after 5 s, 10 s, … 300 s, of which half is random, and not before what
+//!   the server asks for (`retryAfterSeconds`).
 //!
 //! For 5,000 nodes with one `BgpPeer` for each rack of 40 nodes, that is:
 //!

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use routelet::bgp::Community;
@@ -11,7 +12,7 @@ use routelet::rib::next_hop::UnderlayRoute;
 use routelet::rib::policy::{Action, AnyCommunity, Match, Rule, Set};
 use routelet::speaker::Intent;
 use routelet::speaker::intent::{
-    AddPathIntent, AsPathRules, Distance, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
+    AddPathIntent, AsPathRules, Distance, Exchange, ExtendedNextHop, FastFailover, FibIntent, GateTerms,
     GracefulRestart, Listen, LocalAs, MaxPrefixes, NextHopRule, PeerIntent, PeerOrigin, Policy, PrefixRule,
     RemoteAs, Timers,
 };
@@ -176,6 +177,8 @@ impl Net {
             router_id: own.router_id,
             addresses: own.addresses.clone(),
             pod_cidrs: own.prefixes.iter().copied().collect(),
+            originated: Arc::default(),
+            scopes: Arc::default(),
             protected: own.prefixes.clone(),
             listen: Listen { port: 179, addresses: BTreeSet::new(), mark: 0 },
             fib: FibIntent { max_paths: own.max_paths, ..FIB },
@@ -219,6 +222,8 @@ impl Net {
             import: all_but(&end.refused, import),
             export: all_but(&end.withheld, export),
             export_communities: vec![],
+            anycast: Exchange::ByPolicy,
+            scope_name: None,
             route_reflector_client: end.serves_client,
             next_hop: if end.next_hop_self { NextHopRule::Own } else { NextHopRule::Standard },
             as_path: AsPathRules {

@@ -5,6 +5,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 use std::{borrow::Cow, fmt};
 
+use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +13,16 @@ use crate::cluster::objects::duration::Span;
 use crate::cluster::objects::values::{AnyCommunityText, Asn, Cidr, CommunityText, ValueError, text};
 
 /// Import policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportSpec {
     /// Prefixes that are accepted, after what `rules` say.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub accept: Option<Vec<AcceptRule>>,
     /// Rules in order; the first that matches and has an action decides.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub rules: Option<Vec<RuleSpec>>,
     /// How many of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,17 +40,20 @@ pub struct ImportSpec {
 }
 
 /// Export policy.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExportSpec {
     /// Prefixes that are announced, after what `rules` say.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub accept: Option<Vec<AcceptRule>>,
     /// Rules in order; the first that matches and has an action decides.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub rules: Option<Vec<RuleSpec>>,
     /// Communities added to them: `65000:100`, or the name of a well-known one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub communities: Option<Vec<CommunityText>>,
     /// Leave private AS numbers (RFC 6996) out of AS_PATHs. External peers only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,8 +64,10 @@ pub struct ExportSpec {
 }
 
 /// One rule: paths that match are changed, accepted or rejected.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("has(self.set) || has(self.action)", "has neither set nor action, so that it does nothing"))]
+#[x_kube(validation = Rule::new("!has(self.set) || !has(self.action) || self.action != 'reject'").message("changes nothing about a path that is rejected").field_path(".set"))]
 pub struct RuleSpec {
     /// Which paths are meant: those that meet all that is given. Absent means every path.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
@@ -83,11 +91,12 @@ pub enum RuleAction {
 }
 
 /// What a path must be like.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MatchSpec {
     /// The prefix is one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
     pub prefixes: Option<Vec<AcceptRule>>,
     /// About the AS_PATH.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +106,7 @@ pub struct MatchSpec {
     pub communities: Option<CommunitiesSpec>,
     /// The next hop lies inside one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub next_hop: Option<Vec<Cidr>>,
 }
 
@@ -123,23 +133,29 @@ pub struct AsPathSpec {
 /// `link-bandwidth:65000:125000000` (in octets per second; `link-bandwidth-transitive` crosses the
 /// border of an AS), `opaque:6:1` or any as `0x0002fde800000064`; every one of a kind is `rt:*`, `ro:*`
 /// or `link-bandwidth:*`.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommunitiesSpec {
     /// At least one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub any: Option<Vec<AnyCommunityText>>,
     /// Each of these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub all: Option<Vec<AnyCommunityText>>,
     /// None of these.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
     pub none: Option<Vec<AnyCommunityText>>,
 }
 
 /// What is changed about a path.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("has(self.localPreference) || has(self.med) || has(self.addCommunities) || has(self.removeCommunities) || has(self.prepend)", "sets nothing"))]
+#[x_kube(validation = Rule::new("!has(self.addCommunities) || !has(self.removeCommunities) || !self.addCommunities.exists(c, c in self.removeCommunities)").message("has a community that is also among removeCommunities").field_path(".addCommunities"))]
+#[x_kube(validation = Rule::new("!has(self.addCommunities) || self.addCommunities.all(c, !c.endsWith(':*'))").message("has what stands for every community of a kind, which cannot be added").field_path(".addCommunities"))]
 pub struct SetSpec {
     /// LOCAL_PREF. Never sent to an external peer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,9 +165,11 @@ pub struct SetSpec {
     pub med: Option<u32>,
     /// Communities to add. A link bandwidth takes the place of any other.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub add_communities: Option<Vec<AnyCommunityText>>,
     /// Communities to remove, before any are added.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub remove_communities: Option<Vec<AnyCommunityText>>,
     /// Make the AS_PATH longer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,8 +186,10 @@ pub struct PrependSpec {
 
 /// Matches prefixes inside `prefix` of certain lengths: its own if neither bound is given; `le` alone
 /// reaches up from its own length, `ge` alone reaches up to the family's 32 or 128.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.ge) || self.ge >= cidr(self.prefix).prefixLength() && self.ge <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)").message("must be no shorter than the prefix, and no longer than an address").field_path(".ge"))]
+#[x_kube(validation = Rule::new("!has(self.le) || self.le >= (has(self.ge) ? self.ge : cidr(self.prefix).prefixLength()) && self.le <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)").message("must be no less than ge and the prefix's length, and no longer than an address").field_path(".le"))]
 pub struct AcceptRule {
     /// Covering prefix.
     pub prefix: Cidr,
@@ -182,8 +202,10 @@ pub struct AcceptRule {
 }
 
 /// A bound on the accepted prefixes of each family.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.idleTime) || !has(self.action) || self.action == 'reset'").message("goes with action reset, which alone ends the session").field_path(".idleTime"))]
+#[x_kube(validation = Rule::new("!has(self.idleTime) || duration(self.idleTime) >= duration('1s') && duration(self.idleTime) <= duration('24h')").message("must be from 1s to 24h").field_path(".idleTime"))]
 pub struct MaxPrefixes {
     /// The most that are allowed.
     pub limit: NonZeroU32,
@@ -193,6 +215,7 @@ pub struct MaxPrefixes {
     /// Percentage of `limit` above which a warning is logged, once until the number falls again: 1 to
     /// 100. Default 75.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
     pub warn_at: Option<u8>,
     /// How long a session that was reset stays down before it is tried again: 1s to 24h. Without it the
     /// session stays down until this object changes, as with FRR, BIRD's `disable` and OpenBGPD.
@@ -251,6 +274,9 @@ impl fmt::Display for NextHopText {
 
 text!(NextHopText, "self, unchanged or an address");
 
+/// CEL: what may stand there.
+const NEXT_HOP: &str = "self == 'self' || self == 'unchanged' || isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())";
+
 impl JsonSchema for NextHopText {
     fn schema_name() -> Cow<'static, str> {
         "NextHopText".into()
@@ -261,6 +287,6 @@ impl JsonSchema for NextHopText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^(self|unchanged|[0-9a-fA-F.:]+)$"})
+        json_schema!({"type": "string", "maxLength": 45, "x-kubernetes-validations": [{"rule": NEXT_HOP, "message": "must be self, unchanged or the address of one host"}]})
     }
 }

@@ -93,3 +93,14 @@ fn a_drain_is_asked_for_or_it_is_not() {
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["metadata.annotations.routelet.dev/drain: \"yes\" is neither \"true\" nor \"false\""]);
 }
+
+#[test]
+fn what_is_written_down_is_read_back() {
+    use Leaving::{Cordoned, Deleted, Drained, OutOfService, ScaledDown, ShuttingDown};
+    let every = [Cordoned, ScaledDown, Deleted, ShuttingDown, OutOfService, Drained];
+    for signs in [vec![], vec![Cordoned], vec![OutOfService], vec![Drained], every.to_vec()] {
+        let mut object = json!({"metadata": {"name": "node1"}, "spec": {}, "status": {}});
+        signs.iter().for_each(|sign| sign.show(&mut object));
+        assert_eq!(read(object).leaving.into_iter().collect::<Vec<_>>(), signs);
+    }
+}

@@ -95,14 +95,20 @@ fn each_trouble_shows_in_its_condition() {
 fn a_drain_is_told_from_trouble() {
     let mut seen = seen(vec![refused("tor")]);
     seen.not_ready = vec!["the node is drained".to_owned()];
-    let terms =
-        DrainTerms { settle: DrainTerms::SETTLE, timeout: DrainTerms::TIMEOUT, reason: "upgrade".to_owned() };
+    let terms = DrainTerms {
+        settle: DrainTerms::SETTLE,
+        timeout: DrainTerms::TIMEOUT,
+        reason: "upgrade".to_owned(),
+        holds_last: false,
+    };
     let drain = |stage| DrainView {
         stage,
         terms: terms.clone(),
         waits_for: vec![],
         cut_off: vec![],
         timed_out: false,
+        holds: vec![],
+        asked_by_objects: false,
     };
     seen.summary.as_mut().unwrap().drain = Some(drain(DrainStage::Settling));
     let early = report(&seen, None, at(0));
