@@ -39,6 +39,7 @@ impl From<Summary> for proto::Summary {
             fib_repairs: view.fib_repairs,
             ranges: view.ranges.into_iter().map(Into::into).collect(),
             drain: view.drain.map(Into::into),
+            leaving: view.retreat.map(Into::into),
             // Not the speaker's: added by whoever knows.
             settings: vec![],
             rules: vec![],

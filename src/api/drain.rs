@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::proto;
 use super::source::{Source, within};
-use crate::speaker::{DrainStage, DrainTerms, DrainView};
+use crate::speaker::{DrainStage, DrainTerms, DrainView, RetreatView};
 
 /// How long the speaker may take over one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -80,6 +80,13 @@ impl From<DrainView> for proto::Drain {
             holds: view.holds.iter().map(ToString::to_string).collect(),
             asked_by_objects: view.asked_by_objects,
         }
+    }
+}
+
+impl From<RetreatView> for proto::Leaving {
+    fn from(view: RetreatView) -> Self {
+        let RetreatView { why, asked, withdrawn, held } = view;
+        proto::Leaving { why, asked, withdrawn, held: held.iter().map(ToString::to_string).collect() }
     }
 }
 

@@ -160,6 +160,7 @@ pub(crate) fn summary() -> Summary {
             refused: 3,
         }],
         drain: None,
+        retreat: None,
     }
 }
 

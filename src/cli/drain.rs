@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::{Ask, Error, Format, ask};
-use crate::api::proto::{Drain, DrainStage, StartDrainRequest};
+use crate::api::proto::{Drain, DrainStage, Leaving, StartDrainRequest};
 use crate::cluster::objects::duration::Span;
 
 /// Peers are asked to prefer other paths (GRACEFUL_SHUTDOWN, RFC 8326). Once they have moved, all that was
@@ -101,6 +101,14 @@ pub fn summary(drain: &Drain) -> String {
     format!("{words} ({}){held}", drain.reason.escape_debug())
 }
 
+/// What `routelet status` says of service addresses that leave.
+pub fn services(leaving: &Leaving) -> String {
+    let Leaving { why, asked, withdrawn, held } = leaving;
+    let held = held.join(", ");
+    let held = if held.is_empty() { held } else { format!("; holding on, for nobody else announces {held}") };
+    format!("{}: of service addresses, {asked} move and {withdrawn} are withdrawn{held}", why.escape_debug())
+}
+
 /// Says what the stages do that have begun since it was last `told`, and what came of those before. Each line
 /// reaches the reader, who waits, at once.
 fn tell(drain: &Drain, told: &mut Option<DrainStage>, out: &mut impl Write) -> Result<(), Error> {
@@ -148,6 +156,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use crate::api::fixture::Fixture;
+    use crate::api::proto::Leaving;
     use crate::api::tests::Served;
     use crate::cli::tests::run;
 
@@ -234,6 +243,17 @@ waiting until none has had news of our prefixes for 5s, but 30s in all at most
         let (_, error) = run(&format!("drain --reason {}", "x".repeat(256)), &served.socket()).await;
         let expected = "the daemon answers: reason: 256 octets are more than the 255 that a Cease can carry";
         assert_eq!((error.as_deref(), stage.load(Ordering::Relaxed)), (Some(expected), 0));
+    }
+
+    #[test]
+    fn service_addresses_that_leave_are_counted_and_those_held_are_named() {
+        let why = "the Node is cordoned".to_owned();
+        let mut leaving = Leaving { why, asked: 1, withdrawn: 2, held: vec![] };
+        let shown = "the Node is cordoned: of service addresses, 1 move and 2 are withdrawn";
+        assert_eq!(super::services(&leaving), shown);
+        leaving.held = vec!["198.51.100.7/32".to_owned()];
+        let held = format!("{shown}; holding on, for nobody else announces 198.51.100.7/32");
+        assert_eq!(super::services(&leaving), held);
     }
 
     #[tokio::test]

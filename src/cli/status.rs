@@ -36,6 +36,9 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
     if let Some(drain) = &summary.drain {
         table.row(["Drain", &drain::summary(drain)])?;
     }
+    if let Some(leaving) = &summary.leaving {
+        table.row(["Leaving", &drain::services(leaving)])?;
+    }
     table.row(["Peers", &format!("{} of {} established", summary.established, summary.peers)])?;
     table.row(["Destinations", &routes.join(", ")])?;
     table.row([

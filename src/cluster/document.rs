@@ -310,6 +310,32 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_cut_out_by_their_paths() {
+        let mut tree =
+            parse("spec:\n  accept: [{le: 7, ge: 1}, {le: 8}]\n  x.y: {z: 1}\n  x: {y: 2}\n").unwrap();
+        assert!(tree.remove("spec.accept[0].ge") && tree.remove("spec.x.y") && tree.remove("spec.x.y"));
+        assert!(
+            !tree.remove("spec.accept[2].le") && !tree.remove("spec.nothing") && !tree.remove("spec.x.y.z")
+        );
+        let json = serde_json::json!({"spec": {"accept": [{"le": 7}, {"le": 8}], "x": {}}});
+        assert_eq!(without_lines(tree), Tree::from(json));
+    }
+
+    fn without_lines(tree: Tree) -> Tree {
+        let value = match tree.value {
+            Value::Sequence(items) => Value::Sequence(items.into_iter().map(without_lines).collect()),
+            Value::Mapping(entries) => {
+                let entries = entries.into_iter();
+                Value::Mapping(
+                    entries.map(|(key, tree)| (Key { line: 0, ..key }, without_lines(tree))).collect(),
+                )
+            }
+            other => other,
+        };
+        Tree { line: 0, value }
+    }
+
+    #[test]
     fn json_is_yaml() {
         let tree = parse("{\n\t\"a\": [1, -2, 0.5, true, null, \"x\\u00e9\"]\n}\n").unwrap();
         let Value::Sequence(items) = &tree.field("a").unwrap().value else { panic!() };

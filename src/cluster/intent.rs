@@ -113,6 +113,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         peer.scope_name = advertised.named.get(name).cloned();
     }
     let warnings = findings.finish()?;
+    let retreat = leaving::retreat(node);
 
     let addresses = objects.nodes.values().flat_map(|node| &node.addresses);
     let intent = Intent {
@@ -133,8 +134,8 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         gate: own.readiness.gate(peers.len()),
         peers,
         ranges,
-        retreat: leaving::retreat(node),
-        last_announced: BTreeSet::new(),
+        retreat,
+        last_announced: advertised.last_announced,
     };
     let all_pods = objects.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied());
     let exempt: BTreeSet<Prefix> = own.pods.exempt.iter().copied().chain(all_pods).collect();

@@ -3,7 +3,7 @@
 //! ```text
 //!  *.yaml ─► document ─► decode ─┐
 //!            (tree with lines)   ├─► objects::Object ─► objects::ObjectSet ─► intent::compile ─► Intent
-//!  API server ─► kube types ─────┘   (right by itself)                        (right together)   + network
+//!  API server ─► seen ─► decode ─┘   (right by itself)                        (right together)   + network
 //!                                                                                               + warnings
 //! ```
 //!
@@ -13,12 +13,15 @@
 //! view: selectors, overrides, Secrets that are referred to, sessions that would collide. It is a pure
 //! function; the same objects give the same Intent whatever order they came in.
 //!
-//! A source hands out whole `ObjectSet`s. The directory of manifests ([`manifests`], [`watch`]) is
-//! one; what it adds is only where something stands, so that an error names file, document and line.
-//! Whatever goes wrong at either gate leaves the consumer with the set or Intent it had before.
+//! A [`Source`] hands out whole `ObjectSet`s. The directory of manifests ([`manifests`], [`watch`]) is
+//! one; what it adds is only where something stands, so that an error names file, document and line. It is
+//! one person's work, and taken as a whole: whatever goes wrong at either gate leaves the consumer with the set or
+//! Intent it had before. The API server ([`api_server`]) is the other. Its objects have many authors, so each stands for
+//! itself: one that is malformed stays as it was last, and [`compile_around`] does the same for a peer that
+//! contradicts others.
 //!
-//! This is the only room that knows `k8s-openapi` and `kube`. It opens no socket and touches no
-//! kernel route; of the core it knows prefixes and the Intent.
+//! This is the only room that knows `k8s-openapi` and `kube`. The API server is the only one it connects to; it touches no
+//! kernel route, and of the core it knows prefixes and the Intent.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -387,6 +387,8 @@ fn log(notice: &Notice) {
         | Notice::Draining(_)
         | Notice::Undrained
         | Notice::Rehoming { .. }
+        | Notice::Retreating(..)
+        | Notice::LetGoOfServices(_)
         | Notice::Swept => info!("{notice}"),
         Notice::GateOpen { missing, .. } if missing.is_empty() => info!("{notice}"),
         Notice::PeerDown { .. }

@@ -11,6 +11,7 @@ mod pods;
 
 use self::exposition::{Exposition, sample};
 use crate::api::{KernelView, ObjectsView, PodsView};
+use crate::speaker::RetreatView;
 use crate::speaker::view::{PeerFamilyView, PeerView, RangeView, Summary};
 
 /// Content type of what [`render`] makes.
@@ -59,6 +60,18 @@ pub fn render(
 }
 
 impl Exposition {
+    /// Service addresses of a node that leaves; zeros for one that stays.
+    fn retreat(&mut self, retreat: Option<&RetreatView>) {
+        let (asked, withdrawn, held) =
+            retreat.map_or((0, 0, 0), |r| (r.asked, r.withdrawn, r.held.len() as u64));
+        let states = [("asked", asked), ("withdrawn", withdrawn), ("held", held)];
+        self.gauge(
+            "routelet_leaving_service_addresses",
+            "Service addresses of a node that leaves: asked to be left to others, withdrawn, or held for want of others.",
+            states.map(|(state, count)| sample([("state", state)], count)),
+        );
+    }
+
     fn speaker(&mut self, summary: &Summary) {
         let asn = summary.asn.to_string();
         let router_id = summary.router_id.to_string();
@@ -69,6 +82,7 @@ impl Exposition {
             "How far a drain has come: 1 asking, 2 settling, 3 withdrawing, 4 closing, 5 drained; 0 without.",
             [sample([], summary.drain.as_ref().map_or(0, |drain| drain.stage.number()))],
         );
+        self.retreat(summary.retreat.as_ref());
         let ranges = |value: fn(&RangeView) -> u64| {
             summary.ranges.iter().map(move |range| sample([("range", range.name.as_str())], value(range)))
         };

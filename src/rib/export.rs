@@ -153,7 +153,9 @@ impl<'a> Export<'a> {
         for community in self.communities.iter().copied().map(Community) {
             insert(&mut attributes.communities, community);
         }
-        if self.presence == Presence::Leaving {
+        // What begins here may also leave by itself.
+        let leaves = from.kind == Kind::Local && bears(received, GRACEFUL_SHUTDOWN);
+        if self.presence == Presence::Leaving || leaves {
             // Internal peers, too, may not know the community: LOCAL_PREF says the same to all.
             insert(&mut attributes.communities, GRACEFUL_SHUTDOWN);
             attributes.local_pref = Some(0);

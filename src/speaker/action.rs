@@ -187,6 +187,10 @@ pub enum Notice {
     Draining(DrainStage),
     /// A drain is taken back.
     Undrained,
+    /// The node leaves, and begins to let go of so many service addresses, for a reason.
+    Retreating(String, usize),
+    /// So many service addresses are withdrawn, after peers had time to prefer those of others.
+    LetGoOfServices(usize),
     /// Nothing is withdrawn while no other node announces these service addresses.
     Holding(Vec<Prefix>),
     /// The node can forward for pods, for the first time.
@@ -244,6 +248,8 @@ impl fmt::Display for Notice {
             Notice::Selecting => f.write_str("choosing paths from now on"),
             Notice::Draining(stage) => write!(f, "draining: {}", stage.words()),
             Notice::Undrained => f.write_str("the drain is taken back"),
+            Notice::Retreating(why, count) => write!(f, "{why}: letting go of {count} service addresses"),
+            Notice::LetGoOfServices(count) => write!(f, "withdrawing {count} service addresses"),
             Notice::Holding(prefixes) => {
                 let prefixes: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
                 write!(f, "holding on to {}: no other node that stays announces it", prefixes.join(", "))

@@ -12,12 +12,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::retreat::Stand;
 use super::updates::import;
 use super::{Notice, Speaker};
 use crate::bgp::{ExtendedCommunity, PathAttributes, PathId};
 use crate::fib::{AGGREGATE_METRIC, Plan, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::anycast::{Origination, changed};
+use crate::rib::well_known::{GRACEFUL_SHUTDOWN, marked};
 use crate::rib::{Path, Source};
 use crate::speaker::intent::Intent;
 
@@ -40,6 +42,11 @@ impl Anycast {
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
+
+    /// Whether a prefix is announced.
+    pub(super) fn announces(&self, prefix: Prefix) -> bool {
+        self.announced.contains(&prefix)
+    }
 }
 
 impl Speaker {
@@ -57,7 +64,7 @@ impl Speaker {
         }
         self.originate_anycast(own);
         for prefix in changed(&old.scopes, &new.scopes) {
-            self.judge_again(prefix);
+            self.judge_one_again(prefix);
         }
     }
 
@@ -85,12 +92,15 @@ impl Speaker {
         self.originate_anycast(waiting);
     }
 
-    fn originate_anycast(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
+    /// Announces those of them that can be delivered, and takes back the others. One that is to be let go of,
+    /// because the node leaves, is announced as such or not at all.
+    pub(super) fn originate_anycast(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
         let Some(intent) = &self.intent else { return };
         let (originated, asn, install) = (intent.originated.clone(), intent.asn, intent.fib.install);
         for prefix in prefixes {
             let passes = self.bridge_ready && !self.unforwarded.contains(&prefix.family());
-            let Some(own) = originated.get(&prefix).filter(|_| passes) else {
+            let stand = self.stand(prefix);
+            let Some(own) = originated.get(&prefix).filter(|_| passes && stand != Stand::Gone) else {
                 self.anycast.waiting.remove(&prefix);
                 if self.anycast.announced.remove(&prefix) {
                     self.rib.withdraw(prefix, Source::Local, PathId::NONE);
@@ -107,7 +117,10 @@ impl Speaker {
                 continue;
             }
             self.anycast.waiting.remove(&prefix);
-            let attributes = self.interner.intern(attributes(prefix, own, asn));
+            let attributes = attributes(prefix, own, asn);
+            let attributes =
+                if stand == Stand::Asked { marked(&attributes, GRACEFUL_SHUTDOWN) } else { attributes };
+            let attributes = self.interner.intern(attributes);
             let (source, path_id) = (Source::Local, PathId::NONE);
             let path = Path { source, attributes, received: None, path_id, told_as: 0, rejected: None };
             self.rib.insert(prefix, path);
@@ -120,7 +133,7 @@ impl Speaker {
     }
 
     /// Judges what peers have said of one prefix anew, and tells of it whoever is to know now.
-    fn judge_again(&mut self, prefix: Prefix) {
+    fn judge_one_again(&mut self, prefix: Prefix) {
         let Some(intent) = &self.intent else { return };
         let (peers, interner) = (&self.peers, &mut self.interner);
         self.rib.reconsider_at(prefix, |path| {

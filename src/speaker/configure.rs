@@ -61,9 +61,9 @@ impl Speaker {
         self.rework(rework);
         self.configure_fib(&old, &new);
         self.watch_paths();
+        self.follow_retreat();
         self.configure_anycast(&old, &new);
         self.originate_what_is_deliverable();
-        self.follow_retreat();
     }
 
     /// Takes leave of every peer, of those that will keep our routes without a word if we are to come
@@ -97,9 +97,9 @@ impl Speaker {
             }
         }
         self.watch_paths();
+        self.follow_retreat();
         self.configure_anycast_first_time(&intent);
         self.originate_what_is_deliverable();
-        self.follow_retreat();
         self.advance_restart();
     }
 

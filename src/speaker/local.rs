@@ -41,12 +41,6 @@ impl Speaker {
         self.advance_restart();
     }
 
-    /// Service addresses that are announced here and, of the nodes that stay, nowhere else.
-    pub(super) fn last_announced(&self) -> Vec<Prefix> {
-        let last = self.intent.iter().flat_map(|intent| &intent.last_announced);
-        last.copied().filter(|prefix| self.originated.contains(prefix)).collect()
-    }
-
     /// Whether every pod CIDR of this node is announced, and every aggregate of addresses of Services.
     pub fn originates_all(&self) -> bool {
         self.intent.is_some() && self.not_originated == 0 && !self.anycast.waits()

@@ -79,7 +79,7 @@ pub use link_peers::LinkPeer;
 use peer::Peer;
 use restart::Restart;
 pub use restart::{Departure, STALE_TIME};
-pub use retreat::{Extent, Retreat};
+pub use retreat::{Extent, Retreat, RetreatView};
 
 use crate::bfd;
 use crate::bgp::session::Timer;
@@ -123,6 +123,10 @@ pub struct Speaker {
     restart: Restart,
     /// How far a drain has come, if there is one.
     leaving: Option<drain::Drain>,
+    /// What has become of service addresses of a node that leaves.
+    retreat: retreat::Leave,
+    /// Whether it has begun to let go of them.
+    retreating: bool,
     /// What the first pods wait for.
     gate: gate::Gate,
     /// Sessions of the mesh that the intent has no more.
@@ -152,6 +156,8 @@ pub enum Wake {
     LetGo(PeerId),
     /// A drain goes on.
     Drain,
+    /// Service addresses are withdrawn that are let go of.
+    Retreat,
     /// The first pods have waited long enough for a peer.
     Gate,
     /// Sessions of a former mesh have stayed long enough.
@@ -185,6 +191,8 @@ impl Speaker {
             aggregates_changed: false,
             restart: Restart::default(),
             leaving: None,
+            retreat: retreat::Leave::default(),
+            retreating: false,
             gate: gate::Gate::default(),
             rehoming: rehoming::Rehoming::default(),
             wakes: BTreeSet::new(),
@@ -310,7 +318,11 @@ impl Speaker {
     /// Does one portion of what is left to do; `false` if there was nothing. [`Speaker::poll_action`] does
     /// so by itself.
     pub fn work_some(&mut self) -> bool {
-        self.settle_some() || self.advance_drain() || self.advance_gate() || self.advance_rehoming()
+        self.settle_some()
+            || self.advance_retreat()
+            || self.advance_drain()
+            || self.advance_gate()
+            || self.advance_rehoming()
     }
 
     /// Takes the next thing to be done that is known already. For an owner who has other things to see

@@ -44,6 +44,7 @@ impl Speaker {
             fib_repairs: self.fib.repairs(),
             ranges: self.range_views(intent),
             drain: self.drain_view(),
+            retreat: self.retreat_view(),
         })
     }
 

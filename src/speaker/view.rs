@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::drain::DrainView;
 use super::intent::PeerOrigin;
+use super::retreat::RetreatView;
 use crate::bgp::capability::AddPath;
 use crate::bgp::session::{Cause, Failure};
 use crate::bgp::update::Treatment;
@@ -268,6 +269,8 @@ pub struct Summary {
     pub ranges: Vec<RangeView>,
     /// How far a drain has come, if there is one.
     pub drain: Option<DrainView>,
+    /// How far service addresses have left, where the node leaves.
+    pub retreat: Option<RetreatView>,
 }
 
 /// A range of addresses that peers may connect from.

@@ -86,7 +86,7 @@ async fn what_is_damaged_or_of_another_cluster_is_not_used() {
     rig.server.come_back();
     let mut observed = rig.watch().await;
     observed.until_nodes(&["node1", "node2"]).await;
-    until_kept(&rig, "\"format\":1").await;
+    until_kept(&rig, "http://127.0.0.1").await;
     // One object that is malformed is left out alone.
     drop(observed);
     rig.server.go_away();

@@ -106,7 +106,11 @@ async fn a_permission_that_is_missing_is_named_and_the_others_go_on() {
         "bgppeers.routelet.dev is forbidden: User \"system:serviceaccount:routelet:routelet\" cannot watch";
     rig.server.fail(PEERS, Fault::Status(403, text));
     rig.server.say(PEERS, Say::End);
-    let health = observed.until_health("refused", |health| !health.kinds[&Kind::BgpPeer].connected).await;
+    let refused = |trouble: &String| trouble.contains("does not permit");
+    let health = observed
+        .until_health("refused", |health| health.kinds[&Kind::BgpPeer].trouble.as_ref().is_some_and(refused))
+        .await;
+    assert!(!health.kinds[&Kind::BgpPeer].connected);
     let trouble = health.kinds[&Kind::BgpPeer].trouble.clone().unwrap();
     assert_eq!(
         trouble,

@@ -63,10 +63,12 @@ async fn a_watch_that_ends_goes_on_where_it_was() {
         // A bookmark is a version to go on from, like that of an object.
         rig.server.put(peer(name, "192.0.2.1", None));
         rig.server.say(NODES, Say::Bookmark);
+        let watches = rig.server.count(NODES, "watch");
         rig.server.say(NODES, say);
         let number = name.strip_prefix("node").unwrap().parse().unwrap();
         rig.server.put(node(number));
         observed.until(name, |objects| objects.nodes.contains_key(name)).await;
+        rig.eventually("watched again", || rig.server.count(NODES, "watch") > watches).await;
         rig.server.delete(&format!("{PEERS}/{name}"));
     }
     assert_eq!(rig.server.count(NODES, "sendInitialEvents"), 1, "nothing is listed twice");

@@ -149,3 +149,42 @@ async fn a_secret_that_may_not_be_read_holds_others_up_for_a_while_only() {
     observed.until("its password", |objects| objects.secrets.contains_key("tor-a")).await;
     assert!(rig.server.count(NODES, "watch") >= 1);
 }
+
+#[tokio::test]
+async fn services_are_watched_while_an_advertisement_has_this_node_announce_some() {
+    let rig = Rig::new();
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9", "ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "endpoints": [{"addresses": ["10.100.1.7"], "nodeName": "node1", "conditions": {"ready": true}}],
+    });
+    rig.server.put(service);
+    rig.server.put(slice);
+    let mut observed = rig.watch().await;
+    assert!(observed.next().await.objects.services.is_empty());
+    let advertisement = |node: &str| {
+        let hostname = json!({"matchLabels": {"kubernetes.io/hostname": node}});
+        json!({
+            "apiVersion": "routelet.dev/v1alpha1", "kind": "BgpAdvertisement", "metadata": {"name": "web"},
+            "spec": {"serviceSelector": {}, "nodeSelector": hostname},
+        })
+    };
+    rig.server.put(advertisement("node2"));
+    observed.until("the advertisement", |objects| objects.advertisements.len() == 1).await;
+    let asked = |path: &str| rig.server.requests().iter().any(|request| request.path.starts_with(path));
+    assert!(!asked("/api/v1/services") && !asked("/apis/discovery.k8s.io"));
+    // It comes to this node, and in one reading with what it announces.
+    rig.server.put(advertisement("node1"));
+    let reading = observed.next().await;
+    assert_eq!((reading.objects.services.len(), reading.objects.endpoint_slices.len()), (1, 1));
+    assert_eq!(reading.faults, []);
+    rig.server.delete("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
+    observed.until("no endpoints", |objects| objects.endpoint_slices.is_empty()).await;
+    rig.server.put(advertisement("node2"));
+    observed.until("no Services", |objects| objects.services.is_empty()).await;
+}

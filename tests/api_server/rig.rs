@@ -63,6 +63,16 @@ impl Rig {
         Observed { watch, last: Reading::default() }
     }
 
+    /// Waits for a condition.
+    pub async fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(timeout(DEADLINE, wait).await.is_ok(), "never: {what}");
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.directory.0.join("state")
     }

@@ -233,13 +233,16 @@ impl Store {
 
 /// Serves on a thread of its own until the sender is dropped.
 fn serve(store: Arc<Store>, address: SocketAddr) -> (SocketAddr, (oneshot::Sender<()>, JoinHandle<()>)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let router = Router::new().fallback(answer).with_state(store);
     let thread = std::thread::spawn(move || {
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.spawn(async move {
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await
+        });
         // An error says that the sender is gone, which is what is waited for. The connections go with the runtime.
         let _ = runtime.block_on(stopped);
     });

@@ -7,6 +7,7 @@ mod audit;
 mod drain;
 mod dynamic;
 mod keepalive;
+mod leaving;
 mod links;
 mod liveness;
 mod played;

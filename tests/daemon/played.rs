@@ -51,8 +51,14 @@ impl Played {
 
     /// Brings a session up, with a hold time in seconds.
     pub async fn establish(&mut self, asn: u32, hold_time: u16) {
+        self.establish_with(asn, hold_time, &[]).await;
+    }
+
+    /// The same with more capabilities.
+    pub async fn establish_with(&mut self, asn: u32, hold_time: u16, more: &[Capability]) {
         let families = Family::ALL.map(Capability::Multiprotocol);
-        let capabilities = families.into_iter().chain([Capability::FourOctetAs(asn)]).collect();
+        let always = families.into_iter().chain([Capability::FourOctetAs(asn)]);
+        let capabilities = always.chain(more.iter().cloned()).collect();
         let open = Open { asn, hold_time, router_id: [192, 0, 2, 1].into(), capabilities };
         self.say(&Codec::initial().encode_open(&open)).await;
         assert!(matches!(self.hear().await, Some(Message::Open(_))));

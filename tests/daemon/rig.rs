@@ -49,6 +49,8 @@ struct Node {
     netlink: Netlink,
     addresses: Vec<String>,
     pod_cidrs: Vec<String>,
+    /// More of its object: fields of `metadata`, of `spec` and of `status`, each with a comma before it.
+    more: [String; 3],
     daemon: Option<Child>,
 }
 
@@ -76,6 +78,7 @@ impl Cluster {
                 netlink,
                 addresses: addressing.pick(&format!("192.168.1.1{i}"), &format!("fd00:192:168:1::1{i}")),
                 pod_cidrs: addressing.pick(&format!("10.244.{i}.0/24"), &format!("fd00:10:244:{i}::/64")),
+                more: Default::default(),
                 daemon: None,
             });
         }
@@ -214,6 +217,13 @@ impl Cluster {
         self.write("configuration.yaml", &text);
     }
 
+    /// Has a Node say more of itself, in its `metadata`, `spec` and `status`, instead of what it said before.
+    pub fn say_of_node(&mut self, node: usize, more: [&str; 3]) {
+        let field = |text: &str| if text.is_empty() { String::new() } else { format!(", {text}") };
+        self.nodes[node].more = more.map(field);
+        self.write_nodes();
+    }
+
     fn write_nodes(&self) {
         let mut text = String::new();
         for (i, node) in self.nodes.iter().enumerate() {
@@ -221,11 +231,14 @@ impl Cluster {
                 node.addresses.iter().map(|a| format!("{{type: InternalIP, address: \"{a}\"}}")).collect();
             write!(
                 text,
-                "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node{0}, labels: {{name: node{0}}}}}\n\
-                 spec: {{podCIDRs: [{1}]}}\nstatus: {{addresses: [{2}]}}\n",
+                "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node{0}, labels: {{name: node{0}}}{3}}}\n\
+                 spec: {{podCIDRs: [{1}]{4}}}\nstatus: {{addresses: [{2}]{5}}}\n",
                 i + 1,
                 node.pod_cidrs.join(", "),
                 addresses.join(", "),
+                node.more[0],
+                node.more[1],
+                node.more[2],
             )
             .unwrap();
         }

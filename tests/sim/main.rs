@@ -14,6 +14,7 @@ mod fib;
 mod gate;
 mod graceful;
 mod helping;
+mod leaving;
 mod limits;
 mod link_local;
 mod liveness;

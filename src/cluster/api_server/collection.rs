@@ -199,3 +199,6 @@ fn replace(all: &mut BTreeMap<String, Vec<Finding>>, name: &str, findings: Vec<F
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

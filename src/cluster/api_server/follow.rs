@@ -1,8 +1,8 @@
 //! One list and watch: what there is, and then what happens to it, for as long as anybody listens.
 //!
 //! A list comes in a stream where the server can do that, which takes the memory of one object, and in pages
-//! where it cannot. It is asked for from the server's cache, no older than what was seen before: five thousand nodes that start at
-//! once cost the server no reading of its store, and a list never goes back in time. A watch that ends goes on from the last
+//! where it cannot. The stream is asked for from the server's cache, no older than what was seen before: five thousand nodes
+//! that start at once cost the server no reading of its store, and a list never goes back in time. A watch that ends goes on from the last
 //! version, be that a bookmark's; only `410 Gone` takes a new list, and nothing is forgotten before that is whole.
 
 use std::time::Duration;
@@ -28,6 +28,8 @@ const PAGE: u32 = 500;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How long beyond its lifetime a watch is waited for.
 const GRACE: u64 = 15;
+/// How long a list may be silent in the middle.
+const STALL: Duration = Duration::from_secs(60);
 /// How long a watch may be silent whose server sends bookmarks, which it does once a minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
@@ -189,7 +191,7 @@ impl Follower {
         let mut lines = self.open(true).await?.lines();
         let mut all = vec![];
         loop {
-            let Some(line) = lines.next(self.patience).await? else {
+            let Some(line) = lines.next(STALL).await? else {
                 return Err(Failure::Unreachable("the list ended before it was whole".to_owned()));
             };
             let event: Event = serde_json::from_slice(&line).map_err(Failure::broken)?;

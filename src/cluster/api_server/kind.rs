@@ -91,7 +91,7 @@ impl Kind {
 
 /// What one watch is about: all objects of a kind, or one by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Resource {
+pub(super) struct Resource {
     pub(super) kind: Kind,
     pub(super) name: Option<String>,
 }

@@ -61,7 +61,15 @@ impl ApiServer {
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
         let client = {
             let _entered = runtime.enter();
-            self.client()?
+            self.client()
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => {
+                // To wait for its end is not allowed on the caller's.
+                runtime.shutdown_background();
+                return Err(error);
+            }
         };
         let (readings, readings_seen) = watch::channel(None);
         let health = Health { server: self.url(), ..Health::default() };

@@ -11,6 +11,8 @@
 //! A cordon comes before every orderly end, and other nodes announce the same service addresses: peers may
 //! well move these early. A pod CIDR is on one node alone. To withdraw it is to cut off pods that are still at
 //! work, so that waits until nobody counts on them.
+//!
+//! The last node that announces a service address, of those that stay, holds on to it until another one has it.
 
 use super::Compiled;
 use crate::cluster::objects::Node;

@@ -128,8 +128,8 @@ impl Pods {
 
     /// Import and export policy of the session with another node; `None` where there is no session.
     ///
-    /// Pod CIDRs and nothing else, for addresses of Services are exchanged by [`Exchange`]. A node that reflects passes on what is not its own, so towards and from
-    /// it there are those of all nodes.
+    /// Pod CIDRs and nothing else: addresses of Services are a matter of [`Exchange`]. A node that reflects
+    /// passes on what is not its own, so towards and from it there are those of all nodes.
     fn exchanged(&self, local: &Local<'_>, node: &Node, theirs: &Settings) -> Option<(Policy, Policy)> {
         use Role::{Client, Full, Reflector};
         let peers = || exactly(node.pod_cidrs.iter().copied());

@@ -48,6 +48,8 @@ pub(super) struct Advertised {
     pub(super) originated: Originations,
     /// What any node may originate, save what is protected everywhere.
     pub(super) scopes: Scopes,
+    /// What it originates, and no other node of those that stay.
+    pub(super) last_announced: BTreeSet<Prefix>,
     /// Names of `BgpPeer`s that advertisements tell of something.
     pub(super) named: BTreeSet<String>,
     /// Prefixes that it originates, by advertisement.
@@ -80,10 +82,12 @@ pub(super) fn advertise(
             prefixes.insert(claim.prefix);
         }
     }
+    let stays = |other: &str| objects.nodes.get(other).is_some_and(|node| node.leaves().is_none());
+    let last_announced = alone(&claims, objects, (name, node), stays).into_keys().collect();
     let originated = drafts.into_iter().map(|(prefix, draft)| (prefix, Arc::new(draft.finish(prefix))));
     let scoped = claims.advertisements.iter().filter_map(|a| a.scope.peers.as_ref());
     let named = scoped.flatten().cloned().collect();
-    Advertised { originated: originated.collect(), scopes, named, by_advertisement }
+    Advertised { originated: originated.collect(), scopes, last_announced, named, by_advertisement }
 }
 
 /// Which nodes announce each prefix that is announced for addresses of Services: for whoever is about to
@@ -113,21 +117,30 @@ pub fn announced_by_none_but(
     stays: impl Fn(&str) -> bool,
 ) -> BTreeMap<Prefix, BTreeSet<NamespacedName>> {
     let Some(object) = objects.nodes.get(node) else { return BTreeMap::new() };
-    let claims = Claims::of(objects, &mut |_, _, _| ());
+    alone(&Claims::of(objects, &mut |_, _, _| ()), objects, (node, object), stays)
+}
+
+fn alone(
+    claims: &Claims<'_>,
+    objects: &ObjectSet,
+    (node, object): (&str, &Node),
+    stays: impl Fn(&str) -> bool,
+) -> BTreeMap<Prefix, BTreeSet<NamespacedName>> {
     let others: Vec<BTreeSet<&str>> = (claims.advertisements.iter())
         .map(|a| a.selected(&objects.nodes).filter(|other| *other != node && stays(other)).collect())
         .collect();
     let mut alone: BTreeMap<Prefix, BTreeSet<NamespacedName>> = BTreeMap::new();
-    let mut held: BTreeSet<Prefix> = BTreeSet::new();
-    for claim in &claims.claims {
-        if claim.is_answered_on_any(&others[claim.advertisement]) {
-            held.insert(claim.prefix);
-        }
-        if claims.advertisements[claim.advertisement].selects(object) && claim.is_answered_on(node) {
+    let selects: Vec<bool> = claims.advertisements.iter().map(|a| a.selects(object)).collect();
+    for claim in claims.claims.iter().filter(|claim| selects[claim.advertisement]) {
+        if claim.is_answered_on(node) {
             alone.entry(claim.prefix).or_default().insert(claim.service.clone());
         }
     }
-    alone.retain(|prefix, _| !held.contains(prefix));
+    for claim in &claims.claims {
+        if alone.contains_key(&claim.prefix) && claim.is_answered_on_any(&others[claim.advertisement]) {
+            alone.remove(&claim.prefix);
+        }
+    }
     alone
 }
 

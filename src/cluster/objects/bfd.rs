@@ -13,8 +13,14 @@ use super::duration::Span;
 /// BFD (RFC 5880) on the sessions among the nodes. Both ends of a session must have it on.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.minTx) || duration(self.minTx) >= duration('1ms') && duration(self.minTx) <= duration('4294s')").message("must be from 1ms to 4294s").field_path(".minTx"))]
-#[x_kube(validation = Rule::new("!has(self.minRx) || duration(self.minRx) >= duration('1ms') && duration(self.minRx) <= duration('4294s')").message("must be from 1ms to 4294s").field_path(".minRx"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.minTx) || duration(self.minTx) >= duration('1ms') \
+     && duration(self.minTx) <= duration('4294s')"
+).message("must be from 1ms to 4294s").field_path(".minTx"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.minRx) || duration(self.minRx) >= duration('1ms') \
+     && duration(self.minRx) <= duration('4294s')"
+).message("must be from 1ms to 4294s").field_path(".minRx"))]
 pub struct MeshBfdSpec {
     /// Whether these sessions have it. Default true where anything else of it is given, else false.
     #[serde(skip_serializing_if = "Option::is_none")]

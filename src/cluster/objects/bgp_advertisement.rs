@@ -21,7 +21,9 @@ use super::{Problems, selector};
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpAdvertisement", derive = "PartialEq")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.peers) || size(self.peers) > 0 || has(self.mesh) && self.mesh").message("must not be empty; leave it out for every peer").field_path(".peers"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.peers) || size(self.peers) > 0 || has(self.mesh) && self.mesh"
+).message("must not be empty; leave it out for every peer").field_path(".peers"))]
 pub struct BgpAdvertisementSpec {
     /// Nodes that announce. Absent or empty means all.
     #[serde(skip_serializing_if = "Option::is_none")]

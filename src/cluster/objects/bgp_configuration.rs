@@ -25,8 +25,21 @@ use super::{Problems, selector};
 /// has a node selector and overrides, field by field, what `default` says for the nodes it selects.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[kube(group = "routelet.dev", version = "v1alpha1", kind = "BgpConfiguration", derive = "PartialEq")]
-#[kube(validation = ("self.metadata.name == 'default' || has(self.spec.nodeSelector) && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 || has(self.spec.nodeSelector.matchExpressions) && size(self.spec.nodeSelector.matchExpressions) > 0)", "spec.nodeSelector is required: only the configuration named default holds for every node"))]
-#[kube(validation = ("self.metadata.name != 'default' || !(has(self.spec.nodeSelector) && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 || has(self.spec.nodeSelector.matchExpressions) && size(self.spec.nodeSelector.matchExpressions) > 0))", "spec.nodeSelector: the configuration named default holds for every node; give an override another name"))]
+#[kube(validation = (
+    "self.metadata.name == 'default' || has(self.spec.nodeSelector) \
+     && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 \
+     || has(self.spec.nodeSelector.matchExpressions) \
+     && size(self.spec.nodeSelector.matchExpressions) > 0)",
+    "spec.nodeSelector is required: only the configuration named default holds for every node",
+))]
+#[kube(validation = (
+    "self.metadata.name != 'default' || !(has(self.spec.nodeSelector) \
+     && (has(self.spec.nodeSelector.matchLabels) && size(self.spec.nodeSelector.matchLabels) > 0 \
+     || has(self.spec.nodeSelector.matchExpressions) \
+     && size(self.spec.nodeSelector.matchExpressions) > 0))",
+    "spec.nodeSelector: the configuration named default holds for every node; give an override another \
+     name",
+))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpConfigurationSpec {
     /// Nodes the override is for. Not allowed on `default`, required on all others.
@@ -45,7 +58,10 @@ pub struct BgpConfigurationSpec {
     /// address, or a number made from its name. A Node's annotation `routelet.dev/router-id` says otherwise
     /// for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()", "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)"))]
+    #[x_kube(validation = (
+        "isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()",
+        "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)",
+    ))]
     pub router_id: Option<Ipv4Addr>,
     /// Where each Node says its BGP identifier. A Node that does not has the default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +124,10 @@ pub struct Reflectors {
     pub node_selector: LabelSelector,
     /// Cluster identifier that they share (RFC 4456 §7). Default: each one's BGP identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()", "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)"))]
+    #[x_kube(validation = (
+        "isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()",
+        "must be an IPv4 address, and 0.0.0.0 identifies nobody (RFC 6286)",
+    ))]
     pub cluster_id: Option<Ipv4Addr>,
 }
 

@@ -51,22 +51,69 @@ pub use status::{BgpPeerStatus, NodeTrouble};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.address) || has(self.addressFrom) || has(self.interface) || has(self.range)", "one of address, addressFrom, interface and range is required"))]
-#[x_kube(validation = Rule::new("!has(self.addressFrom) || !has(self.address) && !has(self.range)").message("excludes address and range").field_path(".addressFrom"))]
-#[x_kube(validation = Rule::new("!has(self.range) || !has(self.address) && !has(self.interface)").message("excludes address and interface").field_path(".range"))]
-#[x_kube(validation = Rule::new("!has(self.address) || has(self.range) || (ip(self.address).family() == 6 && ip(self.address).isLinkLocalUnicast()) == has(self.interface)").message("a link-local address needs the interface it is on; no other address has one").field_path(".interface"))]
-#[x_kube(validation = Rule::new("has(self.range) || !has(self.limit)").message("goes with range: how many of its peers there may be at once").field_path(".limit"))]
-#[x_kube(validation = ("!has(self.range) || !has(self.port) && !has(self.sourceInterface) && (!has(self.passive) || self.passive)", "port, sourceInterface and passive: false mean nothing to peers of a range, which are never connected to"))]
-#[x_kube(validation = ("!has(self.range) || !has(self.bfd) || !has(self.bfd.strict) || !self.bfd.strict", "bfd.strict: peers of a range are watched from their connection on, so that it cannot wait for that"))]
-#[x_kube(validation = Rule::new("!has(self.range) || cidr(self.range).ip().isGlobalUnicast() || cidr(self.range).ip().isLoopback() || cidr(self.range).ip().isUnspecified() || cidr(self.range).ip().family() == 4 && cidr(self.range).ip().isLinkLocalUnicast()").message("holds no address that a peer could be told by").field_path(".range"))]
-#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.sourceInterface)").message("excludes sourceAddress").field_path(".sourceInterface"))]
-#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("is of another family than address").field_path(".sourceAddress"))]
-#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.range) || ip(self.sourceAddress).family() == cidr(self.range).ip().family()").message("is of another family than range").field_path(".sourceAddress"))]
-#[x_kube(validation = Rule::new("!has(self.passwordSecretRef) || has(self.address) || has(self.addressFrom) || has(self.range)").message("needs an address or a range: a TCP MD5 key is tied to one (RFC 2385)").field_path(".passwordSecretRef"))]
-#[x_kube(validation = Rule::new("!has(self.roleStrict) || !self.roleStrict || has(self.role)").message("needs a role of ours to hold the peer's against").field_path(".roleStrict"))]
-#[x_kube(validation = Rule::new("!has(self.ttlSecurity) || !has(self.multihop)").message("excludes ttlSecurity").field_path(".multihop"))]
-#[x_kube(validation = Rule::new("!has(self.extendedNextHop) || !self.extendedNextHop || !has(self.families) || 'ipv4Unicast' in self.families").message("is for IPv4 prefixes, and families has no ipv4Unicast").field_path(".extendedNextHop"))]
-#[x_kube(validation = Rule::new("!has(self.nextHop) || !has(self.nextHopSelf)").message("excludes nextHopSelf, which is short for nextHop: self").field_path(".nextHop"))]
+#[x_kube(validation = (
+    "has(self.address) || has(self.addressFrom) || has(self.interface) || has(self.range)",
+    "one of address, addressFrom, interface and range is required",
+))]
+#[x_kube(validation = Rule::new(
+    "!has(self.addressFrom) || !has(self.address) && !has(self.range)"
+).message("excludes address and range").field_path(".addressFrom"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.range) || !has(self.address) && !has(self.interface)"
+).message("excludes address and interface").field_path(".range"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.address) || has(self.range) || (ip(self.address).family() == 6 \
+     && ip(self.address).isLinkLocalUnicast()) == has(self.interface)"
+).message(
+    "a link-local address needs the interface it is on; no other address has one"
+).field_path(".interface"))]
+#[x_kube(validation = Rule::new(
+    "has(self.range) || !has(self.limit)"
+).message("goes with range: how many of its peers there may be at once").field_path(".limit"))]
+#[x_kube(validation = (
+    "!has(self.range) || !has(self.port) && !has(self.sourceInterface) && (!has(self.passive) \
+     || self.passive)",
+    "port, sourceInterface and passive: false mean nothing to peers of a range, which are never \
+     connected to",
+))]
+#[x_kube(validation = (
+    "!has(self.range) || !has(self.bfd) || !has(self.bfd.strict) || !self.bfd.strict",
+    "bfd.strict: peers of a range are watched from their connection on, so that it cannot wait for that",
+))]
+#[x_kube(validation = Rule::new(
+    "!has(self.range) || cidr(self.range).ip().isGlobalUnicast() || cidr(self.range).ip().isLoopback() \
+     || cidr(self.range).ip().isUnspecified() || cidr(self.range).ip().family() == 4 \
+     && cidr(self.range).ip().isLinkLocalUnicast()"
+).message("holds no address that a peer could be told by").field_path(".range"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.sourceAddress) || !has(self.sourceInterface)"
+).message("excludes sourceAddress").field_path(".sourceInterface"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.sourceAddress) || !has(self.address) \
+     || ip(self.sourceAddress).family() == ip(self.address).family()"
+).message("is of another family than address").field_path(".sourceAddress"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.sourceAddress) || !has(self.range) \
+     || ip(self.sourceAddress).family() == cidr(self.range).ip().family()"
+).message("is of another family than range").field_path(".sourceAddress"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.passwordSecretRef) || has(self.address) || has(self.addressFrom) || has(self.range)"
+).message(
+    "needs an address or a range: a TCP MD5 key is tied to one (RFC 2385)"
+).field_path(".passwordSecretRef"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.roleStrict) || !self.roleStrict || has(self.role)"
+).message("needs a role of ours to hold the peer's against").field_path(".roleStrict"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.ttlSecurity) || !has(self.multihop)"
+).message("excludes ttlSecurity").field_path(".multihop"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.extendedNextHop) || !self.extendedNextHop || !has(self.families) \
+     || 'ipv4Unicast' in self.families"
+).message("is for IPv4 prefixes, and families has no ipv4Unicast").field_path(".extendedNextHop"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.nextHop) || !has(self.nextHopSelf)"
+).message("excludes nextHopSelf, which is short for nextHop: self").field_path(".nextHop"))]
 pub struct BgpPeerSpec {
     /// Nodes that hold the session. Absent or empty means all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +121,11 @@ pub struct BgpPeerSpec {
     pub node_selector: Option<LabelSelector>,
     /// The peer's address. One of `address`, `addressFrom`, `interface` and `range` is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())", "must be the address of one host"))]
+    #[x_kube(validation = (
+        "isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() \
+         || ip(self).isLinkLocalUnicast())",
+        "must be the address of one host",
+    ))]
     pub address: Option<IpAddr>,
     /// Where each Node says the peer's address: one object for the ToRs of all racks. A Node that does not
     /// holds no session.
@@ -107,7 +158,11 @@ pub struct BgpPeerSpec {
     pub password_secret_ref: Option<SecretKey>,
     /// Local address of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())", "must be the address of one host"))]
+    #[x_kube(validation = (
+        "isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() \
+         || ip(self).isLinkLocalUnicast())",
+        "must be the address of one host",
+    ))]
     pub source_address: Option<IpAddr>,
     /// Interface whose address is the local one of sessions that we open: `lo`, say, for one that
     /// outlives a link. The first of the peer's family that is not link-local, unless the peer's is.
@@ -240,16 +295,46 @@ pub struct AddPathSpec {
 /// Session timers (RFC 4271 §10).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.hold) || duration(self.hold).getMilliseconds() % 1000 == 0 && duration(self.hold) <= duration('65535s')").message("must be whole seconds, at most 65535s").field_path(".hold"))]
-#[x_kube(validation = Rule::new("!has(self.hold) || duration(self.hold) == duration('0s') || duration(self.hold) >= duration('3s')").message("must be 0s (no hold timer) or at least 3s (RFC 4271 §4.2)").field_path(".hold"))]
-#[x_kube(validation = Rule::new("!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') != duration('0s') || duration(self.keepalive) == duration('0s')").message("means nothing with a hold time of 0s").field_path(".keepalive"))]
-#[x_kube(validation = Rule::new("!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') == duration('0s') || duration(self.keepalive) >= duration('1s') && duration(self.keepalive) + duration(self.keepalive) + duration(self.keepalive) <= duration(has(self.hold) ? self.hold : '90s')").message("must be from one second (RFC 4271 §4.4) to a third of the hold time").field_path(".keepalive"))]
-#[x_kube(validation = Rule::new("!has(self.connectRetry) || duration(self.connectRetry) >= duration('100ms') && duration(self.connectRetry) <= duration('65535s')").message("must be from 100ms to 65535s").field_path(".connectRetry"))]
-#[x_kube(validation = Rule::new("!has(self.tcpUserTimeout) || duration(self.tcpUserTimeout) >= duration('1s') && duration(self.tcpUserTimeout) <= duration('24h')").message("must be from 1s to 24h").field_path(".tcpUserTimeout"))]
-#[x_kube(validation = Rule::new("!has(self.idleHold) || duration(self.idleHold) >= duration('100ms') && duration(self.idleHold) <= duration('24h')").message("must be from 100ms to 24h").field_path(".idleHold"))]
-#[x_kube(validation = Rule::new("duration(has(self.maxIdleHold) ? self.maxIdleHold : '60s') >= duration(has(self.idleHold) ? self.idleHold : '250ms')").message("must be no less than idleHold").field_path(".maxIdleHold"))]
-#[x_kube(validation = Rule::new("!has(self.maxIdleHold) || duration(self.maxIdleHold) <= duration('24h')").message("must be at most 24h").field_path(".maxIdleHold"))]
-#[x_kube(validation = Rule::new("!has(self.stableAfter) || duration(self.stableAfter) <= duration('24h')").message("must be at most 24h").field_path(".stableAfter"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.hold) || duration(self.hold).getMilliseconds() % 1000 == 0 \
+     && duration(self.hold) <= duration('65535s')"
+).message("must be whole seconds, at most 65535s").field_path(".hold"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.hold) || duration(self.hold) == duration('0s') || duration(self.hold) >= duration('3s')"
+).message("must be 0s (no hold timer) or at least 3s (RFC 4271 §4.2)").field_path(".hold"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') != duration('0s') \
+     || duration(self.keepalive) == duration('0s')"
+).message("means nothing with a hold time of 0s").field_path(".keepalive"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.keepalive) || duration(has(self.hold) ? self.hold : '90s') == duration('0s') \
+     || duration(self.keepalive) >= duration('1s') \
+     && duration(self.keepalive) + duration(self.keepalive) + duration(self.keepalive) <= \
+     duration(has(self.hold) \
+     ? self.hold : '90s')"
+).message("must be from one second (RFC 4271 §4.4) to a third of the hold time").field_path(".keepalive"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.connectRetry) || duration(self.connectRetry) >= duration('100ms') \
+     && duration(self.connectRetry) <= duration('65535s')"
+).message("must be from 100ms to 65535s").field_path(".connectRetry"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.tcpUserTimeout) || duration(self.tcpUserTimeout) >= duration('1s') \
+     && duration(self.tcpUserTimeout) <= duration('24h')"
+).message("must be from 1s to 24h").field_path(".tcpUserTimeout"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.idleHold) || duration(self.idleHold) >= duration('100ms') \
+     && duration(self.idleHold) <= duration('24h')"
+).message("must be from 100ms to 24h").field_path(".idleHold"))]
+#[x_kube(validation = Rule::new(
+    "duration(has(self.maxIdleHold) ? self.maxIdleHold : '60s') >= duration(has(self.idleHold) \
+     ? self.idleHold : '250ms')"
+).message("must be no less than idleHold").field_path(".maxIdleHold"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.maxIdleHold) || duration(self.maxIdleHold) <= duration('24h')"
+).message("must be at most 24h").field_path(".maxIdleHold"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.stableAfter) || duration(self.stableAfter) <= duration('24h')"
+).message("must be at most 24h").field_path(".stableAfter"))]
 pub struct TimersSpec {
     /// Hold time to propose: `0s`, or whole seconds from `3s`. Default `90s`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -310,8 +395,14 @@ pub struct TtlSecurity {
 /// Bidirectional forwarding detection (RFC 5880).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.minTx) || duration(self.minTx) >= duration('1ms') && duration(self.minTx) <= duration('4294s')").message("must be from 1ms to 4294s").field_path(".minTx"))]
-#[x_kube(validation = Rule::new("!has(self.minRx) || duration(self.minRx) >= duration('1ms') && duration(self.minRx) <= duration('4294s')").message("must be from 1ms to 4294s").field_path(".minRx"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.minTx) || duration(self.minTx) >= duration('1ms') \
+     && duration(self.minTx) <= duration('4294s')"
+).message("must be from 1ms to 4294s").field_path(".minTx"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.minRx) || duration(self.minRx) >= duration('1ms') \
+     && duration(self.minRx) <= duration('4294s')"
+).message("must be from 1ms to 4294s").field_path(".minRx"))]
 pub struct BfdSpec {
     /// Desired minimum interval between packets we send. Default 300ms.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,10 @@ pub(super) fn is_kept(key: &str) -> bool {
 /// Where a Node has a value. One of the two is needed.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.nodeLabel) != has(self.nodeAnnotation)", "needs nodeLabel or nodeAnnotation, and not both"))]
+#[x_kube(validation = (
+    "has(self.nodeLabel) != has(self.nodeAnnotation)",
+    "needs nodeLabel or nodeAnnotation, and not both",
+))]
 pub struct FromNode {
     /// Key of a label.
     #[serde(skip_serializing_if = "Option::is_none")]

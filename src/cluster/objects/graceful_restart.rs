@@ -17,9 +17,17 @@ const LONG_LIVED_MOST: Duration = Duration::from_secs(0xff_ffff);
 /// leaves out is as the `BgpConfiguration` says.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.restartTime) || duration(self.restartTime).getMilliseconds() % 1000 == 0 && duration(self.restartTime) <= duration('4095s')").message("must be whole seconds, at most 4095s").field_path(".restartTime"))]
-#[x_kube(validation = Rule::new("!has(self.stalePathTime) || duration(self.stalePathTime) >= duration('1s')").message("must be at least 1s; or use enabled: false").field_path(".stalePathTime"))]
-#[x_kube(validation = Rule::new("!has(self.longLivedStaleTime) || duration(self.longLivedStaleTime).getMilliseconds() % 1000 == 0 && duration(self.longLivedStaleTime) <= duration('16777215s')").message("must be whole seconds, at most 16777215s").field_path(".longLivedStaleTime"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.restartTime) || duration(self.restartTime).getMilliseconds() % 1000 == 0 \
+     && duration(self.restartTime) <= duration('4095s')"
+).message("must be whole seconds, at most 4095s").field_path(".restartTime"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.stalePathTime) || duration(self.stalePathTime) >= duration('1s')"
+).message("must be at least 1s; or use enabled: false").field_path(".stalePathTime"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.longLivedStaleTime) || duration(self.longLivedStaleTime).getMilliseconds() % 1000 == 0 \
+     && duration(self.longLivedStaleTime) <= duration('16777215s')"
+).message("must be whole seconds, at most 16777215s").field_path(".longLivedStaleTime"))]
 pub struct GracefulRestartSpec {
     /// Whether peers are asked to keep our routes while we restart, and theirs are kept while they
     /// do. Default true.

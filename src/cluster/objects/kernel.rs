@@ -33,7 +33,9 @@ pub enum ReversePathFilter {
 /// without `from` and `to` holds for both families.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.from) || !has(self.to) || cidr(self.from).ip().family() == cidr(self.to).ip().family()").message("is of another family than from").field_path(".to"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.from) || !has(self.to) || cidr(self.from).ip().family() == cidr(self.to).ip().family()"
+).message("is of another family than from").field_path(".to"))]
 pub struct RuleSpec {
     /// Rules are tried in this order, the lowest number first; `main` has 32766. From 2: the number below the
     /// lowest is used for rules that keep what is connected to the node, pods among it, reachable by `main`.

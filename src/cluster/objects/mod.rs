@@ -3,6 +3,9 @@
 //! An [`Object`] is made from a decoded Kubernetes object by checking everything about it that needs
 //! no other object. An [`ObjectSet`] holds such objects by name and is what both sources hand to
 //! [`super::intent::compile`].
+//!
+//! What a check here finds, the API server should refuse before: the attributes `schemars` and `x_kube` of a type
+//! say the same as its check, as schema and in CEL. `tests/deploy/crds.rs` holds the two together.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -77,10 +77,13 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
                     "properties": {
                         "key": key,
                         "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
-                        "values": {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic", "items": label},
+                        "values": {
+                            "type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic", "items": label,
+                        },
                     },
                     "x-kubernetes-validations": [{
-                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "rule": "(self.operator in ['In', 'NotIn']) \
+                                 == (has(self.values) && size(self.values) > 0)",
                         "message": "In and NotIn need at least one value, Exists and DoesNotExist take none",
                     }],
                 },

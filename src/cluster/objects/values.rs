@@ -159,8 +159,11 @@ impl From<Asn> for NumberOrWord {
     }
 }
 
+/// Why one number is none.
+const AS_TRANS: &str = "AS 23456 is AS_TRANS, which nobody may have (RFC 6793)";
+
 schema!(Asn, {"type": "integer", "format": "int64", "minimum": 1, "maximum": 4_294_967_295u32,
-    "x-kubernetes-validations": [{"rule": "self != 23456", "message": "AS 23456 is AS_TRANS, which nobody may have (RFC 6793)"}]});
+    "x-kubernetes-validations": [{"rule": "self != 23456", "message": AS_TRANS}]});
 
 /// Which AS a peer must show: a number, `external` or `internal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,7 +206,7 @@ impl From<PeerAsn> for NumberOrWord {
 
 schema!(PeerAsn, {"x-kubernetes-int-or-string": true, "minimum": 1, "maximum": 4_294_967_295u32,
     "pattern": "^(external|internal)$",
-    "x-kubernetes-validations": [{"rule": "self != 23456", "message": "AS 23456 is AS_TRANS, which nobody may have (RFC 6793)"}]});
+    "x-kubernetes-validations": [{"rule": "self != 23456", "message": AS_TRANS}]});
 
 /// How many paths for one prefix: `all`, or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,5 +92,6 @@ pub(crate) fn summary(established: u64, peers: u64) -> Summary {
         fib_repairs: 0,
         ranges: vec![],
         drain: None,
+        retreat: None,
     }
 }

@@ -66,8 +66,13 @@ pub struct ExportSpec {
 /// One rule: paths that match are changed, accepted or rejected.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.set) || has(self.action)", "has neither set nor action, so that it does nothing"))]
-#[x_kube(validation = Rule::new("!has(self.set) || !has(self.action) || self.action != 'reject'").message("changes nothing about a path that is rejected").field_path(".set"))]
+#[x_kube(validation = (
+    "has(self.set) || has(self.action)",
+    "has neither set nor action, so that it does nothing",
+))]
+#[x_kube(validation = Rule::new(
+    "!has(self.set) || !has(self.action) || self.action != 'reject'"
+).message("changes nothing about a path that is rejected").field_path(".set"))]
 pub struct RuleSpec {
     /// Which paths are meant: those that meet all that is given. Absent means every path.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
@@ -153,9 +158,20 @@ pub struct CommunitiesSpec {
 /// What is changed about a path.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = ("has(self.localPreference) || has(self.med) || has(self.addCommunities) || has(self.removeCommunities) || has(self.prepend)", "sets nothing"))]
-#[x_kube(validation = Rule::new("!has(self.addCommunities) || !has(self.removeCommunities) || !self.addCommunities.exists(c, c in self.removeCommunities)").message("has a community that is also among removeCommunities").field_path(".addCommunities"))]
-#[x_kube(validation = Rule::new("!has(self.addCommunities) || self.addCommunities.all(c, !c.endsWith(':*'))").message("has what stands for every community of a kind, which cannot be added").field_path(".addCommunities"))]
+#[x_kube(validation = (
+    "has(self.localPreference) || has(self.med) || has(self.addCommunities) \
+     || has(self.removeCommunities) || has(self.prepend)",
+    "sets nothing",
+))]
+#[x_kube(validation = Rule::new(
+    "!has(self.addCommunities) || !has(self.removeCommunities) \
+     || !self.addCommunities.exists(c, c in self.removeCommunities)"
+).message("has a community that is also among removeCommunities").field_path(".addCommunities"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.addCommunities) || self.addCommunities.all(c, !c.endsWith(':*'))"
+).message(
+    "has what stands for every community of a kind, which cannot be added"
+).field_path(".addCommunities"))]
 pub struct SetSpec {
     /// LOCAL_PREF. Never sent to an external peer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,8 +204,16 @@ pub struct PrependSpec {
 /// reaches up from its own length, `ge` alone reaches up to the family's 32 or 128.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.ge) || self.ge >= cidr(self.prefix).prefixLength() && self.ge <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)").message("must be no shorter than the prefix, and no longer than an address").field_path(".ge"))]
-#[x_kube(validation = Rule::new("!has(self.le) || self.le >= (has(self.ge) ? self.ge : cidr(self.prefix).prefixLength()) && self.le <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)").message("must be no less than ge and the prefix's length, and no longer than an address").field_path(".le"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.ge) || self.ge >= cidr(self.prefix).prefixLength() \
+     && self.ge <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)"
+).message("must be no shorter than the prefix, and no longer than an address").field_path(".ge"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.le) || self.le >= (has(self.ge) ? self.ge : cidr(self.prefix).prefixLength()) \
+     && self.le <= (cidr(self.prefix).ip().family() == 4 ? 32 : 128)"
+).message(
+    "must be no less than ge and the prefix's length, and no longer than an address"
+).field_path(".le"))]
 pub struct AcceptRule {
     /// Covering prefix.
     pub prefix: Cidr,
@@ -204,8 +228,13 @@ pub struct AcceptRule {
 /// A bound on the accepted prefixes of each family.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.idleTime) || !has(self.action) || self.action == 'reset'").message("goes with action reset, which alone ends the session").field_path(".idleTime"))]
-#[x_kube(validation = Rule::new("!has(self.idleTime) || duration(self.idleTime) >= duration('1s') && duration(self.idleTime) <= duration('24h')").message("must be from 1s to 24h").field_path(".idleTime"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.idleTime) || !has(self.action) || self.action == 'reset'"
+).message("goes with action reset, which alone ends the session").field_path(".idleTime"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.idleTime) || duration(self.idleTime) >= duration('1s') \
+     && duration(self.idleTime) <= duration('24h')"
+).message("must be from 1s to 24h").field_path(".idleTime"))]
 pub struct MaxPrefixes {
     /// The most that are allowed.
     pub limit: NonZeroU32,
@@ -275,7 +304,8 @@ impl fmt::Display for NextHopText {
 text!(NextHopText, "self, unchanged or an address");
 
 /// CEL: what may stand there.
-const NEXT_HOP: &str = "self == 'self' || self == 'unchanged' || isIP(self) && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())";
+const NEXT_HOP: &str = "self == 'self' || self == 'unchanged' || isIP(self) \
+     && (ip(self).isGlobalUnicast() || ip(self).isLoopback() || ip(self).isLinkLocalUnicast())";
 
 impl JsonSchema for NextHopText {
     fn schema_name() -> Cow<'static, str> {
@@ -287,6 +317,11 @@ impl JsonSchema for NextHopText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "maxLength": 45, "x-kubernetes-validations": [{"rule": NEXT_HOP, "message": "must be self, unchanged or the address of one host"}]})
+        let message = "must be self, unchanged or the address of one host";
+        json_schema!({
+            "type": "string",
+            "maxLength": 45,
+            "x-kubernetes-validations": [{"rule": NEXT_HOP, "message": message}],
+        })
     }
 }
