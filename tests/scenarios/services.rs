@@ -58,9 +58,10 @@ fn endpoints_move(network: &Network, traffic: &Traffic) {
     tell(network, &[(3, Ending)]);
     traffic.pass(ms(500));
     assert!(announces(network, 3), "it still serves");
+    end(stream);
+    // From here on the old goes when it hears of the new.
     tell(network, &[(1, Ready), (3, Ending)]);
     await_route(network, &[1]);
-    end(stream);
     tell(network, &[]);
     await_route(network, &[]);
     before.check_untouched(network, |_, _| false);
