@@ -85,6 +85,12 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
     for trouble in kinds.filter_map(|kind| kind.trouble.as_ref()) {
         table.row(["Wrong", trouble])?;
     }
+    troubles(summary, &mut table)?;
+    Ok(table.finish()?)
+}
+
+/// What is wrong with the machine, or could be better.
+fn troubles(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     // What is needed before what is advised.
     for (needed, name) in [(true, "Wrong"), (false, "Advice")] {
         for fault in summary.settings.iter().filter(|s| s.needed == needed).flat_map(|s| &s.faults) {
@@ -95,5 +101,5 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let advice = "drops what is forwarded unless it has a rule for it: have it accept pods";
         table.row(["Advice", &format!("nftables chain {chain} {advice}")])?;
     }
-    Ok(table.finish()?)
+    Ok(())
 }
