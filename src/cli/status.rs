@@ -52,6 +52,13 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let of = format!("{} of {} peers from {}", range.peers, range.limit, range.range);
         table.row([&format!("Range {}", range.name), &format!("{of}, {} refused", range.refused)])?;
     }
+    kernel_and_pods(summary, &mut table)?;
+    wrong(summary, &mut table)?;
+    Ok(table.finish()?)
+}
+
+/// What was made in the kernel, and for pods.
+fn kernel_and_pods(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     for rule in &summary.rules {
         let family = Family::word_of(rule.family);
         let standing = rule.error.as_ref().map(|error| format!("; the kernel has it not: {error}"));
@@ -78,6 +85,11 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
             table.row(["Wrong", fault])?;
         }
     }
+    Ok(())
+}
+
+/// What is wrong, and what is advised.
+fn wrong(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     for fault in summary.objects.iter().flat_map(|objects| &objects.faults) {
         table.row(["Wrong", fault])?;
     }
@@ -85,12 +97,6 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
     for trouble in kinds.filter_map(|kind| kind.trouble.as_ref()) {
         table.row(["Wrong", trouble])?;
     }
-    troubles(summary, &mut table)?;
-    Ok(table.finish()?)
-}
-
-/// What is wrong with the machine, or could be better.
-fn troubles(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     // What is needed before what is advised.
     for (needed, name) in [(true, "Wrong"), (false, "Advice")] {
         for fault in summary.settings.iter().filter(|s| s.needed == needed).flat_map(|s| &s.faults) {
