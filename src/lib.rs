@@ -84,7 +84,7 @@
 //! | 1997, 8092 | communities: plain, large | yes: passed on, matched, added, removed by [`rib::policy`] |
 //! | 4360, 5668 | extended communities | yes, likewise; what is not transitive stays in the AS: [`bgp::extended_community`] |
 //! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`]; said, transitive, of addresses of Services: [`speaker`] |
-//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN: [`speaker`] |
+//! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN, and one whose Node leaves of its service addresses: [`speaker`] |
 //! | 3765, 7611 | NOPEER; ACCEPT_OWN | names alone: policy matches and sets them |
 //! | 9494 | long-lived graceful restart | yes, with partial deployment (§4.6) where asked for: [`speaker`] |
 //! | 4456 | route reflection | yes: [`rib::import`], [`rib::export`] |
