@@ -1,8 +1,9 @@
 //! The gate before the first pods: a node takes none until it can forward for them.
 //!
 //! It opens once, when all of this is the case at the same time: the node's own prefixes can be delivered
-//! and are announced, so many peers have told all they have (End-of-RIB, RFC 4724 §2), paths are chosen, and the
-//! kernel has the routes. A peer that promises no End-of-RIB counts a few seconds after its session is up.
+//! and are announced, so many peers have told all they have (End-of-RIB, RFC 4724 §2), and the kernel has the
+//! routes. A peer that promises no End-of-RIB counts a few seconds after its session is up. After a restart of our
+//! own, choosing among paths may wait longer than that: the kernel still has the routes from before.
 //!
 //! Nodes that start together do not wait for each other in a circle: what a node tells its peers, and its
 //! End-of-RIB with it, never waits for its own gate. What can keep a peer from telling is that it is not
@@ -79,9 +80,6 @@ impl Speaker {
             waits.push(format!(
                 "{told} of {required} peers have told all they have (End-of-RIB); missing: {missing}"
             ));
-        }
-        if self.restart.is_deferring() {
-            waits.push("choosing paths waits for what peers had before the restart".to_owned());
         }
         if !self.rib.is_settled() || !self.fib_in_step() {
             waits.push("kernel routes are not in step yet".to_owned());
