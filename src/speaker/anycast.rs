@@ -42,11 +42,6 @@ impl Anycast {
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
-
-    /// Whether a prefix is announced.
-    pub(super) fn announces(&self, prefix: Prefix) -> bool {
-        self.announced.contains(&prefix)
-    }
 }
 
 impl Speaker {
