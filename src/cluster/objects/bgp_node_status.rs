@@ -23,15 +23,11 @@ use serde::{Deserialize, Serialize};
     category = "routelet",
     status = "NodeReport",
     derive = "PartialEq",
-    printcolumn(name = "ASN", type_ = "integer", json_path = ".status.asn"),
-    printcolumn(name = "Sessions", type_ = "string", json_path = ".status.up"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.versions.routelet"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"ASN","type":"integer","jsonPath":".status.asn"}"#,
+    printcolumn = r#"{"name":"Sessions","type":"string","jsonPath":".status.up"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.versions.routelet"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BgpNodeStatusSpec {}
@@ -47,16 +43,16 @@ pub struct NodeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router_id: Option<Ipv4Addr>,
     /// What it originates for its pods.
-    #[serde(rename = "podCIDRs", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "podCIDRs", default)]
     pub pod_cidrs: Vec<String>,
     /// How many of its sessions are established, such as `3/4`.
     #[serde(default)]
     pub up: String,
     /// Its sessions by name; of very many those of `BgpPeer`s first, and those that are down.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub sessions: Vec<SessionReport>,
     /// Sessions that are not listed because they are too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub sessions_not_listed: u32,
     /// How the kernel's routes stand.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +61,7 @@ pub struct NodeReport {
     #[serde(default)]
     pub versions: Versions,
     /// `Ready`, `ConfigurationValid`, `FibInStep`, `Listening`, `Draining` and `ApiServer`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub conditions: Vec<Condition>,
 }
 
@@ -162,6 +158,52 @@ pub struct Versions {
     pub kernel: Option<String>,
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt;
+
+    use super::*;
+    use crate::cluster::objects::BgpPeer;
+
+    /// Names of the columns of `kubectl get` by what they show.
+    fn columns(crd: &serde_json::Value) -> Vec<(String, String)> {
+        let version = &crd["spec"]["versions"][0];
+        assert!(version["subresources"]["status"].is_object(), "{version}");
+        let columns = version["additionalPrinterColumns"].as_array().unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let narrow = columns.iter().filter(|column| column["priority"].as_i64().unwrap_or_default() == 0);
+        narrow.map(|column| (text(&column["name"]), text(&column["jsonPath"]))).collect()
+    }
+
+    fn expected(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+        rows.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
+    }
+
+    #[test]
+    fn both_kinds_show_in_kubectl_who_is_up() {
+        let crd = serde_json::to_value(BgpNodeStatus::crd()).unwrap();
+        assert_eq!(crd["spec"]["names"]["plural"], "bgpnodestatuses");
+        assert_eq!(crd["spec"]["names"]["shortNames"][0], "bgpns");
+        assert_eq!(crd["spec"]["scope"], "Cluster");
+        let ready = r#".status.conditions[?(@.type=="Ready")].status"#;
+        let rows = [
+            ("ASN", ".status.asn"),
+            ("Sessions", ".status.up"),
+            ("Ready", ready),
+            ("Version", ".status.versions.routelet"),
+            ("Age", ".metadata.creationTimestamp"),
+        ];
+        assert_eq!(columns(&crd), expected(&rows));
+
+        let crd = serde_json::to_value(BgpPeer::crd()).unwrap();
+        assert_eq!(crd["spec"]["names"]["shortNames"][0], "bgpp");
+        let rows = [
+            ("Address", ".spec.address"),
+            ("ASN", ".spec.asn"),
+            ("Up", ".status.up"),
+            ("Down", ".status.down"),
+            ("Age", ".metadata.creationTimestamp"),
+        ];
+        assert_eq!(columns(&crd), expected(&rows));
+    }
 }

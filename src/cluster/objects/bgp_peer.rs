@@ -36,19 +36,14 @@ pub use status::{BgpPeerStatus, NodeTrouble};
     shortname = "bgpp",
     category = "routelet",
     status = "BgpPeerStatus",
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
-    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
-    printcolumn(name = "Up", type_ = "string", json_path = ".status.up"),
-    printcolumn(name = "Down", type_ = "string", json_path = ".status.down"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Established\")].reason",
-        priority = "1"
-    ),
-    printcolumn(name = "Interface", type_ = "string", json_path = ".spec.interface", priority = "1"),
-    printcolumn(name = "Range", type_ = "string", json_path = ".spec.range", priority = "1"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Address","type":"string","jsonPath":".spec.address"}"#,
+    printcolumn = r#"{"name":"ASN","type":"string","jsonPath":".spec.asn"}"#,
+    printcolumn = r#"{"name":"Up","type":"string","jsonPath":".status.up"}"#,
+    printcolumn = r#"{"name":"Down","type":"string","jsonPath":".status.down"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Established\")].reason","priority":1}"#,
+    printcolumn = r#"{"name":"Interface","type":"string","jsonPath":".spec.interface","priority":1}"#,
+    printcolumn = r#"{"name":"Range","type":"string","jsonPath":".spec.range","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = (

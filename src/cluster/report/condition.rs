@@ -68,3 +68,8 @@ pub fn carry_over(before: &[Condition], now: &mut [Condition]) {
 pub fn status<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a str> {
     conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.status.as_str())
 }
+
+/// The reason of a condition, likewise.
+pub fn reason<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a str> {
+    conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.reason.as_str())
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::condition::{Says, carry_over};
+use super::condition::{self, Says, carry_over};
 use super::pace::Difference;
 use super::reason::{Circumstances, Md5, judge};
 use crate::cluster::objects::bgp_node_status::{
@@ -62,6 +62,9 @@ pub struct Audit {
     pub ago: Duration,
 }
 
+/// The condition of a node that leaves.
+const DRAINING: &str = "Draining";
+
 /// Routes that are on their way to the kernel for longer than this are not in step.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 
@@ -100,7 +103,9 @@ pub fn difference(before: &NodeReport, now: &NodeReport) -> Difference {
     }
     parts.iter_mut().for_each(|report| scale(report, |_| 0));
     if parts[0] != parts[1] {
-        return Difference::Major;
+        let drains = parts.each_ref().map(|report| condition::reason(&report.conditions, DRAINING));
+        // A node that leaves may soon be gone.
+        return if drains[0] == drains[1] { Difference::Major } else { Difference::Urgent };
     }
     let mut parts = [before.clone(), now.clone()];
     parts.iter_mut().for_each(|report| scale(report, coarse));
@@ -199,7 +204,7 @@ fn conditions(seen: &Seen, now: &Time) -> Vec<Condition> {
     let says = [
         ("Ready", ready(seen)),
         ("ConfigurationValid", configuration_valid(seen)),
-        ("Draining", draining(seen)),
+        (DRAINING, draining(seen)),
     ];
     let told = [("FibInStep", seen.summary.as_ref().map(|summary| fib_in_step(seen, summary)))];
     let listening = seen.summary.as_ref().map(|_| listening(seen));
@@ -280,6 +285,12 @@ fn draining(seen: &Seen) -> Says {
     let mut words = drain.stage.words().to_owned();
     if !drain.cut_off.is_empty() {
         words.push_str(&format!("; cut off before they had heard all: {}", named(&drain.cut_off)));
+    }
+    if !drain.holds.is_empty() {
+        let held: Vec<String> = drain.holds.iter().map(ToString::to_string).collect();
+        words
+            .push_str(&format!("; nothing is withdrawn for {}, which no other node announces", named(&held)));
+        return Says::yes("HoldingLast", words);
     }
     let reason = if drain.stage == DrainStage::Drained { "Drained" } else { "Draining" };
     Says::yes(reason, words)

@@ -18,6 +18,8 @@ pub enum Difference {
     Minor,
     /// In what somebody waits for.
     Major,
+    /// In what concerns this one alone and may be over soon: it waits for nobody else.
+    Urgent,
 }
 
 /// The budget of one object.
@@ -115,6 +117,7 @@ impl Pace {
         let spread = self.jitter.scaled(self.terms.spread, 0.0, 1.0);
         let wish = match (difference, self.last) {
             (Difference::Minor, Some(last)) => (last + self.terms.minor).max(now) + spread,
+            (Difference::Urgent, _) => now,
             _ => now + spread,
         };
         self.due = Some((wish.max(self.earliest()), difference));
@@ -154,7 +157,8 @@ impl Pace {
         // What many have met at once they do not try again at once.
         let pause = self.jitter.scaled(pause, 0.5, 1.0) + wait.unwrap_or_default();
         self.failures = self.failures.saturating_add(1);
-        self.due = Some(((now + pause).max(self.earliest()), Difference::Major));
+        // However much there is to say, it waits for the end of the pause.
+        self.due = Some(((now + pause).max(self.earliest()), Difference::Urgent));
     }
 
     /// When the budget next allows a write.

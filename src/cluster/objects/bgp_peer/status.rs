@@ -22,10 +22,10 @@ pub struct BgpPeerStatus {
     #[serde(default)]
     pub down: String,
     /// The first ten of them, each with what is wrong.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub not_established: Vec<NodeTrouble>,
     /// `Established` and `Degraded`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub conditions: Vec<Condition>,
     /// The generation of the `BgpPeer` that there was when this was written.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -99,7 +99,7 @@ fn a_drain_is_told_from_trouble() {
         settle: DrainTerms::SETTLE,
         timeout: DrainTerms::TIMEOUT,
         reason: "upgrade".to_owned(),
-        holds_last: false,
+        holds_last: true,
     };
     let drain = |stage| DrainView {
         stage,
@@ -114,8 +114,14 @@ fn a_drain_is_told_from_trouble() {
     let early = report(&seen, None, at(0));
     assert_eq!(condition(&early, "Draining"), pair("True", "Draining"));
     assert_eq!(early.sessions[0].reason, "ConnectionRefused", "its sessions are open yet");
+    let holds = vec!["203.0.113.7/32".parse().unwrap()];
+    let held = DrainView { holds, ..drain(DrainStage::Settling) };
+    seen.summary.as_mut().unwrap().drain = Some(held);
+    let holding = report(&seen, None, at(10));
+    assert_eq!(condition(&holding, "Draining"), pair("True", "HoldingLast"));
     seen.summary.as_mut().unwrap().drain = Some(drain(DrainStage::Drained));
     let late = report(&seen, Some(&early), at(30));
+    assert_eq!(difference(&early, &late), Difference::Urgent);
     assert_eq!(condition(&late, "Draining"), pair("True", "Drained"));
     assert_eq!(condition(&late, "Ready"), pair("False", "Draining"));
     assert_eq!(late.sessions[0].reason, "Draining");

@@ -142,6 +142,25 @@ fn counters_wait_for_their_time_and_go_with_what_matters() {
 }
 
 #[test]
+fn what_is_urgent_waits_for_the_budget_and_for_pauses_alone() {
+    let terms = Terms { spread: Duration::from_secs(60), ..Terms::of_node(1) };
+    let mut pace = Pace::new(terms, 1);
+    pace.handle_difference(seconds(100), Difference::Major);
+    assert!(pace.poll_timeout() > Some(seconds(100)));
+    pace.handle_difference(seconds(100), Difference::Urgent);
+    assert_eq!(pace.poll_timeout(), Some(seconds(100)));
+    pace.handle_attempt(seconds(100));
+    pace.handle_written();
+    pace.handle_difference(seconds(101), Difference::Urgent);
+    assert_eq!(pace.poll_timeout(), Some(seconds(110)));
+    pace.handle_attempt(seconds(110));
+    pace.handle_failed(seconds(110), Some(Duration::from_secs(60)));
+    let pause = pace.poll_timeout();
+    pace.handle_difference(seconds(111), Difference::Urgent);
+    assert_eq!(pace.poll_timeout(), pause);
+}
+
+#[test]
 fn pauses_double_and_the_server_may_ask_for_more() {
     let terms = Terms { spread: Duration::ZERO, refill: Duration::from_secs(1), ..Terms::of_node(1) };
     let mut pace = Pace::new(terms, 1);
