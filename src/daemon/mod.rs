@@ -45,6 +45,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 pub use options::Options;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::api;
@@ -52,6 +53,7 @@ use crate::cluster::api_server::{self, Health};
 use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
+use crate::speaker::Departure;
 use clock::Clock;
 use configuration::Configuration;
 use departure::{Ending, Signals};
@@ -80,7 +82,12 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
+    start(options).await?.run(signals).await
+}
+
+/// Starts all tasks.
+async fn start(options: Options) -> anyhow::Result<Daemon> {
     let api = api::Listener::bind(&options.api_socket)?;
     let http = tokio::net::TcpListener::bind(options.metrics_listen)
         .await
@@ -104,12 +111,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
     let (prepared, prepared_seen) = watch::channel(None);
-    own_node::start(
-        api_server.as_ref().map(|(server, _)| server),
-        &options.node_name,
-        &compiled_seen,
-        &readiness_seen,
-    )?;
+    let server = api_server.as_ref().map(|(server, _)| server);
+    own_node::start(server, &options.node_name, &compiled_seen, &readiness_seen)?;
     let known = Known {
         compiled: compiled_seen.clone(),
         prepared: prepared_seen,
@@ -138,11 +141,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let limit = options.shutdown_drain_timeout.0;
     let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
-    let mut configuration = tokio::spawn(configuration.follow(objects));
-    let mut api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
+    let configuration = tokio::spawn(configuration.follow(objects));
+    let api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
     let sight =
         Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests: manifests_seen };
-    let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
+    let http = tokio::spawn(http::serve(http, sight, std::future::pending()));
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (queue, writer) = ((inputs, queue), (writer, answers_heard));
     let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
@@ -154,25 +157,44 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         not_listening: driver.not_listening(),
     };
     let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
-    let mut driver = tokio::spawn(driver.run(stopped));
+    let driver = tokio::spawn(driver.run(stopped));
+    Ok(Daemon { stop, driver, configuration, api, http, reporter, keepers, ending, _sessions: sessions })
+}
 
-    let interrupted = tokio::select! {
-        interrupted = signals.interrupted() => interrupted,
-        ended = &mut driver => bail!("the driver has ended: {ended:?}"),
-        ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
-        ended = &mut api => bail!("the API has ended: {ended:?}"),
-        ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
-    };
-    let departure = signals.prepare(interrupted, &ending).await;
-    reporter.end().await;
-    // A driver that is gone is noticed in the next line.
-    let _ = stop.send(departure);
-    driver.await.context("taking leave of the peers")?;
-    keepers.end(interrupted).await?;
-    api.abort();
-    // The socket file goes with its server.
-    let _ = api.await;
-    Ok(())
+/// The tasks that a daemon is of no use without, and those that have something to take leave of.
+struct Daemon {
+    stop: oneshot::Sender<Departure>,
+    driver: JoinHandle<()>,
+    configuration: JoinHandle<()>,
+    api: JoinHandle<Result<(), api::Error>>,
+    http: JoinHandle<std::io::Result<()>>,
+    reporter: Reporter,
+    keepers: Keepers,
+    ending: Ending,
+    _sessions: SessionThread,
+}
+
+impl Daemon {
+    /// Waits for the signal to end, and ends.
+    async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
+        let interrupted = tokio::select! {
+            interrupted = signals.interrupted() => interrupted,
+            ended = &mut self.driver => bail!("the driver has ended: {ended:?}"),
+            ended = &mut self.configuration => bail!("nobody follows the manifests any more: {ended:?}"),
+            ended = &mut self.api => bail!("the API has ended: {ended:?}"),
+            ended = &mut self.http => bail!("the metrics server has ended: {ended:?}"),
+        };
+        let departure = signals.prepare(interrupted, &self.ending).await;
+        self.reporter.end().await;
+        // A driver that is gone is noticed in the next line.
+        let _ = self.stop.send(departure);
+        self.driver.await.context("taking leave of the peers")?;
+        self.keepers.end(interrupted).await?;
+        self.api.abort();
+        // The socket file goes with its server.
+        let _ = self.api.await;
+        Ok(())
+    }
 }
 
 /// The API server, and how it stands as a source.
