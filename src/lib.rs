@@ -55,11 +55,12 @@
 //!    policy rules that bear it.
 //! 2. All state can be rebuilt from the objects, the peers and a dump of the kernel.
 //! 3. A prefix is advertised only while it can be delivered: the kernel forwards, and the bridge and an
-//!    unreachable aggregate stand first.
+//!    unreachable aggregate stand first; an address of a Service has an endpoint.
 //! 4. Peer input never panics and never blocks another peer.
 //! 5. A change of configuration resets a session only where the protocol makes it unavoidable.
 //! 6. Nothing is accepted from or told to an external peer that policy does not name (RFC 8212), and
-//!    nobody may announce this node's own pod CIDRs, a node address or a Service CIDR to it.
+//!    nobody may announce this node's own pod CIDRs, a node address or a Service CIDR to it. Nodes take
+//!    from each other pod CIDRs, and addresses of Services that an advertisement claims.
 //!
 //! # RFCs
 //!
@@ -82,7 +83,7 @@
 //! | 8212 | default deny towards external peers | yes: [`rib::policy`] |
 //! | 1997, 8092 | communities: plain, large | yes: passed on, matched, added, removed by [`rib::policy`] |
 //! | 4360, 5668 | extended communities | yes, likewise; what is not transitive stays in the AS: [`bgp::extended_community`] |
-//! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`] |
+//! | draft-ietf-idr-link-bandwidth | link bandwidth | weights of multipath where every path says one; not summed up for others: [`bgp::extended_community`]; said, transitive, of addresses of Services: [`speaker`] |
 //! | 1997, 7999, 8326 | NO_EXPORT and NO_ADVERTISE; BLACKHOLE; GRACEFUL_SHUTDOWN | obeyed; a blackhole, where allowed, is an unreachable route: [`rib::well_known`]; a speaker that drains says GRACEFUL_SHUTDOWN: [`speaker`] |
 //! | 3765, 7611 | NOPEER; ACCEPT_OWN | names alone: policy matches and sets them |
 //! | 9494 | long-lived graceful restart | yes, with partial deployment (§4.6) where asked for: [`speaker`] |

@@ -198,6 +198,20 @@ fn of_a_service_is_kept_what_routing_needs() {
     );
 }
 
+#[test]
+fn the_example_of_services_does_what_it_says() {
+    let reading = read(include_str!("manifests/services.yaml")).unwrap_or_else(|error| panic!("{error}"));
+    let compiled = compile(&reading.objects, "node1").unwrap_or_else(|error| panic!("{error}"));
+    let warnings: Vec<String> = compiled.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, [""; 0]);
+    let own = &compiled.intent.originated;
+    let prefixes: Vec<String> = own.keys().map(ToString::to_string).collect();
+    assert_eq!(prefixes, ["198.51.100.10/32", "198.51.101.0/24"]);
+    let [web, ledger] = own.values().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!((web.weight, web.aggregate, web.scope.mesh), (Some(2), false, true));
+    assert_eq!((ledger.local_pref, ledger.aggregate), (Some(200), true));
+}
+
 /// The API server judges by the schema of the CRD before we see an object; both must agree.
 #[test]
 fn the_documented_manifest_fits_the_schema_of_the_crds() {

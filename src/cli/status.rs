@@ -52,6 +52,13 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let of = format!("{} of {} peers from {}", range.peers, range.limit, range.range);
         table.row([&format!("Range {}", range.name), &format!("{of}, {} refused", range.refused)])?;
     }
+    kernel_and_pods(summary, &mut table)?;
+    wrong(summary, &mut table)?;
+    Ok(table.finish()?)
+}
+
+/// What was made in the kernel, and for pods.
+fn kernel_and_pods(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     for rule in &summary.rules {
         let family = Family::word_of(rule.family);
         let standing = rule.error.as_ref().map(|error| format!("; the kernel has it not: {error}"));
@@ -78,6 +85,11 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
             table.row(["Wrong", fault])?;
         }
     }
+    Ok(())
+}
+
+/// What is wrong, and what is advised.
+fn wrong(summary: &Summary, table: &mut Table<'_, impl Write>) -> Result<(), Error> {
     for fault in summary.objects.iter().flat_map(|objects| &objects.faults) {
         table.row(["Wrong", fault])?;
     }
@@ -95,5 +107,5 @@ fn table(summary: &Summary, out: &mut impl Write) -> Result<(), Error> {
         let advice = "drops what is forwarded unless it has a rule for it: have it accept pods";
         table.row(["Advice", &format!("nftables chain {chain} {advice}")])?;
     }
-    Ok(table.finish()?)
+    Ok(())
 }

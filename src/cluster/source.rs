@@ -8,9 +8,9 @@ use super::{Error, api_server};
 #[derive(Debug)]
 pub enum Source {
     /// A directory of manifests.
-    Manifests(Watch),
+    Manifests(Box<Watch>),
     /// The API server of a cluster.
-    ApiServer(api_server::Watch),
+    ApiServer(Box<api_server::Watch>),
 }
 
 impl Source {

@@ -34,20 +34,40 @@ pub struct Configuration {
     pub netlink: Netlink,
     /// Who writes routes.
     pub writer: Arc<RouteWriter>,
+    /// What others see of it.
+    pub told: Told,
+    /// Asked to prepare the node anew.
+    pub prepare: Arc<Notify>,
+    /// The driver.
+    pub inputs: Sender<Input>,
+}
+
+/// How the configuration stands, for other parts of the daemon.
+#[derive(Debug)]
+pub struct Told {
     /// Which kernel routes are ours, for those who watch them.
     pub ownership: watch::Sender<Ownership>,
     /// What the objects mean, for those who look after settings and rules.
     pub compiled: watch::Sender<Option<Arc<Compiled>>>,
     /// The same, once the node has been made ready for pods as they say.
     pub prepared: watch::Sender<Option<Arc<Compiled>>>,
-    /// Asked to prepare the node anew.
-    pub prepare: Arc<Notify>,
     /// What is wrong with the objects as they are, a finding each; empty where nothing is.
     pub errors: watch::Sender<Vec<String>>,
     /// How the objects stand, for the metrics.
     pub manifests: watch::Sender<Manifests>,
-    /// The driver.
-    pub inputs: Sender<Input>,
+}
+
+impl Told {
+    /// Before there is a configuration.
+    pub fn nothing(ownership: Ownership) -> Told {
+        Told {
+            ownership: watch::Sender::new(ownership),
+            compiled: watch::Sender::default(),
+            prepared: watch::Sender::default(),
+            errors: watch::Sender::default(),
+            manifests: watch::Sender::default(),
+        }
+    }
 }
 
 /// What is left to do for the current configuration.
@@ -146,7 +166,7 @@ impl Configuration {
     async fn hand_over(&self, compiled: &Compiled, first: bool) -> Result<(), kernel::Error> {
         let fib = &compiled.intent.fib;
         let now = Ownership { table: fib.table, protocol: fib.protocol };
-        let before = self.ownership.send_replace(now);
+        let before = self.told.ownership.send_replace(now);
         self.writer.set_ownership(now);
         let adopted = if first {
             let writer = self.writer.clone();
@@ -163,7 +183,7 @@ impl Configuration {
             pod_cidrs = ?intent.pod_cidrs,
             "configured"
         );
-        self.compiled.send_replace(Some(Arc::new(compiled.clone())));
+        self.told.compiled.send_replace(Some(Arc::new(compiled.clone())));
         // The driver is gone only when the daemon stops.
         let _ = self.inputs.send(Input::Configured { intent, adopted, ownership_changed }).await;
         if ownership_changed {
@@ -181,7 +201,7 @@ impl Configuration {
         }
         let _ = self.inputs.send(Input::Bridge(outcome.is_ok())).await;
         if outcome.is_ok() {
-            self.prepared.send_replace(Some(Arc::new(compiled.clone())));
+            self.told.prepared.send_replace(Some(Arc::new(compiled.clone())));
         }
         outcome.is_ok()
     }
@@ -200,12 +220,12 @@ impl Configuration {
         *said = warnings.iter().chain(&compiled.warnings).chain(faults).cloned().collect();
         let last_good = unix_time();
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        self.errors.send_if_modified(|errors| {
+        self.told.errors.send_if_modified(|errors| {
             let changed = *errors != words;
             *errors = words;
             changed
         });
-        self.manifests.send_modify(|m| {
+        self.told.manifests.send_modify(|m| {
             m.valid = faults.is_empty();
             m.last_good = last_good;
             m.errors += count;
@@ -218,8 +238,8 @@ impl Configuration {
         lines.iter().for_each(|line| error!("{line}"));
         error!("the objects are not usable as they are; {kept}");
         let count = lines.len() as u64;
-        self.errors.send_replace(lines);
-        self.manifests.send_modify(|m| {
+        self.told.errors.send_replace(lines);
+        self.told.manifests.send_modify(|m| {
             m.valid = false;
             m.errors += count;
         });

@@ -44,8 +44,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 pub use options::Options;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::api;
@@ -53,15 +53,13 @@ use crate::cluster::api_server::{self, Health};
 use crate::cluster::{self, ApiServer, ManifestDirectory};
 use crate::kernel::Netlink;
 use crate::kernel::routes::Ownership;
-use crate::speaker::Departure;
 use clock::Clock;
-use configuration::Configuration;
+use configuration::{Configuration, Told};
 use departure::{Ending, Signals};
 use driver::Driver;
 use exempt::Exempt;
 use http::{Readiness, Sight};
 use keepers::{Keepers, Known};
-use metrics::Manifests;
 use objects::Objects;
 use report::{Reporter, Sights};
 use session_thread::SessionThread;
@@ -82,16 +80,8 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
-    let signals = Signals::listen()?;
-    start(options).await?.run(signals).await
-}
-
-/// Starts all tasks.
-async fn start(options: Options) -> anyhow::Result<Daemon> {
-    let api = api::Listener::bind(&options.api_socket)?;
-    let http = tokio::net::TcpListener::bind(options.metrics_listen)
-        .await
-        .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
+    let mut signals = Signals::listen()?;
+    let (api, http) = listen(&options).await?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
     let (objects, api_server) = source_of(&options).await?;
     // A conversation takes requests in turn, and a dump of a large table is a long one. Each task has a
@@ -103,98 +93,79 @@ async fn start(options: Options) -> anyhow::Result<Daemon> {
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
-    let (ownership, owned) = watch::channel(DEFAULT_OWNERSHIP);
+    let told = Told::nothing(DEFAULT_OWNERSHIP);
     let (readiness, readiness_seen) = watch::channel(Readiness::default());
-    let (manifests_told, manifests_seen) = watch::channel(Manifests::default());
-    let (errors, errors_seen) = watch::channel(vec![]);
     let (stop, stopped) = oneshot::channel();
-    let (compiled, compiled_seen) = watch::channel(None);
     let prepare = Arc::new(Notify::new());
-    let (prepared, prepared_seen) = watch::channel(None);
-    let server = api_server.as_ref().map(|(server, _)| server);
-    own_node::start(server, &options.node_name, &compiled_seen, &readiness_seen)?;
+    own_node::start(api_server.as_ref(), &options.node_name, &told.compiled.subscribe(), &readiness_seen)?;
     let known = Known {
-        compiled: compiled_seen.clone(),
-        prepared: prepared_seen,
+        compiled: told.compiled.subscribe(),
+        prepared: told.prepared.subscribe(),
         readiness: readiness_seen.clone(),
-        objects: Objects::new(&objects, errors_seen.clone()),
-        owned: owned.clone(),
+        objects: Objects::new(&objects, told.errors.subscribe()),
+        owned: told.ownership.subscribe(),
         exempt,
     };
     let (keepers, source) = Keepers::start(known, options.paths.clone(), prepare.clone(), inputs.clone())?;
 
     let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
-    kernel_watch::start(writer.port(), owned, news)?;
+    kernel_watch::start(writer.port(), told.ownership.subscribe(), news)?;
     tokio::spawn(audit::run(source.clone()));
-    let configuration = Configuration {
-        node_name: options.node_name.clone(),
-        paths: options.paths,
-        netlink: preparer,
-        writer: writer.clone(),
-        ownership,
-        compiled,
-        prepared,
-        prepare,
-        errors,
-        manifests: manifests_told,
-        inputs: inputs.clone(),
-    };
     let limit = options.shutdown_drain_timeout.0;
-    let ending = Ending { compiled: compiled_seen.clone(), look: source.clone(), limit };
-    let configuration = tokio::spawn(configuration.follow(objects));
-    let api = tokio::spawn(api.serve(source.clone(), std::future::pending()));
-    let sight =
-        Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests: manifests_seen };
-    let http = tokio::spawn(http::serve(http, sight, std::future::pending()));
+    let ending = Ending { compiled: told.compiled.subscribe(), look: source.clone(), limit };
+    let (manifests, readiness_shown) = (told.manifests.subscribe(), readiness_seen.clone());
+    let sight = Sight { source: source.clone(), readiness: readiness_shown, manifests };
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
-    let (queue, writer) = ((inputs, queue), (writer, answers_heard));
-    let driver = Driver::new(seed(), Clock::start(), queue, urgent, writer, readiness, sessions.handle());
+    let (input, port) = ((inputs.clone(), queue), (writer.clone(), answers_heard));
+    let driver = Driver::new(seed(), Clock::start(), input, urgent, port, readiness, sessions.handle());
     let sights = Sights {
-        look: source,
-        compiled: compiled_seen,
-        errors: errors_seen,
+        look: source.clone(),
+        compiled: told.compiled.subscribe(),
+        errors: told.errors.subscribe(),
         readiness: readiness_seen,
         not_listening: driver.not_listening(),
     };
     let reporter = Reporter::start(api_server, &options.node_name, seed(), sights)?;
-    let driver = tokio::spawn(driver.run(stopped));
-    Ok(Daemon { stop, driver, configuration, api, http, reporter, keepers, ending, _sessions: sessions })
+    let configuration = Configuration {
+        node_name: options.node_name,
+        paths: options.paths,
+        netlink: preparer,
+        writer,
+        told,
+        prepare,
+        inputs,
+    };
+    let mut configuration = tokio::spawn(configuration.follow(objects));
+    let mut api = tokio::spawn(api.serve(source, std::future::pending()));
+    let mut http = tokio::spawn(http::serve(http, sight, std::future::pending()));
+    let mut driver = tokio::spawn(driver.run(stopped));
+
+    let interrupted = tokio::select! {
+        interrupted = signals.interrupted() => interrupted,
+        ended = &mut driver => bail!("the driver has ended: {ended:?}"),
+        ended = &mut configuration => bail!("nobody follows the manifests any more: {ended:?}"),
+        ended = &mut api => bail!("the API has ended: {ended:?}"),
+        ended = &mut http => bail!("the metrics server has ended: {ended:?}"),
+    };
+    let departure = signals.prepare(interrupted, &ending).await;
+    reporter.end().await;
+    // A driver that is gone is noticed in the next line.
+    let _ = stop.send(departure);
+    driver.await.context("taking leave of the peers")?;
+    keepers.end(interrupted).await?;
+    api.abort();
+    // The socket file goes with its server.
+    let _ = api.await;
+    Ok(())
 }
 
-/// The tasks that a daemon is of no use without, and those that have something to take leave of.
-struct Daemon {
-    stop: oneshot::Sender<Departure>,
-    driver: JoinHandle<()>,
-    configuration: JoinHandle<()>,
-    api: JoinHandle<Result<(), api::Error>>,
-    http: JoinHandle<std::io::Result<()>>,
-    reporter: Reporter,
-    keepers: Keepers,
-    ending: Ending,
-    _sessions: SessionThread,
-}
-
-impl Daemon {
-    /// Waits for the signal to end, and ends.
-    async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
-        let interrupted = tokio::select! {
-            interrupted = signals.interrupted() => interrupted,
-            ended = &mut self.driver => bail!("the driver has ended: {ended:?}"),
-            ended = &mut self.configuration => bail!("nobody follows the manifests any more: {ended:?}"),
-            ended = &mut self.api => bail!("the API has ended: {ended:?}"),
-            ended = &mut self.http => bail!("the metrics server has ended: {ended:?}"),
-        };
-        let departure = signals.prepare(interrupted, &self.ending).await;
-        self.reporter.end().await;
-        // A driver that is gone is noticed in the next line.
-        let _ = self.stop.send(departure);
-        self.driver.await.context("taking leave of the peers")?;
-        self.keepers.end(interrupted).await?;
-        self.api.abort();
-        // The socket file goes with its server.
-        let _ = self.api.await;
-        Ok(())
-    }
+/// Where the daemon is asked: by commands, and over HTTP.
+async fn listen(options: &Options) -> anyhow::Result<(api::Listener, TcpListener)> {
+    let api = api::Listener::bind(&options.api_socket)?;
+    let http = TcpListener::bind(options.metrics_listen)
+        .await
+        .with_context(|| format!("listening for metrics on {}", options.metrics_listen))?;
+    Ok((api, http))
 }
 
 /// The API server, and how it stands as a source.
@@ -205,13 +176,13 @@ async fn source_of(options: &Options) -> anyhow::Result<(cluster::Source, Option
     let objects = &options.objects;
     if let Some(directory) = &objects.manifests {
         let watch = ManifestDirectory::new(directory).watch()?;
-        return Ok((cluster::Source::Manifests(watch), None));
+        return Ok((cluster::Source::Manifests(Box::new(watch)), None));
     }
     let server = api_server::connect(objects.kubeconfig.as_deref(), objects.namespace.as_deref()).await?;
     info!(url = server.url(), by = server.origin(), namespace = server.namespace(), "the API server");
     let watch = server.watch(&options.node_name, &options.paths.state_dir)?;
     let health = watch.health();
-    Ok((cluster::Source::ApiServer(watch), Some((server, health))))
+    Ok((cluster::Source::ApiServer(Box::new(watch)), Some((server, health))))
 }
 
 /// A number that differs from start to start and from node to node, for the jitter of timers.

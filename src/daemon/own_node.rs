@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::Server;
 use super::http::Readiness;
+use crate::cluster::Compiled;
 use crate::cluster::own_node::{Word, tell};
-use crate::cluster::{ApiServer, Compiled};
 
 /// Starts to tell what `readiness` says, from the first configuration on.
 ///
 /// # Errors
 /// Certificates or credentials for the API server cannot be used.
 pub fn start(
-    server: Option<&ApiServer>,
+    server: Option<&Server>,
     node_name: &str,
     compiled: &watch::Receiver<Option<Arc<Compiled>>>,
     readiness: &watch::Receiver<Readiness>,
 ) -> anyhow::Result<()> {
-    let Some(server) = server else { return Ok(()) };
+    let Some((server, _)) = server else { return Ok(()) };
     let (word, heard) = watch::channel(Word::default());
     tokio::spawn(tell(server.client()?, node_name.to_owned(), heard));
     tokio::spawn(follow(compiled.clone(), readiness.clone(), word));

@@ -38,14 +38,14 @@ pub(super) struct Anycast {
 }
 
 impl Anycast {
-    /// Whether an aggregate still waits for its route.
-    pub(super) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// Whether a prefix is announced.
     pub(super) fn announces(&self, prefix: Prefix) -> bool {
         self.announced.contains(&prefix)
+    }
+
+    /// Whether an aggregate still waits for its route.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 }
 

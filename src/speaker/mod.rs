@@ -341,7 +341,8 @@ impl Speaker {
         let drain = drain.map(|at| (at, Wake::Drain));
         let gate = self.gate_due().map(|at| (at, Wake::Gate));
         let rehoming = self.rehoming.poll_timeout(self.now).map(|at| (at, Wake::Rehoming));
-        let ends = drain.into_iter().chain(gate).chain(rehoming);
+        let retreat = self.retreat.poll_timeout().map(|at| (at, Wake::Retreat));
+        let ends = drain.into_iter().chain(retreat).chain(gate).chain(rehoming);
         session.into_iter().chain(retry).chain(restart).chain(let_go).chain(ends).min()
     }
 

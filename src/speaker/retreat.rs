@@ -140,7 +140,7 @@ impl Speaker {
         if gone.is_empty() {
             return false;
         }
-        gone.iter().for_each(|prefix| drop(self.retreat.asked.remove(prefix)));
+        self.retreat.asked.retain(|_, at| at.is_none_or(|at| at > self.now));
         self.notice(Notice::LetGoOfServices(gone.len()));
         self.originate_anycast(gone);
         true

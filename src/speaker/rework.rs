@@ -85,7 +85,7 @@ impl Rework {
 impl Speaker {
     /// Does what is left.
     pub(super) fn rework(&mut self, rework: Rework) {
-        self.judge_again(&rework.judged);
+        self.judge_all_again(&rework.judged);
         for id in rework.judged {
             self.mark_last_resorts(id);
         }
@@ -107,7 +107,7 @@ impl Speaker {
     }
 
     /// Judges by the policy of today what these peers have announced.
-    fn judge_again(&mut self, concerned: &BTreeSet<PeerId>) {
+    fn judge_all_again(&mut self, concerned: &BTreeSet<PeerId>) {
         let Some(intent) = self.intent.as_ref().filter(|_| !concerned.is_empty()) else { return };
         let (peers, interner) = (&self.peers, &mut self.interner);
         let is_of = |source| matches!(source, Source::Peer(id) if concerned.contains(&id));

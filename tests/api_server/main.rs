@@ -10,6 +10,7 @@ mod failures;
 mod faults;
 mod lists;
 mod objects;
+mod own_node;
 mod paths;
 mod real;
 mod rig;

@@ -2,7 +2,7 @@
 //! that has a path. It runs on a thread of its own, goes away and comes back, and can be told to fail.
 //!
 //! What it does is what a client can see of the real one, as far as a client of ours looks: paged and streamed lists,
-//! bookmarks, `410 Gone` once history is forgotten, field selectors on `metadata.name`, merge patches and server-side
+//! bookmarks, `410 Gone` once history is forgotten, field selectors on `metadata.name`, merge patches, strategic ones of conditions, and server-side
 //! apply (which merges), conflicts by resource version, the `status` subresource. Every request is kept for the test to read.
 //! It admits everything and knows no schema.
 
@@ -322,6 +322,9 @@ impl Store {
             return status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this server knows no JSON patches");
         }
         let mut change = request.body.clone();
+        if request.content_type.starts_with("application/strategic-merge-patch") {
+            merge_conditions(&object, &mut change);
+        }
         if let Some(version) = change["metadata"]["resourceVersion"].as_str()
             && object["metadata"]["resourceVersion"] != version
         {
@@ -335,6 +338,19 @@ impl Store {
         }
         reply(StatusCode::OK, &self.put(&path, object))
     }
+}
+
+/// What a strategic merge patch does to conditions, as a merge patch: they are told apart by their type.
+fn merge_conditions(object: &Value, patch: &mut Value) {
+    let Some(changes) = patch["status"]["conditions"].as_array().cloned() else { return };
+    let mut conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    for change in changes {
+        match conditions.iter_mut().find(|condition| condition["type"] == change["type"]) {
+            Some(condition) => merge(condition, &change),
+            None => conditions.push(change),
+        }
+    }
+    patch["status"]["conditions"] = json!(conditions);
 }
 
 /// A merge patch (RFC 7396).

@@ -160,6 +160,7 @@ async fn an_annotation_drains_the_node_and_its_end_brings_it_back() {
     let answer = cluster.routelet(0, &["undrain"]);
     assert!(answer.contains("the drain goes on"), "{answer}");
     cluster.say_of_node(0, STAYS);
+    cluster.await_metric(0, "routelet_drain_stage 0").await;
     let mut peer = come(&cluster).await;
     assert_eq!(hear(&mut peer, 1).await, words([PODS]));
 }
@@ -174,6 +175,7 @@ async fn a_cordoned_node_lets_go_of_service_addresses_while_another_has_them() {
 
     cluster.say_of_node(0, CORDONED);
     assert_eq!(hear(&mut peer, 1).await, asked);
+    cluster.await_metric(0, "routelet_leaving_service_addresses{state=\"withdrawn\"} 1").await;
     assert_eq!(hear(&mut peer, 1).await, gone);
     let status = cluster.status(0);
     assert!(

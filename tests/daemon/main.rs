@@ -15,6 +15,7 @@ mod pods;
 mod restarts;
 mod rig;
 mod rules;
+mod services;
 mod settings;
 
 use rig::{Addressing, Cluster};

@@ -37,6 +37,7 @@ mod reflection;
 mod refresh;
 mod routes;
 mod security;
+mod services;
 mod session;
 mod unnumbered;
 mod watched_restart;

@@ -3,7 +3,7 @@
 use crate::speaker::{Family, Speaker};
 use crate::{
     add_path, as_numbers, bfd, drain, graceful, limits, next_hops, policy, reflection, refresh, routes,
-    security, session, unnumbered, watched_restart,
+    security, services, session, unnumbered, watched_restart,
 };
 
 /// All rows, by theme. A new file of rows needs its `mod` in `main.rs` and its line here.
@@ -13,6 +13,7 @@ pub const TABLE: &[&[Row]] = &[
     security::ROWS,
     limits::ROWS,
     routes::ROWS,
+    services::ROWS,
     next_hops::ROWS,
     policy::ROWS,
     refresh::ROWS,

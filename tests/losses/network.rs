@@ -189,7 +189,8 @@ impl Network {
         End { namespace: &self.node(number).pod.namespace, address }
     }
 
-    fn host_outside(&self) -> End<'_> {
+    /// The host behind the ToRs.
+    pub fn host_outside(&self) -> End<'_> {
         End { namespace: &self.outside.namespace, address: self.shape.ip("172.16.0.10") }
     }
 }

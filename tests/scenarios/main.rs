@@ -49,8 +49,9 @@ mod manifests;
 mod passwords;
 mod pods;
 mod reflectors;
+mod services;
 
 fn main() -> std::process::ExitCode {
-    let table = [passwords::ROWS, pods::ROWS, reflectors::ROWS, addresses::ROWS];
+    let table = [passwords::ROWS, pods::ROWS, services::ROWS, reflectors::ROWS, addresses::ROWS];
     play::play(&table, &[&routelet::Routelet])
 }

@@ -4,9 +4,9 @@
 //! Who answers at the address are the nodes themselves, in the place of what hands packets to endpoints: an address
 //! that a node does not announce may still be answered there, so that what is lost is lost on the way.
 
-use crate::manifests::{Sessions, replaced};
+use crate::manifests::{Sessions, give_nodes, replaced};
 use crate::network::{Network, Traffic};
-use crate::routelet::{put, tors};
+use crate::routelet::{nodes, put, tors};
 use crate::router::Edits;
 use crate::row::{Row, lossless, ms};
 use crate::shape::{Shape, Tors};
@@ -58,9 +58,10 @@ fn endpoints_move(network: &Network, traffic: &Traffic) {
     tell(network, &[(3, Ending)]);
     traffic.pass(ms(500));
     assert!(announces(network, 3), "it still serves");
+    end(stream);
+    // From here on the old goes when it hears of the new.
     tell(network, &[(1, Ready), (3, Ending)]);
     await_route(network, &[1]);
-    end(stream);
     tell(network, &[]);
     await_route(network, &[]);
     before.check_untouched(network, |_, _| false);
@@ -76,18 +77,22 @@ fn node_leaves(network: &Network, traffic: &Traffic) {
     traffic.pass(ms(500));
     let before = Sessions::of(network);
     let stream = stream(network);
-    let nodes = crate::routelet::nodes(&network.shape);
-    let cordoned = replaced(&nodes, "spec: {podCIDRs: [\"10.244.3.0/24\"]", "spec: {unschedulable: true, podCIDRs: [\"10.244.3.0/24\"]");
-    crate::manifests::give_nodes(network, &cordoned);
+    let nodes = nodes(&network.shape);
+    let cordoned = replaced(
+        &nodes,
+        "spec: {podCIDRs: [\"10.244.3.0/24\"]",
+        "spec: {unschedulable: true, podCIDRs: [\"10.244.3.0/24\"]",
+    );
+    give_nodes(network, &cordoned);
     await_route(network, &[1]);
     before.check_untouched(network, |_, _| false);
     let drain = "metadata: {name: node3, annotations: {routelet.dev/drain: \"true\"}, labels:";
-    crate::manifests::give_nodes(network, &replaced(&cordoned, "metadata: {name: node3, labels:", drain));
+    give_nodes(network, &replaced(&cordoned, "metadata: {name: node3, labels:", drain));
     for tor in &network.tors {
         tor.eventually("no route to the pods of node 3", || tor.links_to("10.244.3.0/24").is_empty());
     }
     traffic.pass(ms(500));
-    crate::manifests::give_nodes(network, &nodes);
+    give_nodes(network, &nodes);
     network.await_settled();
     traffic.pass(ms(500));
     end(stream);
@@ -104,7 +109,11 @@ fn announce(network: &Network) {
     for node in &network.nodes {
         let exported = format!("[{{prefix: \"{}\"}}]", network.shape.pods(node.number));
         let all = format!("[{{prefix: \"{}\", le: 32}}]", network.shape.all_pods());
-        put(node, "tors.yaml", &replaced(&tors(&network.shape, node.number, Edits::default()), &exported, &all));
+        put(
+            node,
+            "tors.yaml",
+            &replaced(&tors(&network.shape, node.number, Edits::default()), &exported, &all),
+        );
         put(node, "services.yaml", &service);
     }
     for number in HAVING {
@@ -147,10 +156,10 @@ fn await_route(network: &Network, numbers: &[usize]) {
 fn announces(network: &Network, number: usize) -> bool {
     let socket = network.node(number).host.path("api");
     ["tor-a", "tor-b"].iter().all(|tor| {
-        let told = network.node(number).host.run(&format!(
-            "{} peers {tor} announced --api-socket {socket}",
-            env!("CARGO_BIN_EXE_routelet")
-        ));
+        let told = network
+            .node(number)
+            .host
+            .run(&format!("{} peers {tor} announced --api-socket {socket}", env!("CARGO_BIN_EXE_routelet")));
         told.contains(PREFIX)
     })
 }

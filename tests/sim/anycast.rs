@@ -171,7 +171,9 @@ fn a_change_of_attributes_or_of_the_audience_concerns_that_address_alone() {
         }
         assert_eq!(world.seen("went down"), 0);
         let none = |name| intent(plan, name, &[], None);
-        ["node1", "node2", "node3", "tor"].map(|name| world.configure(name, none(name)));
+        for name in ["node1", "node2", "node3", "tor"] {
+            world.configure(name, none(name));
+        }
         world.run_for(Duration::from_secs(1));
         oracle::check(world, plan);
         assert_eq!(world.seen("went down"), 0);

@@ -9,7 +9,7 @@ use routelet::bgp::{Codec, Message};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, bears};
 use routelet::speaker::intent::{Origination, Policy, PrefixRule, Scope};
-use routelet::speaker::{DrainStage, DrainTerms, Extent, Intent, Retreat};
+use routelet::speaker::{DrainStage, DrainTerms, Extent, Intent, Retreat, Wake};
 
 use crate::scripted::Rig;
 
@@ -119,12 +119,13 @@ fn a_cordon_asks_then_withdraws_service_addresses_and_leaves_pods_alone() {
     say(&mut rig, LEAVES);
     assert_eq!(Told::of(&mut rig), told(&[SERVICE, OTHER], &[], &[]));
     assert_eq!(view(&rig), (2, 0, vec![]));
+    assert_eq!(rig.speaker.poll_timeout(), Some((rig.now + 5 * SECOND, Wake::Retreat)));
     rig.wait(4 * SECOND);
     assert_eq!(Told::of(&mut rig), Told::default(), "peers have their time");
     rig.wait(2 * SECOND);
     assert_eq!(Told::of(&mut rig), told(&[], &[], &[SERVICE, OTHER]));
     assert_eq!(view(&rig), (0, 2, vec![]));
-    rig.wait(600 * SECOND);
+    rig.wait(50 * SECOND);
     assert_eq!((rig.speaker.drain_stage(), rig.speaker.originates_all()), (None, true));
     say(&mut rig, STAYS);
     assert_eq!(Told::of(&mut rig), told(&[], &[SERVICE, OTHER], &[]));
@@ -153,7 +154,8 @@ fn the_last_one_is_held_until_another_node_has_had_it_for_a_while() {
         told(&[SERVICE, OTHER], &[], &[]),
         "others are preferred as soon as they are there"
     );
-    rig.wait(3600 * SECOND);
+    // The peer says nothing, so that its session has 90 s.
+    rig.wait(20 * SECOND);
     assert_eq!(Told::of(&mut rig), told(&[], &[], &[OTHER]));
     assert_eq!(view(&rig), (0, 1, vec![SERVICE.to_owned()]));
     let notice = format!("holding on to {SERVICE}: no other node that stays announces it");
@@ -163,7 +165,7 @@ fn the_last_one_is_held_until_another_node_has_had_it_for_a_while() {
     assert_eq!(Told::of(&mut rig), Told::default());
     // Gone again before we have let go.
     say(&mut rig, Says { cordoned: true, last: &[SERVICE] });
-    rig.wait(60 * SECOND);
+    rig.wait(20 * SECOND);
     assert_eq!(Told::of(&mut rig), Told::default());
     say(&mut rig, LEAVES);
     rig.wait(6 * SECOND);
@@ -214,7 +216,7 @@ fn a_drain_that_the_objects_ask_for_holds_on_for_as_long_as_it_takes() {
     Told::of(&mut rig);
     rig.speaker.handle_intent(rig.now, everything(&[SERVICE]));
     rig.listen();
-    rig.wait(3600 * SECOND);
+    rig.wait(60 * SECOND);
     assert_eq!(stage(&rig), Some(DrainStage::Settling), "it holds on");
     assert_eq!(Told::of(&mut rig).withdrawn, told(&[], &[], &[OTHER]).withdrawn);
     rig.speaker.handle_intent(rig.now, everything(&[]));

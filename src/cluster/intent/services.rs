@@ -94,7 +94,7 @@ pub(super) fn advertise(
 /// take a node away, and would rather not take the last one.
 ///
 /// Pure, and as the objects have it: a node that is named here may not have come to announce the prefix
-/// yet, and one that is being drained is named until its Node object says so.
+/// yet, and one that leaves is named, though it lets go of what another announces, too.
 pub fn advertisers(objects: &ObjectSet) -> BTreeMap<Prefix, BTreeSet<String>> {
     let claims = Claims::of(objects, &mut |_, _, _| ());
     let mut advertisers: BTreeMap<Prefix, BTreeSet<String>> = BTreeMap::new();
