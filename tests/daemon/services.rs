@@ -105,7 +105,7 @@ impl Tor {
         while self.known != expected {
             match self.session.hear().await {
                 Some(Message::Update(update)) => {
-                    update.withdrawn.iter().for_each(|prefix| drop(self.known.remove(prefix)));
+                    self.known.retain(|prefix| !update.withdrawn.contains(prefix));
                     self.known.extend(update.announced.into_iter().flat_map(|announced| announced.prefixes));
                 }
                 Some(Message::Keepalive) => {}
