@@ -1,6 +1,8 @@
 //! A server that is away, slow, busy, or refuses.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::faults::Fault;
 use crate::rig::{CONFIGURATIONS, NODE, NODES, PEERS, Rig, node, peer};
