@@ -4,11 +4,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use routelet::kernel::links::VethPair;
 use routelet::kernel::{NetNs, Netlink};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::manifests::kustomized;
 use crate::said;

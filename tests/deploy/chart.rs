@@ -34,7 +34,8 @@ fn plain(object: &Value) -> Value {
             let kept = fields.iter().filter(|(name, value)| {
                 let of_helm = name.starts_with("helm.sh/")
                     || name.starts_with("app.kubernetes.io/") && name.as_str() != "app.kubernetes.io/name";
-                !of_helm && !(name.as_str() == "imagePullPolicy" && *value == "IfNotPresent")
+                let spelt_out = name.as_str() == "imagePullPolicy" && *value == "IfNotPresent";
+                !(of_helm || spelt_out)
             });
             kept.map(|(name, value)| (name.clone(), plain(value))).collect()
         }

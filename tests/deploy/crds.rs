@@ -283,5 +283,6 @@ fn asked(object: &Value) -> Result<(), String> {
     kubectl.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
     let output = kubectl.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(said) }
+    // It looks whether there is one by that name last.
+    if output.status.success() || said.contains("(AlreadyExists)") { Ok(()) } else { Err(said) }
 }

@@ -1,3 +1,5 @@
+//! What is read of a Node, and what of it is refused.
+
 use serde_json::json;
 
 use super::*;
