@@ -23,7 +23,8 @@ const MORE: &str = "10.244.101.0/24";
 fn comes_and_goes(network: &Network, traffic: &Traffic) {
     let (shape, before) = (&network.shape, Sessions::of(network));
     let exported = format!("[{{prefix: \"{}\"}}]", shape.pods(1));
-    let all = format!("[{{prefix: \"{}\", le: 24}}]", shape.all_pods());
+    // Its own alone: a ToR that hears of others' pods from it may send packets for them there.
+    let all = format!("[{{prefix: \"{}\"}}, {{prefix: {MORE}}}]", shape.pods(1));
     put(network.node(1), "tors.yaml", &replaced(&tors(shape, 1, Edits::default()), &exported, &all));
     let annotation =
         format!("metadata: {{name: node1, annotations: {{routelet.dev/pod-cidrs: {MORE}}}, labels:");

@@ -108,7 +108,7 @@ fn announce(network: &Network) {
     );
     for node in &network.nodes {
         let exported = format!("[{{prefix: \"{}\"}}]", network.shape.pods(node.number));
-        let all = format!("[{{prefix: \"{}\", le: 32}}]", network.shape.all_pods());
+        let all = format!("[{{prefix: \"{}\"}}, {{prefix: {PREFIX}}}]", network.shape.pods(node.number));
         put(
             node,
             "tors.yaml",
