@@ -48,6 +48,7 @@
 //! - the place where a route enters the kernel: [`kernel::installer`]
 //! - the place to add a command: [`cli`]
 //! - what the daemon is told, as a schema: [`cluster::objects`]; distilled: [`speaker::intent`]
+//! - the same for the API server: [`cluster::crds`]; what the daemon may do there: [`cluster::permissions`]
 //!
 //! # Invariants
 //!

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
@@ -18,7 +18,7 @@ use crate::kernel::watch::{Change, Event, Watch};
 use crate::kernel::{Error, found};
 
 /// News that may wait for the driver before the watch does.
-pub const QUEUE: usize = 64;
+const QUEUE: usize = 64;
 
 /// Pause before a watch that has failed starts over.
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,13 +28,14 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn start(writer: u32, ownership: watch::Receiver<Ownership>, news: Sender<Input>) -> anyhow::Result<()> {
+pub fn start(writer: u32, ownership: watch::Receiver<Ownership>) -> anyhow::Result<Receiver<Input>> {
+    let (news, heard) = channel(QUEUE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting to watch the kernel")?;
     let thread = std::thread::Builder::new().name("kernel-watch".to_owned());
     thread
         .spawn(move || runtime.block_on(watch(writer, ownership, news)))
-        .map(drop)
+        .map(|_| heard)
         .context("starting to watch the kernel")
 }
 

@@ -89,7 +89,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (answers, answers_heard) = mpsc::unbounded_channel();
     let exempt = Arc::new(Exempt::default());
     let writer = Arc::new(routes::start_writer(DEFAULT_OWNERSHIP, exempt.clone(), answers)?);
-    let preparer = Netlink::open()?;
     info!(node = options.node_name, version = env!("CARGO_PKG_VERSION"), "routelet starts");
 
     let (inputs, queue) = mpsc::channel(QUEUE);
@@ -108,8 +107,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let (keepers, source) = Keepers::start(known, options.paths.clone(), prepare.clone(), inputs.clone())?;
 
-    let (news, urgent) = mpsc::channel(kernel_watch::QUEUE);
-    kernel_watch::start(writer.port(), told.ownership.subscribe(), news)?;
+    let urgent = kernel_watch::start(writer.port(), told.ownership.subscribe())?;
     tokio::spawn(audit::run(source.clone()));
     let limit = options.shutdown_drain_timeout.0;
     let ending = Ending { compiled: told.compiled.subscribe(), look: source.clone(), limit };
@@ -129,7 +127,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let configuration = Configuration {
         node_name: options.node_name,
         paths: options.paths,
-        netlink: preparer,
+        netlink: Netlink::open()?,
         writer,
         told,
         prepare,

@@ -105,7 +105,9 @@ impl Tor {
         while self.known != expected {
             match self.session.hear().await {
                 Some(Message::Update(update)) => {
-                    update.withdrawn.iter().for_each(|prefix| drop(self.known.remove(prefix)));
+                    update.withdrawn.iter().for_each(|prefix| {
+                        self.known.remove(prefix);
+                    });
                     self.known.extend(update.announced.into_iter().flat_map(|announced| announced.prefixes));
                 }
                 Some(Message::Keepalive) => {}

@@ -5,7 +5,6 @@
 //! | cordoned | leave | stay: pods run on | restarts |
 //! | tainted by an autoscaler, being deleted, shutting down | leave | stay: pods are being evicted, and answer till then | drains first: it is among the last to be ended |
 //! | tainted as out of service, annotated | leave | leave: a full drain | drains first |
-//!
 //! | gone altogether, by the API server | leave | leave: its pod CIDRs are free for another node | drains first |
 //!
 //! A cordon comes before every orderly end, and other nodes announce the same service addresses: peers may

@@ -78,6 +78,9 @@ fn show(compiled: &Compiled) -> String {
     if intent.gate.required_peers != u32::from(!intent.peers.is_empty()) {
         writeln!(text, "requires {} peers", intent.gate.required_peers).unwrap();
     }
+    if intent.retreat.is_some() && !intent.last_announced.is_empty() {
+        writeln!(text, "holds on to {}", list(&intent.last_announced)).unwrap();
+    }
     if let Some(Retreat { extent, why, ends_daemon }) = &intent.retreat {
         writeln!(text, "leaves with {extent:?}: {why}; ends the daemon: {ends_daemon}").unwrap();
     }
