@@ -81,7 +81,8 @@ fn node(name: &str, address: &str) -> Value {
     })
 }
 
-/// A `BgpPeer` with what else there is to say of it.
+/// A `BgpPeer` with what else there is to say of it. The kernel takes 3 s to find that nobody has an address, so that
+/// whoever is to be missed needs a longer time to connect than this.
 fn peer(name: &str, address: &str, asn: u32, more: Value) -> Value {
     let mut spec = json!({"address": address, "asn": asn, "timers": {"connectRetry": "1s"}});
     crate::server::merge(&mut spec, &more);
@@ -127,7 +128,7 @@ async fn each_trouble_is_told_by_its_name() {
         configuration(64512),
         node("node1", "192.168.1.11"),
         secret("c2VjcmV0"),
-        peer("absent", "192.168.1.99", 65000, json!({"sourceAddress": "192.168.1.11"})),
+        peer("absent", "192.168.1.99", 65000, json!({"timers": {"connectRetry": "5s"}})),
         peer("password", "192.168.1.13", 64999, signed("192.168.1.21")),
         peer("refusing", "192.168.1.13", 65000, json!({"sourceAddress": "192.168.1.11", "port": 1790})),
         peer("wrong-as", "192.168.1.12", 65000, json!({"sourceAddress": "192.168.1.11"})),

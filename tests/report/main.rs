@@ -1,5 +1,5 @@
-//! What the API server is told of routers, and how often: the parts that write, in virtual time, and a whole daemon, against the small
-//! server of `tests/api_server`, which keeps every request.
+//! What the API server is told of routers, and how often: the parts that write, in virtual time, and a whole daemon,
+//! against the small server of `tests/api_server`, which keeps every request.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

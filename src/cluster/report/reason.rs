@@ -17,7 +17,7 @@ const MESSAGE: usize = 300;
 pub struct Circumstances {
     /// The node is leaving.
     pub draining: bool,
-    /// The kernel has lately dropped segments that it counts as [`Unsigned`](Md5::NotFound) and so on.
+    /// What the kernel has lately dropped.
     pub md5: Md5,
 }
 
