@@ -199,9 +199,11 @@ impl Speaker {
 
     /// Ends the sessions of a peer and forgets it.
     pub(super) fn remove_peer(&mut self, name: &str) {
-        let Some(id) = self.names.remove(name) else { return };
+        let Some(id) = self.names.get(name).copied() else { return };
         self.rehoming.forget(id);
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        // Until here, notices call it by its name.
+        self.names.remove(name);
         self.forget_peer(id);
     }
 
