@@ -21,7 +21,7 @@ const FILTERS: [&str; 2] = ["ROUTELET_LOG", "RUST_LOG"];
 
 /// Unless they say otherwise: the client of the API server reports each attempt that fails as an error, without
 /// the reason and without what follows. Both are in what the daemon says itself.
-const UNASKED: &str = "kube_client=off";
+const UNASKED: &str = "info,kube_client=off";
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
