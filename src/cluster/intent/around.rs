@@ -202,7 +202,8 @@ stringData: {password: secret}
         let configuration = |name: &str, asn: u32| {
             format!(
                 "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\n\
-                 metadata: {{name: {name}}}\nspec: {{nodeSelector: {{}}, asn: {asn}}}\n"
+                 metadata: {{name: {name}}}\nspec:\n  asn: {asn}\n  nodeSelector:\n    \
+                 matchExpressions: [{{key: other, operator: DoesNotExist}}]\n"
             )
         };
         let mut basis = Basis::default();
