@@ -49,6 +49,12 @@
 //! - the place to add a command: [`cli`]
 //! - what the daemon is told, as a schema: [`cluster::objects`]; distilled: [`speaker::intent`]
 //! - the same for the API server: [`cluster::crds`]; what the daemon may do there: [`cluster::permissions`]
+//! - where objects are watched: [`cluster::api_server`], or [`cluster::manifests`]; how they become one node's
+//!   intent: [`cluster::intent`]
+//! - what the cluster is told: [`cluster::report`]; our own Node: [`cluster::own_node`]
+//! - where a pod is attached: [`cni::add`]; what stands in nftables for it: [`kernel::nftables`]
+//! - the address store's format: [`ipam`]
+//! - what the daemon can be told when it starts: [`daemon::options`]
 //!
 //! # Invariants
 //!

@@ -43,6 +43,8 @@ fn finished(definition: CustomResourceDefinition) -> Value {
     value["metadata"]["labels"] = json!({"app.kubernetes.io/name": "routelet"});
     for version in value["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let schema = &mut version["schema"]["openAPIV3Schema"];
+        // What `kubectl explain` says first. The derive would name a Rust type there.
+        schema["description"] = schema["properties"]["spec"]["description"].clone();
         finish(schema);
         bound(&mut schema["properties"]["spec"]);
     }

@@ -70,6 +70,7 @@ fn with_everything_turned_on_it_is_still_right() {
         "imagePullSecrets": [{"name": "registry"}],
         "metrics": {"address": "::", "probeAddress": "::1", "port": 9180},
         "log": {"level": "debug", "format": "human"},
+        "shutdownDrainTimeout": "28s",
         "capabilities": {"netRaw": true, "sysNice": true},
         "affinity": {"nodeAffinity": {}},
         "podAnnotations": {"a": "b"},
@@ -90,8 +91,12 @@ fn with_everything_turned_on_it_is_still_right() {
     assert_eq!(container["image"], "registry.example/routelet:1.2.3");
     let added = json!(["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_NICE"]);
     assert_eq!(container["securityContext"]["capabilities"]["add"], added);
-    let listen = container["env"].as_array().unwrap().iter().find(|e| e["name"] == "ROUTELET_METRICS_LISTEN");
-    assert_eq!(listen.unwrap()["value"], "[::]:9180");
+    let told = |name: &str| {
+        let variables = container["env"].as_array().unwrap();
+        variables.iter().find(|variable| variable["name"] == name).unwrap()["value"].clone()
+    };
+    assert_eq!(told("ROUTELET_METRICS_LISTEN"), "[::]:9180");
+    assert_eq!(told("ROUTELET_SHUTDOWN_DRAIN_TIMEOUT"), "28s");
 }
 
 /// Where nodes have another plugin, nothing is installed.
