@@ -18,7 +18,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use self::around::compile_around;
+pub use self::around::{Basis, compile_around};
 pub use self::services::{advertisers, announced_by_none_but};
 use self::settings::Settings;
 use super::objects::cni::Mode;
@@ -186,8 +186,14 @@ impl Findings {
 
 fn no_such_node(objects: &ObjectSet, name: &str) -> Finding {
     let names: Vec<&str> = objects.nodes.keys().map(String::as_str).collect();
-    let known =
-        if names.is_empty() { "there is none at all".into() } else { format!("known: {}", names.join(", ")) };
+    // Enough of them to see what went wrong: a cluster has thousands.
+    const NAMED: usize = 10;
+    let more = names.len().saturating_sub(NAMED);
+    let known = match (names.is_empty(), more) {
+        (true, _) => "there is none at all".to_owned(),
+        (_, 0) => format!("known: {}", names.join(", ")),
+        _ => format!("known: {} and {more} more", names[..NAMED].join(", ")),
+    };
     Finding::about(format!("Node {name}"), "", format!("there is no such Node; {known}"))
 }
 

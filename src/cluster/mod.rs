@@ -18,7 +18,7 @@
 //! one person's work, and taken as a whole: whatever goes wrong at either gate leaves the consumer with the set or
 //! Intent it had before. The API server ([`api_server`]) is the other. Its objects have many authors, so each stands for
 //! itself: one that is malformed stays as it was last, and [`compile_around`] does the same for a peer that
-//! contradicts others.
+//! contradicts others, and for the settings of a node that contradict each other.
 //!
 //! This is the only room that knows `k8s-openapi` and `kube`. The API server is the only one it connects to; it touches no
 //! kernel route, and of the core it knows prefixes and the Intent.
@@ -40,7 +40,7 @@ mod source;
 pub mod watch;
 
 pub use api_server::ApiServer;
-pub use intent::{Compiled, NodeNetwork, PodNetwork, RuleIntent, compile, compile_around};
+pub use intent::{Basis, Compiled, NodeNetwork, PodNetwork, RuleIntent, compile, compile_around};
 pub use manifests::{ManifestDirectory, Reading};
 pub use objects::ObjectSet;
 pub use source::Source;

@@ -38,6 +38,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::report::{Error, within};
+
 /// The condition.
 const CONDITION: &str = "NetworkUnavailable";
 /// Why it is `False`.
@@ -142,7 +144,7 @@ pub async fn tell(client: Client, name: String, mut word: watch::Receiver<Word>)
                     Ok(version) => node = Some(version),
                     Err(error) => {
                         warn!("Node {name} is not told yet that it can take pods: {error}");
-                        node = nodes.get(&name).await.ok().or(node);
+                        node = within(nodes.get(&name)).await.ok().or(node);
                     }
                 }
             }
@@ -164,18 +166,18 @@ fn versions(nodes: Api<k8s::Node>, name: &str) -> impl Stream<Item = k8s::Node> 
 }
 
 /// Writes what is left, and returns the Node as it is then.
-async fn write(nodes: &Api<k8s::Node>, node: &k8s::Node, word: &Word) -> Result<k8s::Node, kube::Error> {
+async fn write(nodes: &Api<k8s::Node>, node: &k8s::Node, word: &Word) -> Result<k8s::Node, Error> {
     let (name, parameters) = (node.name_any(), PatchParams::default());
     let mut current = node.clone();
     if Left::of(&current, word).condition {
         let patch = Patch::Strategic(condition(&Timestamp::now().to_string()));
-        current = nodes.patch_status(&name, &parameters, &patch).await?;
+        current = within(nodes.patch_status(&name, &parameters, &patch)).await?;
         info!("Node {name}: {CONDITION} is False");
     }
     if let Some(taints) = Left::of(&current, word).taints {
         let version = current.resource_version();
         let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": taints}});
-        current = nodes.patch(&name, &parameters, &Patch::Merge(patch)).await?;
+        current = within(nodes.patch(&name, &parameters, &Patch::Merge(patch))).await?;
         info!("Node {name}: the startup taint is removed");
     }
     Ok(current)

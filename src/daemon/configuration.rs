@@ -14,7 +14,7 @@ use super::metrics::Manifests;
 use super::node;
 use super::options::Paths;
 use super::routes::blocking;
-use crate::cluster::{self, Compiled, Finding, Reading, Source};
+use crate::cluster::{self, Basis, Compiled, Finding, Reading, Source};
 use crate::fib::{Change, Found, Route};
 use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
@@ -96,17 +96,22 @@ impl Configuration {
     /// Runs until the driver is gone.
     pub async fn follow(self, mut source: Source) {
         let strict = matches!(source, Source::Manifests(_));
-        let mut said = BTreeSet::new();
+        let (mut said, mut basis) = (BTreeSet::new(), Basis::default());
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
         loop {
             tokio::select! {
-                reading = source.next() => match reading.and_then(|r| self.compile(strict, r, current.as_ref())) {
+                reading = source.next() => match reading.and_then(|reading| match strict {
+                    true => self.compile(reading),
+                    false => self.compile_around(reading, current.as_ref(), &mut basis),
+                }) {
                     Ok(judged) => {
                         self.count_good(&judged, &mut said);
                         let compiled = judged.compiled;
                         if current.as_ref() != Some(&compiled) {
-                            step = if current.is_none() { Step::Adopt } else { Step::HandOver };
+                            // What was not adopted yet still has to be.
+                            let first = current.is_none() || step == Step::Adopt;
+                            step = if first { Step::Adopt } else { Step::HandOver };
                             current = Some(compiled);
                         }
                     }
@@ -137,28 +142,34 @@ impl Configuration {
         step
     }
 
-    /// What objects mean, and what is wrong with those that were left as they were. A directory is one
-    /// person's, and taken as a whole or not at all; of the API server's objects, each stands for itself.
-    fn compile(
+    /// What the objects of a directory mean. It is one person's, and taken as a whole or not at all.
+    fn compile(&self, reading: Reading) -> Result<Judged, cluster::Error> {
+        let compiled = cluster::compile(&reading.objects, &self.node_name)?;
+        Ok(Judged { compiled, faults: reading.faults, warnings: reading.warnings })
+    }
+
+    /// What the API server's objects mean, of which each stands for itself; and what is wrong with those that were
+    /// left as they were.
+    fn compile_around(
         &self,
-        strict: bool,
         reading: Reading,
         last: Option<&Compiled>,
+        basis: &mut Basis,
     ) -> Result<Judged, cluster::Error> {
-        // In a directory, an object that is missing may be on its way from one file to another.
-        let gone = !strict && !reading.objects.nodes.contains_key(&self.node_name);
+        let Reading { objects, warnings, faults } = reading;
+        // In a directory, an object that is missing may be on its way from one file to another; and a server that
+        // knows no Node at all has lost its memory: a cluster that drained then would be without a network.
+        let gone = !objects.nodes.is_empty() && !objects.nodes.contains_key(&self.node_name);
         if let Some(last) = last.filter(|_| gone) {
-            warn!("Node {}: is gone; draining", self.node_name);
             let compiled = last.without_node();
-            return Ok(Judged { compiled, faults: reading.faults, warnings: reading.warnings });
+            if compiled != *last {
+                warn!("Node {}: is gone; draining", self.node_name);
+            }
+            return Ok(Judged { compiled, faults, warnings });
         }
-        let (compiled, mut faults) = if strict {
-            (cluster::compile(&reading.objects, &self.node_name)?, vec![])
-        } else {
-            cluster::compile_around(&reading.objects, &self.node_name, last)?
-        };
-        faults.extend(reading.faults);
-        Ok(Judged { compiled, faults, warnings: reading.warnings })
+        let (compiled, mut all) = cluster::compile_around(&objects, &self.node_name, last, basis)?;
+        all.extend(faults);
+        Ok(Judged { compiled, faults: all, warnings })
     }
 
     /// Gives the driver a new intent. At start, the routes that a daemon before us left are read

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::rig::{DEADLINE, Observed, Rig, node, peer, secret};
@@ -59,6 +60,23 @@ async fn a_server_that_answers_in_time_is_not_preceded_by_what_was_kept() {
     rig.server.delete("/api/v1/nodes/node2");
     let mut observed = rig.watch().await;
     assert_eq!(observed.next().await.objects.nodes.keys().collect::<Vec<_>>(), ["node1"]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_malformed_at_the_start_is_as_it_was_kept() {
+    let rig = Rig::new();
+    let mut observed = rig.watch().await;
+    observed.until_nodes(&["node1", "node2"]).await;
+    let before = observed.last.objects.clone();
+    until_kept(&rig, "node2").await;
+    drop(observed);
+    let mut malformed = node(1);
+    malformed["metadata"]["annotations"] = json!({"routelet.dev/asn": "none"});
+    rig.server.put(malformed);
+    let mut observed = rig.watch().await;
+    let reading = observed.next().await;
+    assert_eq!(reading.objects, before);
+    assert_eq!(reading.faults.len(), 1, "{:?}", reading.faults);
 }
 
 #[tokio::test]

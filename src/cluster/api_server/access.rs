@@ -5,14 +5,19 @@
 //! silence for the next.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::request::words;
 use crate::cluster::Error;
 
 /// The namespace where nothing else names one.
 pub const DEFAULT_NAMESPACE: &str = "routelet";
+
+/// A server that says nothing for so long is not there: longer than any watch lasts, which says something as it ends.
+const SILENCE: Duration = Duration::from_secs(330);
 
 /// Environment of every pod.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
@@ -53,6 +58,8 @@ pub async fn connect(kubeconfig: Option<&Path>, namespace: Option<&str>) -> Resu
     };
     // What is worth trying again, and when, is decided in one place: where the watches are.
     config.default_retry = false;
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     let namespace = match (namespace, own) {
         (Some(named), _) => named.to_owned(),
         (None, Some(own)) if !own.is_empty() => own,
@@ -112,16 +119,6 @@ fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".kube/config"))
 }
 
-/// The error with its causes, some of which the library's text leaves out.
 fn unusable(origin: &str, error: &dyn std::error::Error) -> Error {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = deeper.source();
-    }
-    Error::ApiServer { origin: origin.to_owned(), text }
+    Error::ApiServer { origin: origin.to_owned(), text: words(error) }
 }

@@ -96,13 +96,30 @@ impl Collection {
         for objects in [first, dependent] {
             self.want(node_name);
             for (kind, seen) in objects {
-                let named = Resource { kind, name: Some(seen.name.clone()) };
-                let resource = if kind == Kind::Secret { named } else { Resource { kind, name: None } };
-                if let Some(shelf) = self.shelves.get_mut(&resource)
+                if let Some(shelf) = self.shelves.get_mut(&Resource::of(kind, &seen.name))
                     && shelf.state != State::Listed
                 {
                     shelf.apply(seen, &mut self.objects);
                 }
+            }
+        }
+    }
+
+    /// Whether there is an object without any good version.
+    pub(super) fn lacks_good_versions(&self) -> bool {
+        self.shelves.values().any(|shelf| shelf.faults.keys().any(|name| !shelf.names.contains(name)))
+    }
+
+    /// Puts in, of objects without any good version, those that are known from before.
+    pub(super) fn recall(&mut self, kept: Vec<(Kind, Seen)>) {
+        for (kind, Seen { name, says, .. }) in kept {
+            if let Some(shelf) = self.shelves.get_mut(&Resource::of(kind, &name))
+                && shelf.faults.contains_key(&name)
+                && !shelf.names.contains(&name)
+                && let Ok(object) = says
+            {
+                self.objects.apply(object);
+                shelf.names.insert(name);
             }
         }
     }

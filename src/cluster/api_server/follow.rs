@@ -190,7 +190,7 @@ impl Follower {
     /// The list as the beginning of a watch.
     async fn stream(&mut self) -> Result<Lines, Failure> {
         let mut lines = self.open(true).await?.lines();
-        let mut all = vec![];
+        let mut all: Vec<Seen> = vec![];
         loop {
             let Some(line) = lines.next(STALL).await? else {
                 return Err(Failure::Unreachable("the list ended before it was whole".to_owned()));
@@ -198,6 +198,11 @@ impl Follower {
             let event: Event = serde_json::from_slice(&line).map_err(Failure::broken)?;
             match event.kind.as_str() {
                 "ADDED" | "MODIFIED" => all.extend(Seen::read(self.resource.kind, event.object)),
+                // What happens before the list is whole is told in between, and not again.
+                "DELETED" => {
+                    let gone = Seen::read(self.resource.kind, event.object);
+                    all.retain(|seen| gone.as_ref().is_none_or(|gone| gone.name != seen.name));
+                }
                 "BOOKMARK" => {
                     let whole = event.object.pointer("/metadata/annotations/k8s.io~1initial-events-end");
                     if whole.is_some() {
@@ -241,7 +246,10 @@ impl Follower {
     async fn listed(&mut self, all: Vec<Seen>, version: String) {
         self.listed = true;
         self.version = version;
-        self.pace.good();
+        // Lists alone are no good, if each is followed by a history that is gone: these come ever more seldom.
+        if !self.gone {
+            self.pace.good();
+        }
         self.say(Told::News(News::Listed(all))).await;
     }
 

@@ -96,6 +96,13 @@ pub(super) struct Resource {
     pub(super) name: Option<String>,
 }
 
+impl Resource {
+    /// The one that tells of an object.
+    pub(super) fn of(kind: Kind, name: &str) -> Resource {
+        Resource { kind, name: (kind == Kind::Secret).then(|| name.to_owned()) }
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;

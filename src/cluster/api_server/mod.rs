@@ -14,7 +14,7 @@
 //!
 //! What an outage of the server changes is nothing, however long it lasts: the last good set stays, and is kept in a file
 //! for a daemon that starts meanwhile. What a malformed object changes is nothing but itself: its last good version
-//! stays, and everybody else's changes go on.
+//! stays, that of the file at a start, and everybody else's changes go on.
 //!
 //! # What it costs the server
 //!

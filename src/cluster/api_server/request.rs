@@ -166,8 +166,8 @@ impl Lines {
     }
 }
 
-/// The error with its causes.
-fn words(error: &dyn std::error::Error) -> String {
+/// The error with its causes, some of which the library's text leaves out.
+pub(super) fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {

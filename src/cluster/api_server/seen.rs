@@ -36,37 +36,47 @@ impl Seen {
         if matches!(kind, Kind::Service | Kind::EndpointSlice) {
             name = format!("{}/{name}", metadata.get("namespace")?.as_str()?);
         }
-        let mut tree = Tree::from(value);
-        let (says, unknown) = match kind {
-            Kind::Node => typed::<k8s::Node>(&mut tree, kind, &name),
-            Kind::Secret => typed::<k8s::Secret>(&mut tree, kind, &name),
-            Kind::BgpConfiguration => typed::<BgpConfiguration>(&mut tree, kind, &name),
-            Kind::BgpPeer => typed::<BgpPeer>(&mut tree, kind, &name),
-            Kind::BgpAdvertisement => typed::<BgpAdvertisement>(&mut tree, kind, &name),
-            Kind::Service => typed::<k8s::Service>(&mut tree, kind, &name),
-            Kind::EndpointSlice => typed::<discovery::EndpointSlice>(&mut tree, kind, &name),
+        let (says, warnings) = match kind {
+            Kind::Node => typed::<k8s::Node>(value, kind, &name),
+            Kind::Secret => typed::<k8s::Secret>(value, kind, &name),
+            Kind::BgpConfiguration => typed::<BgpConfiguration>(value, kind, &name),
+            Kind::BgpPeer => typed::<BgpPeer>(value, kind, &name),
+            Kind::BgpAdvertisement => typed::<BgpAdvertisement>(value, kind, &name),
+            Kind::Service => typed::<k8s::Service>(value, kind, &name),
+            Kind::EndpointSlice => typed::<discovery::EndpointSlice>(value, kind, &name),
         };
-        let warnings = if kind.is_custom() { unknown } else { vec![] };
         Some(Seen { name, says, warnings })
     }
 }
 
-fn typed<K>(tree: &mut Tree, kind: Kind, name: &str) -> (Result<Object, Vec<Finding>>, Vec<Finding>)
+fn typed<K>(value: Value, kind: Kind, name: &str) -> (Result<Object, Vec<Finding>>, Vec<Finding>)
 where
     K: DeserializeOwned,
     Object: TryFrom<K, Error = Vec<Problem>>,
 {
     let object = || format!("{} {name}", kind.name());
-    let (decoded, unknown) = decode_known::<K>(tree, &["apiVersion", "kind"]);
+    let read = |decoded: K| {
+        Object::try_from(decoded).map_err(|problems| {
+            problems.into_iter().map(|p| Finding::about(object(), p.field, p.text)).collect()
+        })
+    };
+    // Kubernetes' own types pass fields over by themselves, all at once. Cutting them one endpoint after the other
+    // would take the square of their number.
+    if !kind.is_custom()
+        && let Ok(decoded) = K::deserialize(&value)
+    {
+        return (read(decoded), vec![]);
+    }
+    let (decoded, unknown) = decode_known::<K>(&mut Tree::from(value), &["apiVersion", "kind"]);
+    let says = match decoded {
+        Ok(decoded) => read(decoded),
+        Err(faults) => Err(faults.into_iter().map(|f| Finding::about(object(), f.field, f.text)).collect()),
+    };
+    if !kind.is_custom() {
+        return (says, vec![]);
+    }
     let warnings = unknown.into_iter().map(|fault| {
         Finding::about(object(), fault.field, "is not known to this version of Routelet, and passed over")
     });
-    let warnings = warnings.collect();
-    let says = match decoded {
-        Ok(decoded) => Object::try_from(decoded).map_err(|problems| {
-            problems.into_iter().map(|p| Finding::about(object(), p.field, p.text)).collect()
-        }),
-        Err(faults) => Err(faults.into_iter().map(|f| Finding::about(object(), f.field, f.text)).collect()),
-    };
-    (says, warnings)
+    (says, warnings.collect())
 }

@@ -4,8 +4,9 @@
 //! thousand Nodes that arrive. What it hands over is always the newest set alone.
 //!
 //! After a change it waits until nothing has happened for a moment, but not for long. Before the first set, every kind
-//! that is needed has been listed; if that takes too long, the set that was kept before is the first. Later, a set waits a
-//! while for what it newly needs, such as the Secret of a peer that has just come.
+//! that is needed has been listed; if that takes too long, the set that was kept before is the first. An object that is
+//! malformed by then is as it was kept. Later, a set waits a while for what it newly needs, such as the Secret of a peer
+//! that has just come.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -269,7 +270,11 @@ impl Gatherer {
     /// Does what is due.
     fn look(&mut self) {
         let now = Instant::now();
-        if self.handover().is_some_and(|at| at <= now) {
+        let due = |gatherer: &Gatherer| gatherer.handover().is_some_and(|at| at <= now);
+        if due(self) && !self.started() {
+            self.recall();
+        }
+        if due(self) {
             self.hand_over();
         }
         if !self.started() && self.began + START <= now {
@@ -331,6 +336,23 @@ impl Gatherer {
                 warn!(
                     "the objects kept in {path} are of no use: {error}. Nothing is configured yet. Waiting: {waiting}"
                 );
+            }
+        }
+    }
+
+    /// Of an object that is malformed as we start, the last good version is the one that a daemon before us kept.
+    fn recall(&mut self) {
+        if !self.collection.lacks_good_versions() {
+            return;
+        }
+        match self.cache.read() {
+            Ok(Some(kept)) => {
+                self.collection.recall(kept.objects);
+                self.want();
+            }
+            Ok(None) => {}
+            Err(error) => {
+                warn!("the objects kept in {} are of no use: {error}", self.cache.path().display());
             }
         }
     }

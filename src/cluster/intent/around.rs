@@ -1,20 +1,70 @@
 //! Compiling around what is wrong, for a source that has many authors: whoever writes a `BgpPeer` that names a Secret that
 //! is not there must not keep a node from hearing of new nodes.
 //!
-//! A peer at fault is left out, and stays as it was last, if it was. What concerns the node itself, its own settings above
-//! all, cannot be left out: then there is no new Intent.
+//! A peer at fault is left out, and stays as it was last, if it was. What concerns the node's own settings cannot be left
+//! out: with `BgpConfiguration`s that contradict each other, or a Node that lacks what they read from it, the settings
+//! stay as they were last, and everything else goes on. Where there were none, there is no Intent.
+
+use std::collections::BTreeMap;
 
 use super::{Compiled, compile};
-use crate::cluster::objects::ObjectSet;
+use crate::cluster::objects::{BgpConfigurationSpec, Node, ObjectSet};
 use crate::cluster::{Error, Finding};
 use crate::speaker::intent::{PeerIntent, PeerOrigin};
 
-/// Derives the Intent of the node `node_name` like [`compile`], with the peers that are at fault as `last` has them; and
-/// what is wrong with those.
+/// What the settings of a node were last made from without a contradiction.
+#[derive(Debug, Default)]
+pub struct Basis(Option<(BTreeMap<String, BgpConfigurationSpec>, Node)>);
+
+impl Basis {
+    fn note(&mut self, objects: &ObjectSet, node_name: &str) {
+        let node = objects.nodes.get(node_name);
+        self.0 = node.map(|node| (objects.configurations.clone(), node.clone()));
+    }
+
+    /// The objects with the settings as they were. Where a node is, which pods it has and whether it leaves is
+    /// no setting.
+    fn under(&self, objects: &ObjectSet, node_name: &str) -> Option<ObjectSet> {
+        let (configurations, before) = self.0.as_ref()?;
+        let mut objects = objects.clone();
+        objects.configurations.clone_from(configurations);
+        let node = objects.nodes.get_mut(node_name)?;
+        let now = std::mem::replace(node, before.clone());
+        (node.leaving, node.addresses, node.pod_cidrs) = (now.leaving, now.addresses, now.pod_cidrs);
+        Some(objects)
+    }
+}
+
+/// Derives the Intent of the node `node_name` like [`compile`], with the peers that are at fault as `last` has them, and
+/// contradictory settings as they were by `basis`; and what is wrong with those.
 ///
 /// # Errors
-/// Something is wrong that is not one peer's alone.
+/// Something is wrong that is not one peer's alone, and nothing is known from before.
 pub fn compile_around(
+    objects: &ObjectSet,
+    node_name: &str,
+    last: Option<&Compiled>,
+    basis: &mut Basis,
+) -> Result<(Compiled, Vec<Finding>), Error> {
+    let mut faults = match around_peers(objects, node_name, last) {
+        Ok(found) => {
+            basis.note(objects, node_name);
+            return Ok(found);
+        }
+        Err(Error::Objects(faults)) => faults,
+        Err(error) => return Err(error),
+    };
+    let before = basis.under(objects, node_name);
+    let Some(Ok((compiled, more))) = before.map(|before| around_peers(&before, node_name, last)) else {
+        return Err(Error::Objects(faults));
+    };
+    faults.extend(more);
+    faults.sort();
+    faults.dedup();
+    Ok((compiled, faults))
+}
+
+fn around_peers(
     objects: &ObjectSet,
     node_name: &str,
     last: Option<&Compiled>,
@@ -107,7 +157,7 @@ stringData: {password: secret}
         let whole = compile(&objects(OBJECTS), "node1").unwrap();
         let mut without = objects(&OBJECTS.replace("192.168.1.2,", "192.168.1.3,"));
         without.secrets.clear();
-        let (compiled, faults) = compile_around(&without, "node1", Some(&whole)).unwrap();
+        let (compiled, faults) = around_peers(&without, "node1", Some(&whole)).unwrap();
         assert_eq!(compiled.intent.peers["tor-a"], whole.intent.peers["tor-a"]);
         assert_eq!(compiled.intent.peers["tor-b"].address.to_string(), "192.168.1.3");
         let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -115,7 +165,7 @@ stringData: {password: secret}
             "BgpPeer tor-a: spec.passwordSecretRef: there is no Secret tor-a (wanted: its key password)";
         assert_eq!(said, [missing]);
         // One that never was is left out.
-        let (compiled, _) = compile_around(&without, "node1", None).unwrap();
+        let (compiled, _) = around_peers(&without, "node1", None).unwrap();
         assert_eq!(compiled.intent.peers.keys().collect::<Vec<_>>(), ["tor-b"]);
     }
 
@@ -124,7 +174,7 @@ stringData: {password: secret}
         let whole = compile(&objects(OBJECTS), "node1").unwrap();
         // A peer that sorts before tor-b takes its address.
         let both = objects(&OBJECTS.replace("address: 192.168.1.1,", "address: 192.168.1.2,"));
-        let (compiled, faults) = compile_around(&both, "node1", Some(&whole)).unwrap();
+        let (compiled, faults) = around_peers(&both, "node1", Some(&whole)).unwrap();
         assert_eq!(compiled.intent.peers.keys().collect::<Vec<_>>(), ["tor-a"]);
         assert_eq!(faults.len(), 1);
     }
@@ -142,12 +192,41 @@ status: {addresses: [{type: InternalIP, address: 192.168.1.1}]}
         let whole = compile(&objects, "node1").unwrap();
         assert_eq!(whole.intent.peers.keys().collect::<Vec<_>>(), ["tor-a", "tor-b"]);
         objects.secrets.clear();
-        let (compiled, _) = compile_around(&objects, "node1", Some(&whole)).unwrap();
+        let (compiled, _) = around_peers(&objects, "node1", Some(&whole)).unwrap();
         assert_eq!(compiled.intent.peers, whole.intent.peers, "it would have no password");
     }
 
     #[test]
     fn what_is_wrong_with_the_node_itself_is_an_error() {
-        assert!(compile_around(&objects(OBJECTS), "node9", None).is_err());
+        let mut basis = Basis::default();
+        assert!(compile_around(&objects(OBJECTS), "node9", None, &mut basis).is_err());
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_stay_as_they_were_and_others_change() {
+        let configuration = |name: &str, asn: u32| {
+            format!(
+                "---\napiVersion: routelet.dev/v1alpha1\nkind: BgpConfiguration\n\
+                 metadata: {{name: {name}}}\nspec:\n  asn: {asn}\n  nodeSelector:\n    \
+                 matchExpressions: [{{key: other, operator: DoesNotExist}}]\n"
+            )
+        };
+        let mut basis = Basis::default();
+        let good = objects(&format!("{OBJECTS}{}", configuration("rack", 64600)));
+        let (whole, faults) = compile_around(&good, "node1", None, &mut basis).unwrap();
+        assert_eq!((whole.intent.asn, faults.len()), (64600, 0));
+        // One that sorts before the other must not win by that.
+        let text = format!("{OBJECTS}{}{}", configuration("another", 64700), configuration("rack", 64600));
+        let text = text.replace("address: 192.168.1.2,", "address: 192.168.1.3,");
+        let contradictory = objects(&text.replace(
+            "metadata: {name: node1}",
+            "metadata: {name: node1, deletionTimestamp: \"2026-11-01T00:00:00Z\"}",
+        ));
+        let (compiled, faults) = compile_around(&contradictory, "node1", Some(&whole), &mut basis).unwrap();
+        assert_eq!((compiled.intent.asn, faults.len()), (64600, 1), "{faults:?}");
+        assert_eq!(compiled.intent.peers["tor-b"].address.to_string(), "192.168.1.3");
+        assert!(compiled.intent.retreat.is_some(), "the node leaves, whatever its settings");
+        // Without any from before, there is nothing to go by.
+        assert!(compile_around(&contradictory, "node1", None, &mut Basis::default()).is_err());
     }
 }

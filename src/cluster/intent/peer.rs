@@ -174,17 +174,19 @@ impl Subject<'_> {
     /// The peer's address as the Node says it.
     fn address_from(&self, from: &FromNode, findings: &mut Findings) -> Option<IpAddr> {
         let node = format!("Node {}", self.local.name);
+        let field = from.field();
         let Some(text) = from.of(self.local.node) else {
             let text = format!("absent, so that there is no session by BgpPeer {}", self.name);
-            findings.warning(node, &from.field(), text);
+            findings.warning(node, &field, text);
             return None;
         };
         let address = text.parse::<IpAddr>().map_err(|_| format!("{text:?} is not an IP address"));
         let address = address.and_then(|address| self.spec.fault_of(address).map_or(Ok(address), Err));
         address
             .map_err(|fault| {
-                let text = format!("{fault}; BgpPeer {} has its address from there", self.name);
-                findings.error(node, &from.field(), text);
+                // Said of the peer, which can be left out while it is so; the node cannot.
+                let text = format!("{fault}, as {field} of {node} has it");
+                findings.error(self.object(), "spec.addressFrom", text);
             })
             .ok()
     }

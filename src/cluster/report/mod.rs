@@ -69,6 +69,7 @@ pub mod pace;
 pub mod reason;
 mod writer;
 
+pub(super) use api::within;
 pub use api::{Error, MANAGER};
 pub use node::{Audit, Seen};
 pub use overseer::{LEASE, Overseer};

@@ -184,10 +184,11 @@ impl Overseer {
         let known = follower.known();
         self.paces.retain(|name, _| known.peers.contains_key(name));
         let wall = Time(Timestamp::from_second(wall.as_second()).unwrap_or(wall));
+        let (voices, none) = (voices(known), BTreeMap::new());
         let mut due = vec![];
         for (name, seen) in &known.peers {
-            let voices = voices(known, name);
-            let status = aggregate::aggregate(&voices, seen.status.as_ref(), seen.generation, &wall);
+            let voices = voices.get(name.as_str()).unwrap_or(&none);
+            let status = aggregate::aggregate(voices, seen.status.as_ref(), seen.generation, &wall);
             let difference = aggregate::difference(seen.status.as_ref(), &status);
             let seed = self.seed.wrapping_add(self.paces.len() as u64);
             let pace =
@@ -232,7 +233,13 @@ fn record(lease: &Lease) -> Record {
     }
 }
 
-/// What each node says of one peer.
-fn voices<'a>(known: &'a Known, peer: &str) -> BTreeMap<&'a str, &'a Voice> {
-    known.nodes.iter().filter_map(|(node, voices)| Some((node.as_str(), voices.get(peer)?))).collect()
+/// What each node says of each peer, by peer: in one go over the nodes, of which there are thousands.
+fn voices(known: &Known) -> BTreeMap<&str, BTreeMap<&str, &Voice>> {
+    let mut peers: BTreeMap<&str, BTreeMap<&str, &Voice>> = BTreeMap::new();
+    for (node, voices) in &known.nodes {
+        for (peer, voice) in voices {
+            peers.entry(peer).or_default().insert(node, voice);
+        }
+    }
+    peers
 }
