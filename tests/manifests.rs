@@ -70,7 +70,7 @@ spec:
         removeCommunities: ["link-bandwidth:*", "0x0002fde800000064"]
         addCommunities: ["link-bandwidth-transitive:65000:1.25e9", no-llgr]
     - {match: {asPath: {startsWith: 65001, originatedBy: 65002, contains: 65003}}, set: {med: 10, prepend: {times: 2}}}
-    accept: [{prefix: 10.244.0.0/16, le: 24}]
+    accept: [{prefix: 10.244.0.0/16, le: 24}, {prefix: 10.96.0.0/24}, {prefix: 198.51.100.0/24}, {prefix: 203.0.113.0/24}]
     communities: ["65000:100"]
     removePrivateAs: true
     asOverride: true

@@ -2,8 +2,9 @@
 //!
 //! `settings` lays the `BgpConfiguration`s that select a node over each other; `mesh` derives the
 //! sessions among the nodes from that; `peer` adds what `BgpPeer`s ask for; `services` finds out which addresses
-//! of Services the node announces. What the objects ask and
-//! the daemon cannot do yet becomes a warning that names the field, never silence.
+//! of Services the node announces; `leaving` what it lets go of. `around` does the same where single peers are
+//! at fault. What the objects ask and the daemon cannot do yet becomes a warning that names the field, never
+//! silence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

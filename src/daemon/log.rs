@@ -19,6 +19,10 @@ pub enum Format {
 /// first that is set counts.
 const FILTERS: [&str; 2] = ["ROUTELET_LOG", "RUST_LOG"];
 
+/// Unless they say otherwise: the client of the API server reports each attempt that fails as an error, without
+/// the reason and without what follows. Both are in what the daemon says itself.
+const UNASKED: &str = "kube_client=off";
+
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,7 +60,7 @@ fn filter(variable: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, Error>
             return builder.parse(&value).map_err(|source| Error::Filter { variable: name, value, source });
         }
     }
-    Ok(builder.parse_lossy(""))
+    Ok(builder.parse_lossy(UNASKED))
 }
 
 fn subscriber<W>(

@@ -513,6 +513,11 @@ impl Fib {
         nothing_waits && self.in_flight == 0 && self.refused == 0 && self.retries.is_empty()
     }
 
+    /// Whether there is anything that the kernel has refused and that is to be tried again.
+    pub fn waits_to_retry(&self) -> bool {
+        !self.retries.is_empty()
+    }
+
     /// Every entry, by prefix and metric.
     pub fn entries(&self) -> Vec<Listed<'_>> {
         let mut listed: Vec<Listed<'_>> =

@@ -8,6 +8,7 @@
 //! Whatever changes marks its destination dirty; the owner settles dirty destinations in batches, so
 //! that a burst of changes to one prefix is decided once. They are settled in the order in which they
 //! became dirty: prefixes that arrived together, with one set of attributes, leave together.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -5,8 +5,8 @@
 //! it changed, so that a rule can be understood by itself.
 //!
 //! This file owns the rules and their order; `prefixes` the index of prefix lists, `matching` what a
-//! rule asks for, `set` what it changes, `work` how much looking that takes. Where received paths are kept so that they can be judged
-//! again is the table's business.
+//! rule asks for, `set` what it changes, `work` how much looking that takes. Where received paths are kept so
+//! that they can be judged again is the table's business.
 
 mod matching;
 mod prefixes;

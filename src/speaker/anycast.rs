@@ -52,7 +52,8 @@ impl Anycast {
 impl Speaker {
     /// Goes from one configuration to the next.
     pub(super) fn configure_anycast(&mut self, old: &Intent, new: &Intent) {
-        let own = if old.fib.install == new.fib.install {
+        // The bandwidth that is told bears our AS.
+        let own = if (old.fib.install, old.asn) == (new.fib.install, new.asn) {
             changed(&old.originated, &new.originated)
         } else {
             old.originated.keys().chain(new.originated.keys()).copied().collect()

@@ -240,6 +240,7 @@ impl<'a> Facts<'a> {
             scopes: &self.intent.scopes,
         }
     }
+
     /// Our address as the next hop of a family: our end of the session, else the node's first address
     /// of that family; for IPv4 our end of an IPv6 session, where that was agreed on (RFC 8950) and is
     /// wanted or there is nothing else.

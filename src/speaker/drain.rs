@@ -178,9 +178,11 @@ impl Speaker {
         if let Some(drain) = &mut self.leaving {
             drain.askers.insert(asker);
             if drain.terms.holds_last && !terms.holds_last {
-                // Whoever waits for it now has no patience without end.
+                // Whoever waits for it now has no patience without end, and no longer than he says.
                 drain.terms.holds_last = false;
-                drain.until = drain.until.max(self.now + terms.timeout);
+                if drain.stage <= DrainStage::Settling {
+                    drain.until = self.now + terms.timeout;
+                }
             }
             return false;
         }
@@ -272,7 +274,7 @@ impl Speaker {
             DrainStage::Asking | DrainStage::Settling if (settled || time_is_up) && self.holds_on() => {
                 return self.hold(true);
             }
-            DrainStage::Settling if drain.held => return self.hold(false),
+            DrainStage::Asking | DrainStage::Settling if drain.held => return self.hold(false),
             DrainStage::Settling if settled => self.withdraw_all(false),
             DrainStage::Asking | DrainStage::Settling if time_is_up => self.withdraw_all(true),
             DrainStage::Withdrawing if time_is_up || self.not_told().is_empty() => self.close_all(),
@@ -303,8 +305,12 @@ impl Speaker {
         if held {
             self.notice(Notice::Holding(prefixes));
         } else if self.now < drain.until || drain.terms.holds_last {
-            drain.settled_at = Some(self.now + drain.terms.settle);
-            drain.until = drain.until.max(self.now + drain.terms.settle);
+            let settled_at = self.now + drain.terms.settle;
+            drain.until = drain.until.max(settled_at);
+            // Who has not been asked does not settle.
+            if drain.stage == DrainStage::Settling {
+                drain.settled_at = Some(settled_at);
+            }
         }
         true
     }

@@ -9,8 +9,9 @@
 //! End-of-RIB with it, never waits for its own gate. What can keep a peer from telling is that it is not
 //! there. So the wait for peers has an end: a node that is the first of its cluster, or the last, is of more use
 //! with the pods it can take than with none, and a ToR may well be what the pods are needed to repair. Whose
-//! End-of-RIB is missing then is said. The rest of the gate has no such end: without a bridge no pod would
-//! work.
+//! End-of-RIB is missing then is said. The same time is given to a route that the kernel refuses: some peer may
+//! announce one that it never takes, and the others are as good as they were. The rest of the gate has no such
+//! end: without a bridge no pod would work.
 //!
 //! Once open, it stays open. Peers come and go while pods run; to refuse pods because of them would turn the
 //! failure of a ToR into one of every node of its rack at once, and free no one from it. What the node itself
@@ -32,7 +33,7 @@ const UNPROMISED: Duration = Duration::from_secs(5);
 pub struct GateTerms {
     /// Of so many peers all is to be known.
     pub required_peers: u32,
-    /// How long, from the first configuration on, peers are waited for.
+    /// How long, from the first configuration on, peers are waited for, and routes that the kernel refuses.
     pub timeout: Duration,
 }
 
@@ -72,8 +73,8 @@ impl Speaker {
     pub fn gate_waits_for(&self) -> Vec<String> {
         let Some(intent) = self.intent.as_ref().filter(|_| !self.gate.open) else { return vec![] };
         let mut waits = vec![];
-        let (told, required) = (self.peers_that_told(), intent.gate.required_peers as usize);
-        if told < required && !self.gate_timed_out() {
+        if self.gate_waits_for_peers() {
+            let (told, required) = (self.peers_that_told(), intent.gate.required_peers);
             let missing = self.missing_peers();
             let missing =
                 if missing.is_empty() { "no other is configured".to_owned() } else { few(&missing) };
@@ -81,7 +82,7 @@ impl Speaker {
                 "{told} of {required} peers have told all they have (End-of-RIB); missing: {missing}"
             ));
         }
-        if !self.rib.is_settled() || !self.fib_in_step() {
+        if self.gate_waits_for_routes() {
             waits.push("kernel routes are not in step yet".to_owned());
         }
         waits
@@ -90,7 +91,9 @@ impl Speaker {
     /// Opens the gate if nothing is left to wait for; `false` if it stays as it is. To be called when all
     /// that was dirty has been decided.
     pub(super) fn advance_gate(&mut self) -> bool {
-        if self.gate.open || !self.originates_all() || !self.gate_waits_for().is_empty() {
+        // Without the words, for thousands of peers may be missing, and this is asked after every input.
+        let waits = || !self.originates_all() || self.gate_waits_for_peers() || self.gate_waits_for_routes();
+        if self.gate.open || self.intent.is_none() || waits() {
             return false;
         }
         self.gate.open = true;
@@ -116,13 +119,24 @@ impl Speaker {
         self.gate.began.zip(timeout).is_some_and(|(began, timeout)| began + timeout <= self.now)
     }
 
+    fn gate_waits_for_peers(&self) -> bool {
+        let required = self.intent.as_ref().map_or(0, |intent| intent.gate.required_peers as usize);
+        required > 0 && !self.gate_timed_out() && self.peers_that_told() < required
+    }
+
+    fn gate_waits_for_routes(&self) -> bool {
+        let refused_for_long = self.gate_timed_out() && self.fib.waits_to_retry();
+        let in_step = self.fib_in_step() || refused_for_long;
+        !(self.rib.is_settled() && in_step)
+    }
+
     fn peers_that_told(&self) -> usize {
         self.peers.values().filter(|peer| self.counts_as_told(peer)).count()
     }
 
     fn missing_peers(&self) -> Vec<String> {
-        let missing = self.peers.values().filter(|peer| !self.counts_as_told(peer));
-        missing.map(|peer| self.peer_name(peer.id)).collect()
+        let is_missing = |id| self.peers.get(id).is_some_and(|peer| !self.counts_as_told(peer));
+        self.names.iter().filter(|(_, id)| is_missing(id)).map(|(name, _)| name.clone()).collect()
     }
 
     fn counts_as_told(&self, peer: &Peer) -> bool {

@@ -158,7 +158,8 @@ impl Speaker {
     /// Lets go of what need not stay any longer; `false` if there is nothing.
     pub(super) fn advance_rehoming(&mut self) -> bool {
         let Rehoming { kept, widened } = &self.rehoming;
-        if kept.is_empty() && widened.is_none() {
+        // Most often there is nothing, and nothing goes before others have had their time to hear.
+        if kept.values().chain(widened).all(|stay| stay.at_least > self.now) {
             return false;
         }
         let in_step = self.mesh_is_in_step();
@@ -173,6 +174,9 @@ impl Speaker {
         for id in &left {
             self.remove_peer(&self.peer_name(*id));
         }
+        if !left.is_empty() {
+            self.watch_paths();
+        }
         if narrowed {
             self.rehoming.widened = None;
             self.links.asked.clone().into_iter().for_each(|asked| self.apply_intent(asked));
@@ -182,17 +186,24 @@ impl Speaker {
 
     /// Forgets a peer of a former mesh whose session has ended.
     pub(super) fn forget_if_left(&mut self, id: PeerId) {
-        let ended = self.peers.get(&id).is_some_and(|peer| peer.established().is_none());
-        if ended && self.rehoming.has(id) {
-            self.remove_peer(&self.peer_name(id));
+        if !self.rehoming.has(id) {
+            return;
+        }
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.established().is_none()) else { return };
+        let watched = peer.intent.bfd.is_some();
+        self.remove_peer(&self.peer_name(id));
+        if watched {
+            self.watch_paths();
         }
     }
 
     /// Ends the sessions of a peer and forgets it.
     pub(super) fn remove_peer(&mut self, name: &str) {
-        let Some(id) = self.names.remove(name) else { return };
+        let Some(id) = self.names.get(name).copied() else { return };
         self.rehoming.forget(id);
         self.stop_sessions(id, Reason::PEER_DECONFIGURED, "the peer is no longer configured");
+        // Until here, notices call it by its name.
+        self.names.remove(name);
         self.forget_peer(id);
     }
 

@@ -54,6 +54,20 @@ async fn a_server_without_streamed_lists_gives_pages() {
     assert_eq!(rig.server.count(NODES, "sendInitialEvents"), 1);
 }
 
+/// As Kubernetes 1.36 answers over etcd 3.4.
+#[tokio::test]
+async fn a_server_whose_store_cannot_stream_gives_pages() {
+    let rig = Rig::new();
+    let said = "a watch stream was requested by the client but the required storage feature \
+                RequestWatchProgress is disabled";
+    rig.server.fail_times(NODES, Fault::Status(500, said), 1);
+    let mut observed = rig.watch().await;
+    assert_eq!(observed.next().await.objects.nodes.len(), 2);
+    assert_eq!(rig.server.count(NODES, "sendInitialEvents"), 1);
+    rig.server.put(node(3));
+    observed.until("one more", |objects| objects.nodes.len() == 3).await;
+}
+
 #[tokio::test]
 async fn a_watch_that_ends_goes_on_where_it_was() {
     let rig = Rig::new();

@@ -201,17 +201,34 @@ fn a_drain_by_hand_holds_on_to_the_last_one_until_its_time_is_up() {
     assert_eq!(stage(&rig), Some(DrainStage::Drained));
 }
 
+/// The objects ask for a full drain.
+fn everything(last: &[&str]) -> Intent {
+    let mut intent = None;
+    Rig::connected(|first| {
+        apply(first, Says { cordoned: true, last });
+        first.retreat.as_mut().unwrap().extent = Extent::Everything;
+        intent = Some(first.clone());
+    });
+    intent.unwrap()
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_holds_on_no_longer_than_it_may() {
+    let mut rig = rig(STAYS);
+    rig.speaker.handle_intent(rig.now, everything(&[SERVICE]));
+    rig.listen();
+    rig.wait(SECOND);
+    // Sooner than the drain that the objects ask for would be over.
+    assert!(!rig.speaker.handle_drain(rig.now, DrainTerms::of_shutdown(9 * SECOND, "reboot")));
+    rig.listen();
+    rig.wait(7 * SECOND);
+    assert_eq!(stage(&rig), Some(DrainStage::Settling), "it holds on");
+    rig.wait(4 * SECOND);
+    assert_eq!(stage(&rig), Some(DrainStage::Drained));
+}
+
 #[test]
 fn a_drain_that_the_objects_ask_for_holds_on_for_as_long_as_it_takes() {
-    let everything = |last: &[&str]| {
-        let mut intent = None;
-        Rig::connected(|first| {
-            apply(first, Says { cordoned: true, last });
-            first.retreat.as_mut().unwrap().extent = Extent::Everything;
-            intent = Some(first.clone());
-        });
-        intent.unwrap()
-    };
     let mut rig = rig(STAYS);
     Told::of(&mut rig);
     rig.speaker.handle_intent(rig.now, everything(&[SERVICE]));

@@ -154,8 +154,9 @@ impl Follower {
         }
         if self.streams {
             match self.stream().await {
-                // A server that knows no streamed lists refuses as it would any other parameter.
-                Err(Failure::Refused { status: 400 | 422, .. }) => self.streams = false,
+                // A server that knows no streamed lists refuses as it would any other parameter; one whose store
+                // cannot tell of progress, such as etcd 3.4, by an error of its own.
+                Err(Failure::Refused { status: 400 | 422 | 500, .. }) => self.streams = false,
                 streamed => return self.latest_after_timeout(streamed),
             }
         }

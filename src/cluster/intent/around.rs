@@ -7,6 +7,7 @@
 use super::{Compiled, compile};
 use crate::cluster::objects::ObjectSet;
 use crate::cluster::{Error, Finding};
+use crate::speaker::intent::{PeerIntent, PeerOrigin};
 
 /// Derives the Intent of the node `node_name` like [`compile`], with the peers that are at fault as `last` has them; and
 /// what is wrong with those.
@@ -49,14 +50,14 @@ fn peer_of(finding: &Finding) -> Option<&str> {
     finding.object.as_deref()?.strip_prefix("BgpPeer ")
 }
 
-/// Takes a peer over as it was, unless somebody else has come to its place.
+/// Takes a peer over as it was, unless somebody else has come to its place. The session of the mesh that has come
+/// there because the peer was left out is nobody else: it makes way again.
 fn keep(name: &str, last: &Compiled, compiled: &mut Compiled) {
     let intent = &mut compiled.intent;
-    if let Some(peer) = last.intent.peers.get(name) {
-        let taken = |other: &_| {
-            let other: &crate::speaker::intent::PeerIntent = other;
-            other.address == peer.address && other.interface == peer.interface
-        };
+    let last_peer = last.intent.peers.get(name).filter(|peer| peer.origin != PeerOrigin::Mesh);
+    if let Some(peer) = last_peer {
+        let taken = |other: &PeerIntent| other.address == peer.address && other.interface == peer.interface;
+        intent.peers.retain(|_, other| other.origin != PeerOrigin::Mesh || !taken(other));
         if !intent.peers.contains_key(name) && !intent.peers.values().any(taken) {
             intent.peers.insert(name.to_owned(), peer.clone());
         }
@@ -126,6 +127,23 @@ stringData: {password: secret}
         let (compiled, faults) = compile_around(&both, "node1", Some(&whole)).unwrap();
         assert_eq!(compiled.intent.peers.keys().collect::<Vec<_>>(), ["tor-a"]);
         assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn a_session_of_the_mesh_does_not_take_the_place_of_a_peer_at_fault() {
+        let node2 = "---
+apiVersion: v1
+kind: Node
+metadata: {name: node2}
+spec: {podCIDRs: [10.244.2.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.168.1.1}]}
+";
+        let mut objects = objects(&format!("{OBJECTS}{node2}"));
+        let whole = compile(&objects, "node1").unwrap();
+        assert_eq!(whole.intent.peers.keys().collect::<Vec<_>>(), ["tor-a", "tor-b"]);
+        objects.secrets.clear();
+        let (compiled, _) = compile_around(&objects, "node1", Some(&whole)).unwrap();
+        assert_eq!(compiled.intent.peers, whole.intent.peers, "it would have no password");
     }
 
     #[test]

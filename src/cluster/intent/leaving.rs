@@ -11,7 +11,9 @@
 //! well move these early. A pod CIDR is on one node alone. To withdraw it is to cut off pods that are still at
 //! work, so that waits until nobody counts on them.
 //!
-//! The last node that announces a service address, of those that stay, holds on to it until another one has it.
+//! The last node that announces a service address, of those that stay, holds on to it until another one has it. One
+//! that is gone altogether holds on to nothing: nobody would ever tell it that another one has it by now, and what it
+//! holds back with them, its pod CIDRs, would be announced twice.
 
 use super::Compiled;
 use crate::cluster::objects::Node;
@@ -35,6 +37,7 @@ impl Compiled {
         let retreat = Some(Retreat { extent: Extent::Everything, why, ends_daemon: true });
         let mut left = self.clone();
         left.intent.retreat = retreat;
+        left.intent.last_announced.clear();
         left
     }
 }

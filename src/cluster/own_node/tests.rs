@@ -1,3 +1,5 @@
+//! What is written into our own Node, and when.
+
 use super::*;
 
 const TAINT: &str = "routelet.dev/agent-not-ready";

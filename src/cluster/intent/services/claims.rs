@@ -203,7 +203,8 @@ impl Taken {
 
     /// What an aggregate would keep packets from; `None` if there is nothing.
     fn within(&self, aggregate: Prefix) -> Option<String> {
-        let node = self.nodes.iter().find(|address| aggregate.contains_address(**address));
+        let nearest = self.nodes.range(aggregate.address()..).next();
+        let node = nearest.filter(|address| aggregate.contains_address(**address));
         let pods = self.pod_cidrs.iter().find(|p| aggregate.contains(**p) || p.contains(aggregate));
         node.map(ToString::to_string).or(pods.map(ToString::to_string))
     }
@@ -227,7 +228,8 @@ impl Lengths<'_, '_> {
             Family::Ipv4Unicast => (lengths.ipv4, "spec.aggregationLength.ipv4"),
             Family::Ipv6Unicast => (lengths.ipv6, "spec.aggregationLength.ipv6"),
         };
-        let Some(aggregate) = length.and_then(|length| Prefix::new(address, length)) else { return host };
+        let aggregate = length.and_then(|length| Prefix::new(address, length));
+        let Some(aggregate) = aggregate.filter(|aggregate| *aggregate != host) else { return host };
         let (taken, name) = (self.taken, self.advertisement.name);
         let usable = *self.usable.entry(aggregate).or_insert_with(|| {
             let taken = taken.within(aggregate);

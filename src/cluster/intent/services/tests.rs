@@ -59,6 +59,15 @@ fn a_node_that_leaves_too_does_not_count_as_another_advertiser() {
     assert_eq!(announced_by_none_but(&objects, "node-9", |_| true), BTreeMap::new());
 }
 
+#[test]
+fn a_node_that_is_gone_holds_on_to_nothing() {
+    let compiled = compile(&cluster(1, 1, TrafficPolicy::Cluster), "node-0").unwrap();
+    assert_eq!(compiled.intent.last_announced.len(), 1, "it is the only one");
+    let left = compiled.without_node().intent;
+    assert_eq!(left.originated, compiled.intent.originated, "it goes as it was");
+    assert!(left.retreat.is_some() && left.last_announced.is_empty());
+}
+
 /// Nodes and Services with two endpoints each, on nodes next to each other.
 fn cluster(nodes: u32, services: u32, policy: TrafficPolicy) -> ObjectSet {
     let mut objects = ObjectSet::default();
