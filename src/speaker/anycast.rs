@@ -87,6 +87,14 @@ impl Speaker {
         self.originate_anycast(all);
     }
 
+    /// Whether those are announced that there are to be: none waits for its route, nor all for the kernel to be
+    /// looked at, as at start.
+    pub(super) fn originates_anycast(&self) -> bool {
+        let none = self.intent.as_ref().is_none_or(|intent| intent.originated.is_empty());
+        let passes = self.bridge_ready && Family::ALL.iter().any(|family| !self.unforwarded.contains(family));
+        none || (passes && !self.anycast.waits())
+    }
+
     /// Announces aggregates whose route has come to stand.
     pub(super) fn originate_waiting_anycast(&mut self) {
         let waiting = self.anycast.waiting.clone();

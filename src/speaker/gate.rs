@@ -1,6 +1,6 @@
 //! The gate before the first pods: a node takes none until it can forward for them.
 //!
-//! It opens once, when all of this is the case at the same time: the node's own prefixes can be delivered
+//! It opens once, when all of this is the case at the same time: the node's own pod CIDRs can be delivered
 //! and are announced, so many peers have told all they have (End-of-RIB, RFC 4724 §2), and the kernel has the
 //! routes. A peer that promises no End-of-RIB counts a few seconds after its session is up. After a restart of our
 //! own, choosing among paths may wait longer than that: the kernel still has the routes from before.

@@ -41,9 +41,10 @@ impl Speaker {
         self.advance_restart();
     }
 
-    /// Whether every pod CIDR of this node is announced, and every aggregate of addresses of Services.
+    /// Whether every pod CIDR of this node is announced. Pods do not wait for aggregates of addresses of Services:
+    /// one that the kernel refuses is no reason to take none.
     pub fn originates_all(&self) -> bool {
-        self.intent.is_some() && self.not_originated == 0 && !self.anycast.waits()
+        self.intent.is_some() && self.not_originated == 0
     }
 
     fn originate(&mut self, prefix: Prefix) {

@@ -137,7 +137,8 @@ impl Speaker {
                 self.restart.deferral = Some(Deferral { connect_by: deferral.until, ..deferral });
             }
         }
-        if self.restart.own_by.is_some_and(|by| by <= self.now || self.originates_all()) {
+        let all = self.originates_all() && self.originates_anycast();
+        if self.restart.own_by.is_some_and(|by| by <= self.now || all) {
             self.restart.own_by = None;
             self.busy.extend(self.peers.keys());
         }
