@@ -217,10 +217,17 @@ mod tests {
         let receiver = Datagrams::listen(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).unwrap();
         let bound = receiver.socket.local_addr().unwrap().as_socket().unwrap();
         let sender = Datagrams::sender(Ipv4Addr::LOCALHOST.into(), 49152..=65535, 50_200).unwrap();
-        sender.send(b"hello", bound).unwrap();
-        std::thread::sleep(LATE);
-        let received = receiver.receive(&mut [0; 64]).unwrap().unwrap();
-        assert!(received.waited >= LATE, "{:?}", received.waited);
+        // The kernel begins to stamp what arrives some time after it has been asked to.
+        let mut longest = Duration::ZERO;
+        for _ in 0..100 {
+            sender.send(b"hello", bound).unwrap();
+            std::thread::sleep(LATE);
+            longest = longest.max(receiver.receive(&mut [0; 64]).unwrap().unwrap().waited);
+            if longest >= LATE {
+                return;
+            }
+        }
+        panic!("{longest:?}");
     }
 
     #[test]
