@@ -2,6 +2,7 @@
 //! whenever something changes. What is wrong is logged and counted, and the last good state stays.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::metrics::Manifests;
 use super::node;
 use super::options::Paths;
 use super::routes::blocking;
-use crate::cluster::{self, Basis, Compiled, Finding, Reading, Source};
+use crate::cluster::{self, Basis, Compiled, Finding, NodeNetwork, Reading, Source};
 use crate::fib::{Change, Found, Route};
 use crate::kernel::route_writer::RouteWriter;
 use crate::kernel::routes::Ownership;
@@ -83,6 +84,9 @@ enum Step {
     Done,
 }
 
+/// Of a configuration, what a node is made ready for: the network of its pods, and its own addresses.
+type Standing = (NodeNetwork, Vec<IpAddr>);
+
 /// What a reading comes to.
 struct Judged {
     compiled: Compiled,
@@ -99,6 +103,8 @@ impl Configuration {
         let (mut said, mut basis) = (BTreeSet::new(), Basis::default());
         let mut current: Option<Compiled> = None;
         let mut step = Step::Done;
+        // What the node was made ready for, as far as is known.
+        let mut standing: Option<Standing> = None;
         loop {
             tokio::select! {
                 reading = source.next() => match reading.and_then(|reading| match strict {
@@ -118,17 +124,22 @@ impl Configuration {
                     Err(error) => self.count_error(&error, current.is_some()),
                 },
                 () = tokio::time::sleep(RETRY), if step != Step::Done => {}
-                () = self.prepare.notified(), if current.is_some() && step == Step::Done => step = Step::Prepare,
+                () = self.prepare.notified(), if current.is_some() && step == Step::Done => {
+                    standing = None;
+                    step = Step::Prepare;
+                }
                 () = self.inputs.closed() => return,
             }
             if let Some(compiled) = &current {
-                step = self.carry_on(compiled, step).await;
+                step = self.carry_on(compiled, step, &mut standing).await;
             }
         }
     }
 
-    /// Does what is left to do for a configuration, and returns where it got stuck.
-    async fn carry_on(&self, compiled: &Compiled, mut step: Step) -> Step {
+    /// Does what is left to do for a configuration, and returns where it got stuck. A node is not made ready
+    /// again for what it is ready for: most changes are about peers and endpoints, and a look at the
+    /// kernel that fails takes the node out of service.
+    async fn carry_on(&self, compiled: &Compiled, mut step: Step, standing: &mut Option<Standing>) -> Step {
         if step == Step::Adopt || step == Step::HandOver {
             if let Err(error) = self.hand_over(compiled, step == Step::Adopt).await {
                 error!("the kernel's routes cannot be read: {error}; trying again in {RETRY:?}");
@@ -136,8 +147,16 @@ impl Configuration {
             }
             step = Step::Prepare;
         }
-        if step == Step::Prepare && self.prepare(compiled).await {
-            step = Step::Done;
+        if step == Step::Prepare {
+            let wanted = (compiled.network.clone(), compiled.intent.addresses.clone());
+            if standing.as_ref() == Some(&wanted) {
+                self.told.prepared.send_replace(Some(Arc::new(compiled.clone())));
+                return Step::Done;
+            }
+            *standing = self.prepare(compiled).await.then_some(wanted);
+            if standing.is_some() {
+                step = Step::Done;
+            }
         }
         step
     }
