@@ -58,7 +58,7 @@ pub(super) fn manifests(set: &ObjectSet) -> Vec<Value> {
 
 fn of_node(name: &str, node: &Node) -> Value {
     // Its AS and its BGP identifier are among the annotations.
-    let Node { labels, annotations, leaving, addresses, pod_cidrs, asn: _, router_id: _ } = node;
+    let Node { labels, annotations, leaving, unready, addresses, pod_cidrs, asn: _, router_id: _ } = node;
     let pod_cidrs: Vec<String> = pod_cidrs.iter().map(ToString::to_string).collect();
     let addresses: Vec<Value> =
         addresses.iter().map(|address| json!({"type": "InternalIP", "address": address})).collect();
@@ -68,6 +68,9 @@ fn of_node(name: &str, node: &Node) -> Value {
         "spec": {"podCIDRs": pod_cidrs},
         "status": {"addresses": addresses},
     });
+    if *unready {
+        manifest["status"]["conditions"] = json!([{"type": "Ready", "status": "Unknown"}]);
+    }
     leaving.iter().for_each(|sign| sign.show(&mut manifest));
     manifest
 }

@@ -82,7 +82,7 @@ pub(super) fn advertise(
             prefixes.insert(claim.prefix);
         }
     }
-    let stays = |other: &str| objects.nodes.get(other).is_some_and(|node| node.leaves().is_none());
+    let stays = |other: &str| objects.nodes.get(other).is_some_and(Node::stays);
     let last_announced = alone(&claims, objects, (name, node), stays).into_keys().collect();
     let originated = drafts.into_iter().map(|(prefix, draft)| (prefix, Arc::new(draft.finish(prefix))));
     let scoped = claims.advertisements.iter().filter_map(|a| a.scope.peers.as_ref());

@@ -1,7 +1,8 @@
 //! A `v1 Node`, reduced to what routing needs.
 //!
 //! Heartbeats, images and conditions change all the time and mean nothing here: two versions of a
-//! Node that route alike are equal. Of a condition no more is kept than that it says that the node [leaves](Leaving).
+//! Node that route alike are equal. Of a condition no more is kept than whether the node
+//! is ready, and that it [leaves](Leaving).
 //!
 //! Three annotations speak for their node alone, and win over every `BgpConfiguration`:
 //!
@@ -40,6 +41,9 @@ pub struct Node {
     pub annotations: BTreeMap<String, String>,
     /// Signs that it leaves. Empty for a node that stays.
     pub leaving: BTreeSet<Leaving>,
+    /// Its kubelet says that it is not ready, or has fallen silent. A sign for other nodes alone: what is at
+    /// work on this one goes on.
+    pub unready: bool,
     /// `InternalIP` entries of `status.addresses`, in order.
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`, or `spec.podCIDR` where that alone is set; then those of the annotation.
@@ -61,10 +65,16 @@ impl Node {
         self.leaving.last().copied()
     }
 
+    /// Whether other nodes may count on it: it is ready, as far as is known, and does not leave.
+    pub fn stays(&self) -> bool {
+        !self.unready && self.leaves().is_none()
+    }
+
     /// Name and contents of a Node object.
     pub(super) fn read(node: k8s::Node, problems: &mut Problems) -> (String, Node) {
         let name = metadata_name(&node.metadata, problems);
         let leaving = Leaving::signs(&node, problems);
+        let unready = leaving::is_unready(&node);
         let spec = node.spec.unwrap_or_default();
         let listed = spec.pod_cidrs.unwrap_or_default();
         let mut pod_cidrs = vec![];
@@ -106,7 +116,7 @@ impl Node {
         let asn = annotated(&annotations, ASN, problems);
         let router_id = annotated(&annotations, ROUTER_ID, problems).map(|Identifier(id)| id);
         let labels = node.metadata.labels.unwrap_or_default();
-        (name, Node { labels, annotations, leaving, addresses, pod_cidrs, asn, router_id })
+        (name, Node { labels, annotations, leaving, unready, addresses, pod_cidrs, asn, router_id })
     }
 }
 

@@ -60,6 +60,15 @@ fn a_node_that_leaves_too_does_not_count_as_another_advertiser() {
 }
 
 #[test]
+fn a_node_whose_kubelet_is_silent_is_not_counted_on() {
+    let mut objects = cluster(2, 1, TrafficPolicy::Cluster);
+    let last = |objects: &ObjectSet, node| compile(objects, node).unwrap().intent.last_announced.len();
+    assert_eq!((last(&objects, "node-0"), last(&objects, "node-1")), (0, 0));
+    objects.nodes.get_mut("node-1").unwrap().unready = true;
+    assert_eq!((last(&objects, "node-0"), last(&objects, "node-1")), (1, 0));
+}
+
+#[test]
 fn a_node_that_is_gone_holds_on_to_nothing() {
     let compiled = compile(&cluster(1, 1, TrafficPolicy::Cluster), "node-0").unwrap();
     assert_eq!(compiled.intent.last_announced.len(), 1, "it is the only one");

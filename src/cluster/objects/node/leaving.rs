@@ -106,6 +106,12 @@ impl Leaving {
     }
 }
 
+/// Whether the Ready condition says no, or that nobody knows. A Node without one is not looked after by a kubelet.
+pub(super) fn is_unready(node: &k8s::Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref());
+    conditions.unwrap_or_default().iter().any(|c| c.type_ == "Ready" && c.status != "True")
+}
+
 impl fmt::Display for Leaving {
     /// What is the case with the node, for a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
