@@ -136,6 +136,20 @@ async fn of_secrets_those_alone_are_watched_that_peers_of_this_node_name() {
 }
 
 #[tokio::test]
+async fn a_secret_that_may_not_be_read_holds_up_no_start() {
+    let rig = Rig::new();
+    rig.server.put(peer("tor-a", "192.168.1.1", Some("tor-a")));
+    rig.server.put(secret("tor-a"));
+    rig.server.fail(SECRETS, Fault::Status(403, "secrets is forbidden"));
+    let mut observed = rig.watch().await;
+    let first = observed.next().await;
+    assert_eq!((first.objects.nodes.len(), first.objects.peers.len()), (2, 1));
+    assert!(first.objects.secrets.is_empty());
+    rig.server.mend();
+    observed.until("its password", |objects| objects.secrets.contains_key("tor-a")).await;
+}
+
+#[tokio::test]
 async fn a_secret_that_may_not_be_read_holds_others_up_for_a_while_only() {
     let rig = Rig::new();
     let mut observed = rig.watch().await;

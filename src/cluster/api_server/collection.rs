@@ -17,7 +17,7 @@ use crate::cluster::objects::ObjectSet;
 pub(super) enum News {
     /// All there are.
     Listed(Vec<Seen>),
-    /// The server does not know the kind.
+    /// The server does not know the kind, or keeps it to itself.
     Missing,
     /// A new version of one.
     Applied(Box<Seen>),
@@ -48,7 +48,7 @@ enum State {
     /// Not listed yet by this process.
     #[default]
     Unknown,
-    /// The server says that there is no such kind.
+    /// The server says that there is no such kind, or keeps it to itself.
     Missing,
     Listed,
 }
@@ -91,8 +91,8 @@ impl Collection {
     /// Puts objects in that are known from before, of resources that have not been listed.
     pub(super) fn restore(&mut self, node_name: &str, kept: Vec<(Kind, Seen)>) {
         // First come those that say which others are wanted.
-        let depends = |kind| matches!(kind, Kind::Secret | Kind::Service | Kind::EndpointSlice);
-        let (dependent, first): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(kind, _)| depends(*kind));
+        let (dependent, first): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|(kind, _)| kind.is_dependent());
         for objects in [first, dependent] {
             self.want(node_name);
             for (kind, seen) in objects {

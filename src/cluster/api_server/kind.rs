@@ -78,6 +78,11 @@ impl Kind {
         matches!(self, Kind::BgpConfiguration | Kind::BgpPeer | Kind::BgpAdvertisement)
     }
 
+    /// Others say whether it is wanted. Without it a node can do all else.
+    pub(super) fn is_dependent(self) -> bool {
+        matches!(self, Kind::Secret | Kind::Service | Kind::EndpointSlice)
+    }
+
     /// Path of the collection; `namespace` is Routelet's own.
     pub(super) fn path(self, namespace: &str) -> String {
         let (version, plural) = (self.api_version(), self.plural());

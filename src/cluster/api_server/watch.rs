@@ -197,8 +197,15 @@ impl Gatherer {
             }
             Told::Failed(failure, pause) => {
                 self.watches.failed(resource, &failure, pause);
-                let missing = matches!(failure, Failure::Refused { status: 404, .. });
-                (missing && resource.kind.is_custom()).then_some(News::Missing)
+                let missing = match failure {
+                    Failure::Refused { status: 404, .. } => resource.kind.is_custom(),
+                    // A server that starts refuses for a moment what it permits; one that goes on is not waited for.
+                    Failure::Refused { status: 403, .. } => {
+                        resource.kind.is_dependent() && self.has_nothing()
+                    }
+                    _ => false,
+                };
+                missing.then_some(News::Missing)
             }
             Told::News(news) => {
                 match news {
@@ -244,6 +251,11 @@ impl Gatherer {
         }
         let needs = self.collection.awaited().next().is_some();
         self.needs_since = needs.then(|| self.needs_since.unwrap_or_else(Instant::now));
+    }
+
+    /// Nothing has been handed over, and nothing was kept from before that could have been.
+    fn has_nothing(&self) -> bool {
+        !self.started() && self.began > Instant::now()
     }
 
     fn started(&self) -> bool {
