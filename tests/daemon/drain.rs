@@ -1,12 +1,11 @@
 //! `routelet drain` against a peer that the test plays: what it is told in which order, what stays, and how
 //! it comes back.
 
-use routelet::bgp::capability::AddPath;
-use routelet::bgp::{AsPath, Codec, Message, PathAttributes, Update};
+use routelet::bgp::{AsPath, Message, PathAttributes, Update};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, bears};
 
-use crate::played::Played;
+use crate::played::{Played, codec};
 use crate::rig::{Addressing, Cluster};
 
 const PEER: &str = "192.168.1.100";
@@ -25,18 +24,6 @@ spec:
   import: {accept: [{prefix: 172.16.0.0/12, le: 32}]}
   export: {accept: [{prefix: 10.244.0.0/16, le: 24}]}
 ";
-
-fn codec() -> Codec {
-    Codec {
-        four_octet_as: true,
-        external: true,
-        families: Family::ALL.to_vec(),
-        extended_next_hop: false,
-        add_path: [AddPath::default(); 2],
-        extended_messages: false,
-        enhanced_refresh: false,
-    }
-}
 
 /// A session over which the peer has announced a prefix and said End-of-RIB.
 async fn come(cluster: &Cluster) -> Played {

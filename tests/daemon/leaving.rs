@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use routelet::bgp::capability::{AddPath, GracefulRestart};
-use routelet::bgp::{Capability, Codec, Message};
+use routelet::bgp::capability::GracefulRestart;
+use routelet::bgp::{Capability, Message};
 use routelet::prefix::Family;
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, bears};
 
-use crate::played::Played;
+use crate::played::{Played, codec};
 use crate::rig::{Addressing, Cluster};
 
 const PEER: &str = "192.168.1.100";
@@ -60,18 +60,6 @@ endpoints: [{addresses: [10.244.1.5], nodeName: node1, conditions: {ready: true}
 
 const CORDONED: [&str; 3] = ["", "unschedulable: true", ""];
 const STAYS: [&str; 3] = ["", "", ""];
-
-fn codec() -> Codec {
-    Codec {
-        four_octet_as: true,
-        external: true,
-        families: Family::ALL.to_vec(),
-        extended_next_hop: false,
-        add_path: [AddPath::default(); 2],
-        extended_messages: false,
-        enhanced_refresh: false,
-    }
-}
 
 /// A session with node1 over which the peer has said nothing yet.
 async fn come(cluster: &Cluster) -> Played {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use routelet::bgp::capability::AddPath;
 use routelet::bgp::header::{MAX_MESSAGE_LENGTH, message_length_within};
 use routelet::bgp::{Capability, Codec, Message, Open};
 use routelet::kernel::NetNs;
@@ -13,6 +14,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a session with an external peer negotiates that offers both families and four-octet AS numbers.
+pub fn codec() -> Codec {
+    Codec {
+        four_octet_as: true,
+        external: true,
+        families: Family::ALL.to_vec(),
+        extended_next_hop: false,
+        add_path: [AddPath::default(); 2],
+        extended_messages: false,
+        enhanced_refresh: false,
+    }
+}
 
 /// One connection to a daemon.
 pub struct Played {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use routelet::bgp::capability::AddPath;
-use routelet::bgp::{Codec, Message};
-use routelet::prefix::{Family, Prefix};
+use routelet::bgp::Message;
+use routelet::prefix::Prefix;
 
-use crate::played::Played;
+use crate::played::{Played, codec};
 use crate::rig::{Addressing, Cluster};
 
 /// The ToR's end of its session with each node. Those of node1 are on the wire's other end, and the other
@@ -87,15 +86,7 @@ impl Tor {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         let mut session = Played::connect(cluster.namespace(at), from, to, None).await;
         session.establish(65_000, 90).await;
-        session.reads_updates(Codec {
-            four_octet_as: true,
-            external: true,
-            families: Family::ALL.to_vec(),
-            extended_next_hop: false,
-            add_path: [AddPath::default(); 2],
-            extended_messages: false,
-            enhanced_refresh: false,
-        });
+        session.reads_updates(codec());
         Tor { session, known: BTreeSet::new() }
     }
 
