@@ -13,6 +13,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.environ.setdefault("BENCH_OURS_BIN", os.path.join(ROOT, "target/release/routelet"))
+os.environ.setdefault("BENCH_OURS_ADAPTER", os.path.join(ROOT, "tests/bench/adapter.py"))
 
 
 def load():
@@ -90,33 +91,14 @@ def cpu_ns(pids, bench):
     return total
 
 
-class Edited:
-    """A run's environment, but with the objects of our daemon changed before it starts."""
-
-    def __init__(self, env, edit):
-        self.env, self.edit = env, edit
-
-    def __getattr__(self, name):
-        return getattr(self.env, name)
-
-    def popen(self, argv, log):
-        path = os.path.join(self.env.dir, "manifests", "all.yaml")
-        with open(path) as file:
-            objects = [json.loads(text) for text in file.read().split("\n---\n")]
-        for one in objects:
-            self.edit(one)
-        with open(path, "w") as file:
-            file.write("\n---\n".join(json.dumps(one) for one in objects) + "\n")
-        return self.env.popen(argv, log)
-
-
 def contestant(bench, name, edit):
     """Makes a contestant by that name: ours, with `edit` done to each of its objects."""
     ours = type(bench.contestants.load("ours"))
 
     class Changed(ours):
-        def start(self, env):
-            return super().start(Edited(env, edit))
+        def edit(self, env, one):
+            super().edit(env, one)
+            edit(one)
 
     module = type(sys)(f"contestants.{name}")
     module.Contestant = Changed
