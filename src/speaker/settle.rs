@@ -156,7 +156,7 @@ impl Speaker {
                 }
             }
         }
-        peer.first.session.send_updates(octets, messages);
+        peer.first.session.send_updates(octets.into(), messages);
         self.mark_refreshes(id);
         if walked || sent_any || ends_later {
             self.busy.insert(id);
