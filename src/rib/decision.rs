@@ -143,8 +143,8 @@ pub fn decide(candidates: &[Candidate<'_>]) -> Option<Decision> {
     apply(&mut left, Rule::ExternalOverInternal, &|l| keep_least(l, |i| c(i).kind));
     apply(&mut left, Rule::InteriorCost, &|l| keep_least(l, |i| c(i).interior_cost));
     let mut equal = left.clone();
-    let router_id = |i: usize| c(i).attributes.originator_id.unwrap_or(c(i).router_id);
-    let clusters = |i: usize| c(i).attributes.cluster_list.len();
+    let router_id = |i: usize| c(i).attributes.rare.originator_id.unwrap_or(c(i).router_id);
+    let clusters = |i: usize| c(i).attributes.rare.cluster_list.len();
     apply(&mut left, Rule::RouterId, &|l| keep_least(l, router_id));
     apply(&mut left, Rule::ClusterListLength, &|l| keep_least(l, clusters));
     apply(&mut left, Rule::PeerAddress, &|l| keep_least(l, |i| c(i).peer_address));

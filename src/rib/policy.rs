@@ -18,7 +18,6 @@ mod work;
 pub use matching::{AnyCommunity, AsPathMatch, CommunityMatch, Match};
 pub use prefixes::{PrefixRule, PrefixSet};
 pub use set::Set;
-pub(in crate::rib) use set::insert;
 
 use crate::bgp::PathAttributes;
 use crate::prefix::Prefix;

@@ -169,7 +169,7 @@ impl Speaker {
 /// next hop comes first (RFC 2545 §3 has it for forwarding).
 pub(super) fn next_hop(peers: &BTreeMap<PeerId, Peer>, path: &Path) -> OnLink {
     let attributes = &path.attributes;
-    let (next_hop, beside) = (attributes.next_hop, attributes.link_local_next_hop);
+    let (next_hop, beside) = (attributes.next_hop, attributes.rare.link_local_next_hop);
     if beside.is_none() && !is_link_local(next_hop) {
         return next_hop.into();
     }
