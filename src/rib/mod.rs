@@ -13,10 +13,13 @@
 pub mod adj_rib_out;
 pub mod anycast;
 pub mod as_path_rules;
+mod counts;
 pub mod decision;
+mod destination;
 pub mod export;
 pub mod import;
 pub mod intern;
+mod leaving;
 pub mod loc_rib;
 pub mod next_hop;
 pub mod only_to_customer;

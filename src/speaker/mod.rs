@@ -28,6 +28,7 @@
 //! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
+//! | `standing` | what the decision process asks of a path's peer and next hop |
 //! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
 //! | `plans` | what the FIB is told: next hops, and what becomes of them when something fails |
 //! | `audience` | peers that are told the same |
@@ -64,6 +65,7 @@ mod settle;
 mod shares;
 mod show;
 mod stale;
+mod standing;
 mod trouble;
 mod updates;
 pub mod view;
@@ -84,6 +86,7 @@ pub use retreat::{Extent, Retreat, RetreatView};
 use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{BatchId, Difference, Fib, Found, Group, Refusal, Route};
+use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
@@ -178,7 +181,7 @@ impl Speaker {
             next_connection: 0,
             next_peer: 0,
             interner: Interner::default(),
-            rib: LocRib::default(),
+            rib: LocRib::new(Seed::new(seed)),
             next_hops: NextHops::default(),
             fib: Fib::default(),
             aftermath: vec![],

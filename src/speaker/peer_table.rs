@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::Speaker;
 use super::settle::Facts;
+use super::standing::Recent;
 use super::view::{PathView, RouteView};
 use crate::bgp::{PathAttributes, PathNlri};
 use crate::prefix::{Family, Prefix};
@@ -148,6 +149,7 @@ impl Speaker {
             peers: &self.peers,
             next_hops: &self.next_hops,
             presence: self.presence(),
+            recent: Recent::default(),
         })
     }
 }

@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use super::audience::Audience;
 use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
+use super::standing::Recent;
 use super::{Action, Notice, Speaker};
 use crate::bgp::{Codec, Nlri};
 use crate::rib::adj_rib_out::Batch;
-use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use crate::rib::decision::{Candidate, Decision, Kind, decide};
 use crate::rib::export::Presence;
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
@@ -52,8 +53,9 @@ impl Speaker {
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
         let Some(intent) = &self.intent else { return false };
+        let walked = !self.rib.is_busy() && self.rib.advance();
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
-        let any = !places.is_empty();
+        let any = walked || !places.is_empty();
         places.retain(|place| self.may_decide(*place));
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
@@ -62,8 +64,13 @@ impl Speaker {
                 self.next_hops.resolve(next_hop);
             }
         }
-        let facts =
-            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
+        let facts = Facts {
+            intent,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+            recent: Recent::default(),
+        };
         for place in &places {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
@@ -89,8 +96,13 @@ impl Speaker {
         if places.is_empty() {
             return;
         }
-        let facts =
-            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
+        let facts = Facts {
+            intent,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            presence: self.presence(),
+            recent: Recent::default(),
+        };
         let audience = Audience::new(&facts, concerned);
         let groups = audience.told(&facts, places.iter().map(|p| self.rib.at(*p)), &mut self.interner);
         let groups_of_peers = audience.into_groups_of_peers();
@@ -223,6 +235,7 @@ pub(super) struct Facts<'a> {
     pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
     pub(super) presence: Presence,
+    pub(super) recent: Recent,
 }
 
 impl Facts<'_> {
@@ -230,9 +243,15 @@ impl Facts<'_> {
     /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
-        if let [path] = paths {
-            self.candidate(path).ok()?;
-            return Some(Decision { best: 0, rule: Rule::OnlyPath, equal: vec![0] });
+        // Most destinations have one path or two, and need no lists.
+        match paths {
+            [path] => return decide(&[self.candidate(path).ok()?]),
+            [one, other] => {
+                if let (Ok(one), Ok(other)) = (self.candidate(one), self.candidate(other)) {
+                    return decide(&[one, other]);
+                }
+            }
+            _ => {}
         }
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
@@ -278,16 +297,13 @@ impl Facts<'_> {
                 path_id: path.path_id,
             });
         };
-        let resolution = self.next_hops.resolved(next_hop(self.peers, path));
-        let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
-        let peer = self.peers.get(&id).ok_or("its peer is gone")?;
-        let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;
+        let standing = self.standing(id, path)?;
         Ok(Candidate {
             attributes,
-            kind: if negotiated.external() { Kind::External } else { Kind::Internal },
-            interior_cost,
-            router_id: negotiated.router_id,
-            peer_address: Some(peer.intent.address),
+            kind: standing.kind,
+            interior_cost: standing.interior_cost,
+            router_id: standing.router_id,
+            peer_address: Some(standing.peer_address),
             path_id: path.path_id,
         })
     }

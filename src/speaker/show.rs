@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::peer::Peer;
 use super::settle::Facts;
+use super::standing::Recent;
 use super::view::{
     FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RestartView, RouteView, Summary,
 };
@@ -199,10 +200,11 @@ impl Speaker {
             peers: &self.peers,
             next_hops: &self.next_hops,
             presence: self.presence(),
+            recent: Recent::default(),
         };
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
-        let equal = decision.map(|d| d.equal).unwrap_or_default();
+        let equal = decision.map(|d| d.equal.to_vec()).unwrap_or_default();
         let most = usize::from(facts.intent.fib.max_paths.max(1));
         let mut paths: Vec<PathView> = destination
             .paths()
