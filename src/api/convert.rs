@@ -196,6 +196,7 @@ impl From<PathView> for proto::Path {
             .take()
             .map(|changed| Box::new(proto::Path::from(PathView { attributes: *changed, ..view.clone() })));
         let attributes = view.attributes;
+        let rare = &*attributes.rare;
         let origin = match attributes.origin {
             Origin::Igp => proto::Origin::Igp,
             Origin::Egp => proto::Origin::Egp,
@@ -210,24 +211,24 @@ impl From<PathView> for proto::Path {
             stale: view.stale,
             ineligible: view.ineligible.map(Cow::into_owned),
             next_hop: attributes.next_hop.to_string(),
-            link_local_next_hop: text(attributes.link_local_next_hop),
+            link_local_next_hop: text(rare.link_local_next_hop),
             origin: origin.into(),
             as_path: attributes.as_path.to_string(),
             local_pref: attributes.local_pref,
             med: attributes.med,
-            atomic_aggregate: attributes.atomic_aggregate,
-            aggregator: attributes.aggregator.map(Into::into),
+            atomic_aggregate: rare.atomic_aggregate,
+            aggregator: rare.aggregator.map(Into::into),
             communities: attributes.communities.iter().map(|Community(c)| community(*c)).collect(),
-            extended_communities: attributes
+            extended_communities: rare
                 .extended_communities
                 .iter()
                 .map(|octets| ExtendedCommunity(*octets).to_string())
                 .collect(),
-            large_communities: attributes.large_communities.iter().map(large_community).collect(),
-            originator_id: text(attributes.originator_id),
-            cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
-            only_to_customer: attributes.only_to_customer,
-            unknown_attributes: attributes.unknown.into_iter().map(Into::into).collect(),
+            large_communities: rare.large_communities.iter().map(large_community).collect(),
+            originator_id: text(rare.originator_id),
+            cluster_list: rare.cluster_list.iter().map(ToString::to_string).collect(),
+            only_to_customer: rare.only_to_customer,
+            unknown_attributes: rare.unknown.iter().cloned().map(Into::into).collect(),
             changed,
         }
     }

@@ -14,7 +14,9 @@ use crate::bgp::attribute::{Aggregator, UnknownAttribute};
 use crate::bgp::capability::AddPath;
 use crate::bgp::session::Cause;
 use crate::bgp::update::Treatment;
-use crate::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes, Reason};
+use crate::bgp::{
+    AsPath, Community, ExactList, LargeCommunity, Origin, PathAttributes, RareAttributes, Reason,
+};
 use crate::fib::{Difference, NextHop, Target};
 use crate::prefix::{Family, Prefix};
 use crate::speaker::intent::PeerOrigin;
@@ -452,23 +454,26 @@ fn every_attribute() -> PathAttributes {
         origin: Origin::Egp,
         as_path: AsPath::sequence([65000]),
         next_hop: address("192.168.1.1"),
-        link_local_next_hop: Some("fe80::1".parse().unwrap()),
         med: Some(0),
         local_pref: Some(200),
+        communities: [Community(65000 << 16 | 100), Community(0xffff_ff01)].into(),
+        rare: every_rare_attribute().into(),
+    }
+}
+
+fn every_rare_attribute() -> RareAttributes {
+    let large = LargeCommunity { global_administrator: 65000, local_data_1: 1, local_data_2: 2 };
+    RareAttributes {
+        link_local_next_hop: Some("fe80::1".parse().unwrap()),
         atomic_aggregate: true,
         aggregator: Some(Aggregator { asn: 65000, router_id: [192, 168, 1, 1].into() }),
-        communities: vec![Community(65000 << 16 | 100), Community(0xffff_ff01)],
         originator_id: Some([192, 168, 1, 12].into()),
-        cluster_list: vec![[192, 168, 1, 11].into(), [192, 168, 1, 12].into()],
-        extended_communities: vec![[0, 2, 0xfd, 0xe8, 0, 0, 0, 100]],
-        large_communities: vec![LargeCommunity {
-            global_administrator: 65000,
-            local_data_1: 1,
-            local_data_2: 2,
-        }],
+        cluster_list: [[192, 168, 1, 11].into(), [192, 168, 1, 12].into()].into(),
+        extended_communities: [[0, 2, 0xfd, 0xe8, 0, 0, 0, 100]].into(),
+        large_communities: [large].into(),
         only_to_customer: Some(65000),
-        unknown: vec![UnknownAttribute { flags: 0xe0, code: 99, value: vec![0xde, 0xad] }],
-        partial: vec![],
+        unknown: [UnknownAttribute { flags: 0xe0, code: 99, value: vec![0xde, 0xad] }].into(),
+        partial: ExactList::EMPTY,
     }
 }
 

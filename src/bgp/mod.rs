@@ -29,7 +29,7 @@ pub mod session;
 pub mod update;
 
 pub use as_path::{AsPath, Segment};
-pub use attribute::{Community, LargeCommunity, Origin, PathAttributes};
+pub use attribute::{Community, ExactList, LargeCommunity, Origin, PathAttributes, Rare, RareAttributes};
 pub use capability::Capability;
 pub use extended_community::{ExtendedCommunity, ExtendedKind};
 pub use message::{Codec, Message};

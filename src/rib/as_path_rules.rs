@@ -38,7 +38,7 @@ impl AsPathRules {
     /// Why a received path is not used, if so.
     pub fn judge(&self, path: &AsPath, local_asn: u32) -> Option<Rejection> {
         let ours = [local_asn, self.shown_as(local_asn)];
-        let own = path.segments.iter().flat_map(Segment::asns).filter(|asn| ours.contains(asn)).count();
+        let own = path.asns().filter(|asn| ours.contains(asn)).count();
         if own > usize::from(self.allow_own_as) {
             Some(Rejection::AsLoop)
         } else if !self.allow_as_set && has_set(path) {
@@ -67,7 +67,7 @@ impl AsPathRules {
 
 /// Whether the path has a set of either kind, which RFC 9774 §3 forbids.
 fn has_set(path: &AsPath) -> bool {
-    path.segments.iter().any(|segment| matches!(segment, Segment::Set(_) | Segment::ConfedSet(_)))
+    path.segments().any(|segment| matches!(segment, Segment::Set(_) | Segment::ConfedSet(_)))
 }
 
 /// RFC 6996 §5.
@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn sets_are_refused_unless_allowed() {
-        for set in [Segment::Set(vec![1]), Segment::ConfedSet(vec![1])] {
-            let path = AsPath { segments: vec![Segment::Sequence(vec![PEER]), set] };
+        for set in [Segment::Set(&[1]), Segment::ConfedSet(&[1])] {
+            let path = AsPath::from_iter([Segment::Sequence(&[PEER]), set]);
             assert_eq!(PLAIN.judge(&path, OURS), Some(Rejection::AsSet));
             assert_eq!(AsPathRules { allow_as_set: true, ..PLAIN }.judge(&path, OURS), None);
         }
-        let confederation = AsPath { segments: vec![Segment::ConfedSequence(vec![1])] };
+        let confederation = AsPath::from_iter([Segment::ConfedSequence(&[1])]);
         assert_eq!(PLAIN.judge(&confederation, OURS), None);
     }
 

@@ -250,11 +250,11 @@ impl Candidate<'_> {
     }
 
     fn originator(&self) -> Ipv4Addr {
-        self.attributes.originator_id.unwrap_or(self.router_id)
+        self.attributes.rare.originator_id.unwrap_or(self.router_id)
     }
 
     fn clusters(&self) -> usize {
-        self.attributes.cluster_list.len()
+        self.attributes.rare.cluster_list.len()
     }
 }
 

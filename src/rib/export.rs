@@ -7,9 +7,9 @@ use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
-use super::policy::{Changes, Policy, insert};
+use super::policy::{Changes, Policy};
 use super::well_known::{GRACEFUL_SHUTDOWN, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, bears};
-use crate::bgp::{Community, ExtendedCommunity, PathAttributes};
+use crate::bgp::{Community, ExactList, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
 
 /// Which next hop a peer is told.
@@ -140,7 +140,9 @@ impl<'a> Export<'a> {
         let mut attributes = received.clone();
         attributes.next_hop = self.next_hop(family, received, from)?;
         // RFC 2545 §3: it is for those who share a link with that router, which nobody has looked at.
-        attributes.link_local_next_hop = None;
+        if attributes.rare.link_local_next_hop.is_some() {
+            attributes.rare.change(|rare| rare.link_local_next_hop = None);
+        }
         if self.external {
             self.rewrite_for_external(&mut attributes, from);
         } else {
@@ -151,13 +153,13 @@ impl<'a> Export<'a> {
         let nearest = self.external.then(|| self.as_path.shown_as(self.local_asn));
         changes.apply(&mut attributes, nearest);
         for community in self.communities.iter().copied().map(Community) {
-            insert(&mut attributes.communities, community);
+            attributes.communities.insert_sorted(community);
         }
         // What begins here may also leave by itself.
         let leaves = from.kind == Kind::Local && bears(received, GRACEFUL_SHUTDOWN);
         if self.presence == Presence::Leaving || leaves {
             // Internal peers, too, may not know the community: LOCAL_PREF says the same to all.
-            insert(&mut attributes.communities, GRACEFUL_SHUTDOWN);
+            attributes.communities.insert_sorted(GRACEFUL_SHUTDOWN);
             attributes.local_pref = Some(0);
         }
         if self.partial_deployment && bears(received, LLGR_STALE) {
@@ -165,7 +167,7 @@ impl<'a> Export<'a> {
             // alike. Another AS would not see the former.
             attributes.local_pref = Some(0);
             if !self.long_lived {
-                insert(&mut attributes.communities, NO_EXPORT);
+                attributes.communities.insert_sorted(NO_EXPORT);
             }
         }
         self.only_to_customer.mark_told(&mut attributes);
@@ -230,10 +232,15 @@ impl<'a> Export<'a> {
 
     fn rewrite_for_external(&self, attributes: &mut PathAttributes, from: Provenance) {
         attributes.as_path = self.as_path.export(&attributes.as_path, self.local_asn, self.peer_asn);
-        attributes.originator_id = None;
-        attributes.cluster_list.clear();
-        // RFC 4360 §6: what is not transitive stays in the AS. Policy may add some for this border alone.
-        attributes.extended_communities.retain(|octets| ExtendedCommunity(*octets).is_transitive());
+        if !attributes.rare.is_none() {
+            attributes.rare.change(|rare| {
+                rare.originator_id = None;
+                rare.cluster_list = ExactList::EMPTY;
+                // RFC 4360 §6: what is not transitive stays in the AS. Policy may add some for this border
+                // alone.
+                rare.extended_communities.retain(|octets| ExtendedCommunity(*octets).is_transitive());
+            });
+        }
         // RFC 4271 §5.1.4: a MED received from one AS is not passed on to another.
         if from.kind != Kind::Local {
             attributes.med = None;
@@ -248,8 +255,10 @@ impl<'a> Export<'a> {
             if !self.client && !from.from_client {
                 return None;
             }
-            attributes.originator_id.get_or_insert(from.router_id);
-            attributes.cluster_list.insert(0, self.cluster_id);
+            attributes.rare.change(|rare| {
+                rare.originator_id.get_or_insert(from.router_id);
+                rare.cluster_list.insert(0, self.cluster_id);
+            });
         }
         Some(())
     }

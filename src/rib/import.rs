@@ -13,7 +13,7 @@ use super::anycast::Scopes;
 use super::as_path_rules::AsPathRules;
 use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Rejection, Source};
-use super::policy::{Changes, Judged, Policy, insert};
+use super::policy::{Changes, Judged, Policy};
 use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
 use crate::bgp::{PathAttributes, PathId};
 use crate::prefix::Prefix;
@@ -120,10 +120,10 @@ impl<'a> Import<'a> {
         if let Some(rejection) = self.as_path.judge(&attributes.as_path, self.local_asn) {
             return Some(rejection);
         }
-        if attributes.originator_id == Some(self.router_id) {
+        if attributes.rare.originator_id == Some(self.router_id) {
             return Some(Rejection::OriginatorLoop);
         }
-        if attributes.cluster_list.contains(&self.cluster_id) {
+        if attributes.rare.cluster_list.contains(&self.cluster_id) {
             return Some(Rejection::ClusterLoop);
         }
         if self.addresses.contains(&attributes.next_hop) {
@@ -159,7 +159,7 @@ impl<'a> Import<'a> {
         }
         // RFC 7999 §3.2: a blackhole is for the AS it was asked of.
         if bears(received, BLACKHOLE) && !bears(attributes, NO_ADVERTISE) {
-            insert(&mut attributes.communities, NO_EXPORT);
+            attributes.communities.insert_sorted(NO_EXPORT);
         }
     }
 }
@@ -190,7 +190,7 @@ fn covers(covers: &BTreeSet<Prefix>, prefix: Prefix) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bgp::{AsPath, Community};
+    use crate::bgp::{AsPath, Community, ExactList};
     use crate::rib::policy::{Action, PrefixRule, Rule, Set};
 
     /// What rejects the path when everything but loops and protected prefixes is let in.
@@ -244,10 +244,13 @@ mod tests {
             Some(Rejection::AsLoop)
         );
         assert_eq!(
-            judge("172.16.0.0/24", |a| a.originator_id = Some(own_id)),
+            judge("172.16.0.0/24", |a| a.rare.change(|rare| rare.originator_id = Some(own_id))),
             Some(Rejection::OriginatorLoop)
         );
-        assert_eq!(judge("172.16.0.0/24", |a| a.cluster_list = vec![own_id]), Some(Rejection::ClusterLoop));
+        assert_eq!(
+            judge("172.16.0.0/24", |a| a.rare.change(|rare| rare.cluster_list = [own_id].into())),
+            Some(Rejection::ClusterLoop)
+        );
         assert_eq!(judge("172.16.0.0/24", |a| a.next_hop = own_id.into()), Some(Rejection::OwnNextHop));
         assert_eq!(judge("fd00::/64", |_| ()), Some(Rejection::ImportPolicy));
     }
@@ -300,7 +303,7 @@ mod tests {
         };
         let (preferred, as_is) = (prefer(Some(200)), prefer(None));
         let local_pref = |leaving: bool, external, policy| {
-            let communities = if leaving { vec![GRACEFUL_SHUTDOWN] } else { vec![] };
+            let communities = if leaving { [GRACEFUL_SHUTDOWN].into() } else { ExactList::EMPTY };
             let path =
                 import("10.0.0.0/8", policy, |a| a.communities = communities, |i| i.external = external);
             path.unwrap().and_then(|changed| changed.local_pref)
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn a_blackhole_is_for_peers_who_may_and_goes_no_further() {
         let path = |communities: &[Community], accept_blackhole| {
-            let bearing = |a: &mut PathAttributes| a.communities = communities.into();
+            let bearing = |a: &mut PathAttributes| a.communities = communities.to_vec().into();
             import("10.0.0.1/32", &any(), bearing, |i| i.accept_blackhole = accept_blackhole)
         };
         assert_eq!(path(&[BLACKHOLE], false), Err(Rejection::Blackhole));

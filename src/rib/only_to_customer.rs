@@ -24,7 +24,7 @@ impl OnlyToCustomer {
 
     /// Whether a received path is a leak (RFC 9234 §5, ingress rules 1 and 2).
     pub fn is_leak(&self, attributes: &PathAttributes) -> bool {
-        let Some(marked_by) = attributes.only_to_customer else { return false };
+        let Some(marked_by) = attributes.rare.only_to_customer else { return false };
         match self.role {
             Some(Role::Provider | Role::RouteServer) => true,
             Some(Role::Peer) => marked_by != self.peer_asn,
@@ -35,26 +35,27 @@ impl OnlyToCustomer {
     /// Whether [`OnlyToCustomer::mark_received`] would change anything.
     pub fn marks_received(&self, attributes: &PathAttributes) -> bool {
         let from_above = matches!(self.role, Some(Role::Customer | Role::Peer | Role::RouteServerClient));
-        from_above && attributes.only_to_customer.is_none()
+        from_above && attributes.rare.only_to_customer.is_none()
     }
 
     /// Marks a received path where the peer should have done so (ingress rule 3).
     pub fn mark_received(&self, attributes: &mut PathAttributes) {
         if self.marks_received(attributes) {
-            attributes.only_to_customer.get_or_insert(self.peer_asn);
+            attributes.rare.change(|rare| rare.only_to_customer = Some(self.peer_asn));
         }
     }
 
     /// Whether a path may not be told to the peer (egress rule 2).
     pub fn forbids(&self, attributes: &PathAttributes) -> bool {
         let up_or_sideways = matches!(self.role, Some(Role::Customer | Role::Peer | Role::RouteServerClient));
-        up_or_sideways && attributes.only_to_customer.is_some()
+        up_or_sideways && attributes.rare.only_to_customer.is_some()
     }
 
     /// Marks a path that is told to the peer (egress rule 1). A mark that is there stays.
     pub fn mark_told(&self, attributes: &mut PathAttributes) {
-        if matches!(self.role, Some(Role::Provider | Role::Peer | Role::RouteServer)) {
-            attributes.only_to_customer.get_or_insert(self.local_asn);
+        let downwards = matches!(self.role, Some(Role::Provider | Role::Peer | Role::RouteServer));
+        if downwards && attributes.rare.only_to_customer.is_none() {
+            attributes.rare.change(|rare| rare.only_to_customer = Some(self.local_asn));
         }
     }
 }
@@ -62,6 +63,7 @@ impl OnlyToCustomer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bgp::RareAttributes;
 
     const US: u32 = 64512;
     const PEER: u32 = 65000;
@@ -69,7 +71,7 @@ mod tests {
 
     fn path(only_to_customer: Option<u32>) -> PathAttributes {
         PathAttributes {
-            only_to_customer,
+            rare: RareAttributes { only_to_customer, ..RareAttributes::NONE }.into(),
             ..PathAttributes::originated("192.0.2.1".parse().expect("an address"))
         }
     }
@@ -96,11 +98,11 @@ mod tests {
             assert_eq!(found, leaks, "{role:?}");
             let mut unmarked = path(None);
             rules.mark_received(&mut unmarked);
-            assert_eq!(unmarked.only_to_customer, received, "{role:?}");
+            assert_eq!(unmarked.rare.only_to_customer, received, "{role:?}");
             let mut unmarked = path(None);
             assert!(!rules.forbids(&unmarked), "{role:?}");
             rules.mark_told(&mut unmarked);
-            assert_eq!(unmarked.only_to_customer, told, "{role:?}");
+            assert_eq!(unmarked.rare.only_to_customer, told, "{role:?}");
             let mut marked = path(Some(OTHER));
             assert_eq!(!rules.forbids(&marked), passes, "{role:?}");
             rules.mark_received(&mut marked);

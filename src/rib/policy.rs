@@ -22,7 +22,6 @@ pub use judged::Judged;
 pub use matching::{AnyCommunity, AsPathMatch, CommunityMatch, Match};
 pub use prefixes::{PrefixRule, PrefixSet};
 pub use set::Set;
-pub(in crate::rib) use set::insert;
 
 use crate::bgp::PathAttributes;
 use crate::prefix::Prefix;

@@ -1,6 +1,5 @@
 //! Well-known communities that this speaker obeys (IANA, BGP Well-known Communities).
 
-use super::policy::insert;
 use crate::bgp::{Community, PathAttributes};
 
 /// The path is about to go away: prefer any other (RFC 8326 §4).
@@ -21,7 +20,7 @@ pub const NO_EXPORT_SUBCONFED: Community = Community(0xffff_ff03);
 /// The same attributes with a community more.
 pub fn marked(attributes: &PathAttributes, community: Community) -> PathAttributes {
     let mut marked = attributes.clone();
-    insert(&mut marked.communities, community);
+    marked.communities.insert_sorted(community);
     marked
 }
 

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::retreat::Stand;
 use super::updates::import;
 use super::{Notice, Speaker};
-use crate::bgp::{ExtendedCommunity, PathAttributes, PathId};
+use crate::bgp::{ExtendedCommunity, PathAttributes, PathId, RareAttributes};
 use crate::fib::{AGGREGATE_METRIC, Plan, Target};
 use crate::prefix::{Family, Prefix};
 use crate::rib::anycast::{Origination, changed};
@@ -169,9 +169,13 @@ fn attributes(prefix: Prefix, own: &Origination, asn: u32) -> PathAttributes {
     });
     PathAttributes {
         local_pref: own.local_pref,
-        communities: own.communities.clone(),
-        large_communities: own.large_communities.clone(),
-        extended_communities: bandwidth.into_iter().collect(),
+        communities: own.communities.clone().into(),
+        rare: RareAttributes {
+            large_communities: own.large_communities.clone().into(),
+            extended_communities: bandwidth.into_iter().collect(),
+            ..RareAttributes::NONE
+        }
+        .into(),
         ..PathAttributes::originated(unspecified)
     }
 }

@@ -168,7 +168,7 @@ impl Speaker {
                 }
             }
         }
-        peer.first.session.send_updates(octets, messages);
+        peer.first.session.send_updates(octets.into(), messages);
         self.mark_refreshes(id);
         if walked || sent_any || ends_later {
             self.busy.insert(id);
@@ -216,7 +216,7 @@ fn encode<'b, T: Nlri>(codec: &Codec, batch: &'b Batch<T>, octets: &mut Vec<u8>)
 /// next hop comes first (RFC 2545 §3 has it for forwarding).
 pub(super) fn next_hop(peers: &BTreeMap<PeerId, Peer>, path: &Path) -> OnLink {
     let attributes = &path.attributes;
-    let (next_hop, beside) = (attributes.next_hop, attributes.link_local_next_hop);
+    let (next_hop, beside) = (attributes.next_hop, attributes.rare.link_local_next_hop);
     if beside.is_none() && !is_link_local(next_hop) {
         return next_hop.into();
     }

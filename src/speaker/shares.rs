@@ -21,7 +21,7 @@ pub(super) struct Offer {
 
 /// What a path says of the bandwidth behind its next hop.
 pub(super) fn bandwidth(attributes: &PathAttributes) -> Option<f32> {
-    attributes.extended_communities.iter().find_map(|octets| ExtendedCommunity(*octets).bandwidth())
+    attributes.rare.extended_communities.iter().find_map(|octets| ExtendedCommunity(*octets).bandwidth())
 }
 
 /// The next hops for packets, the first `most` that differ: of paths that share one, the bandwidth of

@@ -38,7 +38,7 @@ type Answer = Result<Standing, &'static str>;
 impl Facts<'_> {
     /// How a path of a peer's stands.
     pub(super) fn standing(&self, id: PeerId, path: &Path) -> Answer {
-        let question = (id, path.attributes.next_hop, path.attributes.link_local_next_hop);
+        let question = (id, path.attributes.next_hop, path.attributes.rare.link_local_next_hop);
         let remembered = &self.recent.0[id.number() as usize % REMEMBERED];
         if let Some((known, answer)) = remembered.get()
             && known == question

@@ -234,12 +234,13 @@ fn check_update(codec: &Codec, update: &Update, length: usize, features: &mut Fe
         assert!(same || codec.extended_next_hop && attributes.next_hop.is_ipv6(), "{}", attributes.next_hop);
         features.add((identifiers, same));
         let internal = attributes.local_pref.is_some()
-            || attributes.originator_id.is_some()
-            || !attributes.cluster_list.is_empty();
+            || attributes.rare.originator_id.is_some()
+            || !attributes.rare.cluster_list.is_empty();
         assert!(!(codec.external && internal), "internal attributes of an external peer");
-        assert!(attributes.as_path.segments.iter().all(|s| !s.asns().is_empty() && !s.asns().contains(&0)));
-        let kinds: Vec<_> = attributes.as_path.segments.iter().map(std::mem::discriminant).take(4).collect();
-        features.add((kinds, attributes.unknown.len().min(2), attributes.partial.len().min(2)));
+        assert!(attributes.as_path.segments().all(|s| !s.asns().is_empty() && !s.asns().contains(&0)));
+        let kinds: Vec<_> =
+            attributes.as_path.segments().map(|s| std::mem::discriminant(&s)).take(4).collect();
+        features.add((kinds, attributes.rare.unknown.len().min(2), attributes.rare.partial.len().min(2)));
         features.add(set(attributes));
         check_again(codec, announcement, length);
     }
@@ -250,20 +251,20 @@ fn set(attributes: &routelet::bgp::PathAttributes) -> [bool; 9] {
     [
         attributes.med.is_some(),
         attributes.local_pref.is_some(),
-        attributes.aggregator.is_some(),
+        attributes.rare.aggregator.is_some(),
         attributes.communities.is_empty(),
-        attributes.cluster_list.is_empty(),
-        attributes.extended_communities.is_empty(),
-        attributes.large_communities.is_empty(),
-        attributes.only_to_customer.is_some(),
-        attributes.link_local_next_hop.is_some(),
+        attributes.rare.cluster_list.is_empty(),
+        attributes.rare.extended_communities.is_empty(),
+        attributes.rare.large_communities.is_empty(),
+        attributes.rare.only_to_customer.is_some(),
+        attributes.rare.link_local_next_hop.is_some(),
     ]
 }
 
 /// What has been read can be written, and then reads the same.
 fn check_again(codec: &Codec, announcement: &Announcement, length: usize) {
-    let confederation = |s: &Segment| matches!(s, Segment::ConfedSequence(_) | Segment::ConfedSet(_));
-    if !codec.four_octet_as && announcement.attributes.as_path.segments.iter().any(confederation) {
+    let confederation = |s: Segment| matches!(s, Segment::ConfedSequence(_) | Segment::ConfedSet(_));
+    if !codec.four_octet_as && announcement.attributes.as_path.segments().any(confederation) {
         // AS4_PATH leaves them out (RFC 6793 §3), so where they stood is lost on the way.
         return;
     }

@@ -98,10 +98,10 @@ fn an_address_goes_out_with_its_attributes_and_nobody_in_the_mesh_installs_it() 
             let at_tor = paths(world, "tor", prefix);
             let [path] = at_tor.as_slice() else { panic!("{prefix}: {at_tor:?}") };
             assert_eq!(path.peer.as_deref(), Some("node1"), "others have it, too, and keep it to themselves");
-            assert_eq!(path.attributes.communities, own.communities);
-            assert_eq!(path.attributes.large_communities, [large]);
+            assert_eq!(path.attributes.communities[..], own.communities);
+            assert_eq!(path.attributes.rare.large_communities, [large]);
             let bandwidth = ExtendedCommunity::link_bandwidth(64512, 375_000.0, true);
-            assert_eq!(path.attributes.extended_communities, [bandwidth.0], "it has crossed the border");
+            assert_eq!(path.attributes.rare.extended_communities, [bandwidth.0], "it has crossed the border");
             assert_eq!(path.attributes.local_pref, None);
             assert!(world.learned_routes("tor").contains_key(&prefix));
             for node in ["node2", "node3"] {

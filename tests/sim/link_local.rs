@@ -46,7 +46,7 @@ fn a_router_is_where_it_was_heard() {
     // Beside a global next hop that leads nowhere, it is still on the link.
     rig.announce(&["172.16.0.0/24"], |attributes| {
         attributes.next_hop = "2001:db8::1".parse().unwrap();
-        attributes.link_local_next_hop = Some(ROUTER.parse().unwrap());
+        attributes.rare.change(|rare| rare.link_local_next_hop = Some(ROUTER.parse().unwrap()));
     });
     assert!(rig.path("172.16.0.0/24").is_some_and(|path| path.best));
     assert_eq!(rig.speaker.fib().len(), shown.len());

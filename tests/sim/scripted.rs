@@ -330,7 +330,9 @@ fn roles_that_do_not_fit_end_the_session() {
 #[test]
 fn a_leaked_route_is_kept_and_not_used() {
     let mut rig = Rig::new(&[Capability::Role(Role::Customer)], with_role(Role::Provider));
-    rig.announce(&["172.16.0.0/24"], |attributes| attributes.only_to_customer = Some(65000));
+    rig.announce(&["172.16.0.0/24"], |attributes| {
+        attributes.rare.change(|rare| rare.only_to_customer = Some(65000));
+    });
     rig.announce(&["172.16.1.0/24"], |_| ());
     let leak = rig.path("172.16.0.0/24").unwrap();
     assert_eq!(leak.ineligible.as_deref(), Some("it is a route leak: only to customers"));
@@ -348,7 +350,7 @@ fn routes_are_marked_on_their_way_in_and_out() {
             Message::Update(update) => Some(update.announced),
             _ => None,
         });
-        announced.flatten().map(|a| a.attributes.only_to_customer).collect()
+        announced.flatten().map(|a| a.attributes.rare.only_to_customer).collect()
     };
     assert_eq!(marks(&mut rig), [None], "our own, to a provider");
     let mut rig = Rig::new(&[Capability::Role(Role::Peer)], with_role(Role::Peer));

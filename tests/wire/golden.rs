@@ -9,7 +9,8 @@ use std::net::Ipv4Addr;
 
 use routelet::bgp::attribute::Aggregator;
 use routelet::bgp::{
-    AsPath, Capability, Codec, Community, LargeCommunity, Message, Open, PathAttributes, Update,
+    AsPath, Capability, Codec, Community, LargeCommunity, Message, Open, PathAttributes, RareAttributes,
+    Update,
 };
 use routelet::prefix::Family;
 
@@ -56,12 +57,16 @@ fn announced(speaker: &str) -> Vec<(Vec<&'static str>, PathAttributes)> {
     let mut communities = vec![Community(65000 << 16 | 100)];
     communities.extend((speaker != "BIRD").then_some(no_export));
     let large = LargeCommunity { global_administrator: 64512, local_data_1: 1, local_data_2: 2 };
+    let rare = RareAttributes {
+        extended_communities: [[0, 2, 0xfc, 0, 0, 0, 0, 7]].into(),
+        large_communities: [large].into(),
+        ..RareAttributes::NONE
+    };
     let ipv4 = PathAttributes {
         as_path: prepended,
         med: Some(50),
-        communities,
-        extended_communities: vec![[0, 2, 0xfc, 0, 0, 0, 0, 7]],
-        large_communities: vec![large],
+        communities: communities.into(),
+        rare: rare.clone().into(),
         ..PathAttributes::originated("10.9.0.2".parse().unwrap())
     };
     let aggregator = |asn, router_id| Some(Aggregator { asn, router_id });
@@ -72,15 +77,16 @@ fn announced(speaker: &str) -> Vec<(Vec<&'static str>, PathAttributes)> {
     match speaker {
         "BIRD" => {
             let link_local_next_hop = Some("fe80::446c:f2ff:feeb:c40c".parse().unwrap());
-            let ipv6 = PathAttributes { link_local_next_hop, ..ipv6 };
+            let ipv6 = PathAttributes {
+                rare: RareAttributes { link_local_next_hop, ..RareAttributes::NONE }.into(),
+                ..ipv6
+            };
             vec![(vec!["10.244.1.0/24", "10.244.2.0/24"], ipv4), (vec!["fd00:244:1::/48"], ipv6)]
         }
         "FRR" => {
-            let aggregate = PathAttributes {
-                atomic_aggregate: true,
-                aggregator: aggregator(64512, Ipv4Addr::new(10, 9, 0, 2)),
-                ..ipv4.clone()
-            };
+            let aggregator = aggregator(64512, Ipv4Addr::new(10, 9, 0, 2));
+            let rare = RareAttributes { atomic_aggregate: true, aggregator, ..rare };
+            let aggregate = PathAttributes { rare: rare.into(), ..ipv4.clone() };
             vec![
                 (vec!["10.200.0.0/16"], aggregate),
                 (vec!["fd00:244:1::/48"], PathAttributes { med: Some(0), ..ipv6 }),
@@ -91,7 +97,10 @@ fn announced(speaker: &str) -> Vec<(Vec<&'static str>, PathAttributes)> {
             let aggregator = aggregator(4_200_000_001, Ipv4Addr::new(10, 9, 0, 9));
             let origin = routelet::bgp::Origin::Incomplete;
             vec![
-                (vec!["10.244.1.0/24"], PathAttributes { origin, aggregator, ..ipv4 }),
+                (
+                    vec!["10.244.1.0/24"],
+                    PathAttributes { origin, rare: RareAttributes { aggregator, ..rare }.into(), ..ipv4 },
+                ),
                 (vec!["fd00:244:1::/48"], PathAttributes { origin, ..ipv6 }),
             ]
         }

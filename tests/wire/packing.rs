@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use routelet::bgp::attribute::UnknownAttribute;
-use routelet::bgp::{AsPath, Codec, PathAttributes, header};
+use routelet::bgp::{AsPath, Codec, PathAttributes, RareAttributes, header};
 use routelet::prefix::{Family, Prefix};
 
 use crate::{announced, internal, updates};
@@ -40,7 +40,8 @@ fn hosts(family: Family, count: u32) -> Vec<Prefix> {
 /// Attributes of which one takes exactly `size` octets more.
 fn padded(family: Family, size: usize) -> PathAttributes {
     let unknown = UnknownAttribute { flags: 0xe0, code: 200, value: vec![0; size - 4] };
-    PathAttributes { unknown: vec![unknown], ..originated(family) }
+    let rare = RareAttributes { unknown: [unknown].into(), ..RareAttributes::NONE };
+    PathAttributes { rare: rare.into(), ..originated(family) }
 }
 
 #[test]
@@ -108,8 +109,8 @@ fn long_paths_are_split_into_segments_and_arrive_whole() {
         assert_eq!(codec.encode_announcements(&attributes, &hosts(Family::Ipv6Unicast, 1), &mut out), 1);
         let updates = updates(&codec, &out);
         let path = &updates[0].announced[0].attributes.as_path;
-        assert_eq!(path.segments.iter().flat_map(|s| s.asns()).copied().collect::<Vec<_>>(), asns);
-        assert_eq!(path.segments.len(), 4);
+        assert_eq!(path.asns().collect::<Vec<_>>(), asns);
+        assert_eq!(path.segments().count(), 4);
     }
 }
 
@@ -129,7 +130,11 @@ fn ipv4_with_an_ipv6_next_hop_stands_in_mp_reach_nlri() {
     let codec = Codec { extended_next_hop: true, ..internal(true) };
     let next_hop = "2001:db8::1".parse().unwrap();
     let attributes = PathAttributes {
-        link_local_next_hop: Some("fe80::1".parse().unwrap()),
+        rare: RareAttributes {
+            link_local_next_hop: Some("fe80::1".parse().unwrap()),
+            ..RareAttributes::NONE
+        }
+        .into(),
         ..PathAttributes::originated(next_hop)
     };
     let mut out = vec![];

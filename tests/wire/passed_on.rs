@@ -151,13 +151,16 @@ fn each_speaker_tells_what_the_feeder_announced() {
             let path = of(prefix);
             assert_eq!(path.as_path.to_string(), "64512 4200000000 65010", "{speaker} {prefix}");
             assert_eq!(path.communities.len(), 3, "{speaker} {prefix}");
-            assert_eq!(path.large_communities.len(), 2, "{speaker} {prefix}");
-            assert!(path.extended_communities.contains(&[0, 2, 0xfc, 0, 0, 0, 0, 7]), "{speaker} {prefix}");
-            assert_eq!(path.aggregator.map(|a| a.asn), Some(4_200_000_001), "{speaker} {prefix}");
-            assert!(path.atomic_aggregate, "{speaker} {prefix}");
+            assert_eq!(path.rare.large_communities.len(), 2, "{speaker} {prefix}");
+            assert!(
+                path.rare.extended_communities.contains(&[0, 2, 0xfc, 0, 0, 0, 0, 7]),
+                "{speaker} {prefix}"
+            );
+            assert_eq!(path.rare.aggregator.map(|a| a.asn), Some(4_200_000_001), "{speaker} {prefix}");
+            assert!(path.rare.atomic_aggregate, "{speaker} {prefix}");
         }
         assert_eq!(of("10.244.3.0/24").as_path.hops(), 301, "{speaker}");
-        let unread = &of("10.244.4.1/32").unknown[..];
+        let unread = &of("10.244.4.1/32").rare.unknown[..];
         assert!(matches!(unread, [one] if one.code == 99 && one.value == b"unread"), "{speaker}: {unread:?}");
         assert_eq!(of("10.244.5.0/24").communities.len(), 80, "{speaker}");
     }
@@ -190,8 +193,8 @@ fn what_was_not_agreed_on_is_taken_in_good_order() {
             assert_eq!(header::message_length(&octets), Ok(Some(octets.len())));
             match codec(true).decode(&octets) {
                 Ok(Message::Update(update)) => {
-                    let segments = update.announced.iter().flat_map(|a| &a.attributes.as_path.segments);
-                    assert!(segments.into_iter().all(|s| matches!(s, Segment::Sequence(_))));
+                    let mut segments = update.announced.iter().flat_map(|a| a.attributes.as_path.segments());
+                    assert!(segments.all(|s| matches!(s, Segment::Sequence(_))));
                 }
                 Ok(other) => panic!("{other:?}"),
                 Err(error) => assert_eq!(error.notification.code, 3, "{error}"),

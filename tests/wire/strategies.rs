@@ -7,7 +7,9 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use routelet::bgp::attribute::{Aggregator, UnknownAttribute};
-use routelet::bgp::{AsPath, Community, LargeCommunity, Origin, PathAttributes, Segment};
+use routelet::bgp::{
+    AsPath, Community, ExactList, LargeCommunity, Origin, PathAttributes, RareAttributes, Segment,
+};
 use routelet::prefix::{Family, Prefix};
 
 pub fn prefix(family: Family) -> BoxedStrategy<Prefix> {
@@ -63,21 +65,28 @@ pub fn attributes(family: Family) -> impl Strategy<Value = PathAttributes> {
         let attributes = PathAttributes {
             origin,
             as_path,
-            link_local_next_hop,
             med,
             local_pref,
-            atomic_aggregate: atomic,
-            aggregator: aggregator.map(|(asn, router_id)| Aggregator { asn, router_id }),
             communities: communities.into_iter().map(Community).collect(),
-            originator_id: originator,
-            cluster_list,
-            extended_communities: extended.into_iter().collect(),
-            large_communities: large.into_iter().map(large_community).collect(),
-            only_to_customer: otc,
-            unknown: [low_unknown, unknown].into_iter().flat_map(unknown_attributes).collect(),
+            rare: RareAttributes {
+                link_local_next_hop,
+                atomic_aggregate: atomic,
+                aggregator: aggregator.map(|(asn, router_id)| Aggregator { asn, router_id }),
+                originator_id: originator,
+                cluster_list: cluster_list.into(),
+                extended_communities: extended.into_iter().collect(),
+                large_communities: large.into_iter().map(large_community).collect(),
+                only_to_customer: otc,
+                unknown: [low_unknown, unknown].into_iter().flat_map(unknown_attributes).collect(),
+                partial: ExactList::EMPTY,
+            }
+            .into(),
             ..PathAttributes::originated(next_hop)
         };
-        PathAttributes { partial: partial_of(&attributes, partial), ..attributes }
+        let partial = partial_of(&attributes, partial);
+        let mut attributes = attributes;
+        attributes.rare.change(|rare| rare.partial = partial);
+        attributes
     })
 }
 
@@ -88,8 +97,10 @@ fn asn() -> impl Strategy<Value = u32> {
 /// Without confederation segments, which no peer of ours may send (RFC 5065 §5).
 fn as_path() -> impl Strategy<Value = AsPath> {
     let asns = || prop_oneof![9 => vec(asn(), 1..8), 1 => vec(asn(), 200..=255)];
-    let segment = prop_oneof![asns().prop_map(Segment::Sequence), asns().prop_map(Segment::Set)];
-    vec(segment, 0..5).prop_map(|segments| AsPath { segments })
+    vec((asns(), any::<bool>()), 0..5).prop_map(|segments| {
+        let segments = segments.iter();
+        segments.map(|(asns, set)| if *set { Segment::Set(asns) } else { Segment::Sequence(asns) }).collect()
+    })
 }
 
 fn next_hop(family: Family) -> BoxedStrategy<(IpAddr, Option<Ipv6Addr>)> {
@@ -115,13 +126,14 @@ fn unknown_attributes(values: BTreeMap<u8, Vec<u8>>) -> impl Iterator<Item = Unk
 }
 
 /// Those codes whose attribute is there.
-fn partial_of(attributes: &PathAttributes, codes: BTreeSet<u8>) -> Vec<u8> {
+fn partial_of(attributes: &PathAttributes, codes: BTreeSet<u8>) -> ExactList<u8> {
+    let rare = &*attributes.rare;
     let present = |code: &u8| match code {
-        7 => attributes.aggregator.is_some(),
+        7 => rare.aggregator.is_some(),
         8 => !attributes.communities.is_empty(),
-        16 => !attributes.extended_communities.is_empty(),
-        32 => !attributes.large_communities.is_empty(),
-        _ => attributes.only_to_customer.is_some(),
+        16 => !rare.extended_communities.is_empty(),
+        32 => !rare.large_communities.is_empty(),
+        _ => rare.only_to_customer.is_some(),
     };
     codes.into_iter().filter(present).collect()
 }

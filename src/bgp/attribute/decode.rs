@@ -14,7 +14,9 @@ use zettabgp::{BgpSessionParams, BgpTransportMode};
 use super::multiprotocol::{Foreign, Reach, Unreach, is_host_address};
 use super::rules::{Accepted, Category, Rule, code, flag, rule};
 use super::walk::{Overrun, RawAttribute, Walk, fault};
-use super::{Aggregator, Community, LargeCommunity, Origin, PathAttributes, UnknownAttribute};
+use super::{
+    Aggregator, Community, LargeCommunity, Origin, PathAttributes, RareAttributes, UnknownAttribute,
+};
 use crate::bgp::as_path::AsWidth;
 use crate::bgp::cursor::Cursor;
 use crate::bgp::open::AS_TRANS;
@@ -37,6 +39,9 @@ pub(in crate::bgp) struct AttributeBlock {
     pub foreign_reach: bool,
     /// What was malformed, in wire order.
     pub faults: Vec<AttributeFault>,
+    rare: RareAttributes,
+    unknown: Vec<UnknownAttribute>,
+    partial: Vec<u8>,
     seen: Seen,
     as4_path: Option<AsPath>,
     as4_aggregator: Option<Aggregator>,
@@ -74,6 +79,9 @@ impl AttributeBlock {
             unreach: None,
             foreign_reach: false,
             faults: vec![],
+            rare: RareAttributes::NONE,
+            unknown: vec![],
+            partial: vec![],
             seen: Seen::default(),
             as4_path: None,
             as4_aggregator: None,
@@ -84,9 +92,7 @@ impl AttributeBlock {
                 Err(overrun) => block.overrun(&overrun)?,
             }
         }
-        block.attributes.unknown.sort_by_key(|attribute| attribute.code);
-        block.attributes.partial.sort_unstable();
-        block.merge_four_octet();
+        block.finish();
         Ok(block)
     }
 
@@ -158,21 +164,21 @@ impl AttributeBlock {
                 self.attributes.as_path = path;
             }
             code::AS4_PATH => self.as4_path = Some(as4_path(raw.value)?),
-            code::ATOMIC_AGGREGATE => self.attributes.atomic_aggregate = true,
+            code::ATOMIC_AGGREGATE => self.rare.atomic_aggregate = true,
             code::AGGREGATOR => {
-                self.attributes.aggregator = Some(aggregator(raw.value, codec.as_width())?);
+                self.rare.aggregator = Some(aggregator(raw.value, codec.as_width())?);
             }
             code::AS4_AGGREGATOR => {
                 self.as4_aggregator = Some(aggregator(raw.value, AsWidth::Four)?);
             }
-            code::ONLY_TO_CUSTOMER => self.attributes.only_to_customer = Cursor::new(raw.value).u32(),
+            code::ONLY_TO_CUSTOMER => self.rare.only_to_customer = Cursor::new(raw.value).u32(),
             _ => self.zettabgp_value(raw)?,
         }
         // RFC 4271 §5: who passes an attribute on must not clear the Partial bit that another set.
         let passed_on = !matches!(raw.code, code::AS4_PATH | code::AS4_AGGREGATOR);
         let transitive = rule.category == Category::OptionalTransitive;
         if transitive && passed_on && raw.flags & flag::PARTIAL != 0 {
-            self.attributes.partial.push(raw.code);
+            self.partial.push(raw.code);
         }
         Ok(())
     }
@@ -197,15 +203,15 @@ impl AttributeBlock {
             BgpAttrItem::CommunityList(list) => {
                 attributes.communities = list.value.iter().map(|c| Community(c.value)).collect();
             }
-            BgpAttrItem::OriginatorID(originator) => attributes.originator_id = ipv4(originator.value),
+            BgpAttrItem::OriginatorID(originator) => self.rare.originator_id = ipv4(originator.value),
             BgpAttrItem::ClusterList(list) => {
-                attributes.cluster_list = list.value.into_iter().filter_map(ipv4).collect();
+                self.rare.cluster_list = list.value.into_iter().filter_map(ipv4).collect();
             }
             BgpAttrItem::ExtCommunityList(list) => {
-                attributes.extended_communities = list.value.iter().map(extended_community).collect();
+                self.rare.extended_communities = list.value.iter().map(extended_community).collect();
             }
             BgpAttrItem::LargeCommunityList(list) => {
-                attributes.large_communities = list
+                self.rare.large_communities = list
                     .value
                     .iter()
                     .map(|c| LargeCommunity {
@@ -261,7 +267,7 @@ impl AttributeBlock {
         } else if raw.flags & flag::TRANSITIVE != 0 {
             let flags = flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL;
             let attribute = UnknownAttribute { flags, code: raw.code, value: raw.value.to_vec() };
-            self.attributes.unknown.push(attribute);
+            self.unknown.push(attribute);
         }
         Ok(())
     }
@@ -284,16 +290,26 @@ impl AttributeBlock {
         Ok(())
     }
 
+    /// Puts in place what stands beside the attributes until all are there.
+    fn finish(&mut self) {
+        self.merge_four_octet();
+        self.unknown.sort_by_key(|attribute| attribute.code);
+        self.partial.sort_unstable();
+        self.rare.unknown = std::mem::take(&mut self.unknown).into();
+        self.rare.partial = std::mem::take(&mut self.partial).into();
+        self.attributes.rare = std::mem::take(&mut self.rare).into();
+    }
+
     /// Puts AS4_AGGREGATOR and AS4_PATH in place (RFC 6793 §4.2.3).
     fn merge_four_octet(&mut self) {
-        match (self.attributes.aggregator, self.as4_aggregator.take()) {
+        match (self.rare.aggregator, self.as4_aggregator.take()) {
             // Somebody aggregated who did not know of AS4_*: both are out of date.
             (Some(two), Some(_)) if two.asn != u32::from(AS_TRANS) => return,
-            (Some(_), Some(four)) => self.attributes.aggregator = Some(four),
+            (Some(_), Some(four)) => self.rare.aggregator = Some(four),
             _ => {}
         }
         if let Some(tail) = self.as4_path.take() {
-            self.attributes.as_path = std::mem::take(&mut self.attributes.as_path).merged(tail);
+            self.attributes.as_path = std::mem::take(&mut self.attributes.as_path).merged(&tail);
         }
     }
 }

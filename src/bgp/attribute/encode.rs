@@ -19,8 +19,8 @@ pub(in crate::bgp) fn encode(
     out: &mut Vec<u8>,
 ) {
     use Category::{OptionalNonTransitive, OptionalTransitive, WellKnown};
-    let mut writer =
-        Writer { out, partial: &attributes.partial, unknown: attributes.unknown.iter().peekable() };
+    let rare = &*attributes.rare;
+    let mut writer = Writer { out, partial: &rare.partial, unknown: rare.unknown.iter().peekable() };
     writer.put(code::ORIGIN, WellKnown, |out| {
         out.push(match attributes.origin {
             Origin::Igp => 0,
@@ -38,28 +38,25 @@ pub(in crate::bgp) fn encode(
     if let Some(local_pref) = attributes.local_pref {
         writer.put(code::LOCAL_PREF, WellKnown, |out| out.extend(local_pref.to_be_bytes()));
     }
-    if attributes.atomic_aggregate {
+    if rare.atomic_aggregate {
         writer.put(code::ATOMIC_AGGREGATE, WellKnown, |_| {});
     }
-    if let Some(aggregator) = attributes.aggregator {
+    if let Some(aggregator) = rare.aggregator {
         writer.put(code::AGGREGATOR, OptionalTransitive, |out| {
             width.write(aggregator.asn, out);
             out.extend(aggregator.router_id.octets());
         });
     }
     writer.list(code::COMMUNITIES, OptionalTransitive, &attributes.communities, |c| c.0.to_be_bytes());
-    if let Some(originator) = attributes.originator_id {
+    if let Some(originator) = rare.originator_id {
         writer.put(code::ORIGINATOR_ID, OptionalNonTransitive, |out| out.extend(originator.octets()));
     }
-    writer.list(code::CLUSTER_LIST, OptionalNonTransitive, &attributes.cluster_list, Ipv4Addr::octets);
-    writer.list(
-        code::EXTENDED_COMMUNITIES,
-        OptionalTransitive,
-        &attributes.extended_communities,
-        |community| *community,
-    );
+    writer.list(code::CLUSTER_LIST, OptionalNonTransitive, &rare.cluster_list, Ipv4Addr::octets);
+    writer.list(code::EXTENDED_COMMUNITIES, OptionalTransitive, &rare.extended_communities, |community| {
+        *community
+    });
     writer.four_octet(attributes, width);
-    writer.list(code::LARGE_COMMUNITY, OptionalTransitive, &attributes.large_communities, |community| {
+    writer.list(code::LARGE_COMMUNITY, OptionalTransitive, &rare.large_communities, |community| {
         let fields = [community.global_administrator, community.local_data_1, community.local_data_2];
         let mut octets = [0; 12];
         for (four, field) in octets.chunks_exact_mut(4).zip(fields) {
@@ -67,7 +64,7 @@ pub(in crate::bgp) fn encode(
         }
         octets
     });
-    if let Some(asn) = attributes.only_to_customer {
+    if let Some(asn) = rare.only_to_customer {
         writer.put(code::ONLY_TO_CUSTOMER, OptionalTransitive, |out| out.extend(asn.to_be_bytes()));
     }
     writer.unknown_below(None);
@@ -110,7 +107,7 @@ impl Writer<'_> {
                 attributes.as_path.without_confederation().encode(AsWidth::Four, out);
             });
         }
-        if let Some(aggregator) = attributes.aggregator.filter(|a| a.asn > u32::from(u16::MAX)) {
+        if let Some(aggregator) = attributes.rare.aggregator.filter(|a| a.asn > u32::from(u16::MAX)) {
             self.put(code::AS4_AGGREGATOR, Category::OptionalTransitive, |out| {
                 out.extend(aggregator.asn.to_be_bytes());
                 out.extend(aggregator.router_id.octets());

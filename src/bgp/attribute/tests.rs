@@ -1,6 +1,8 @@
 //! Values of attributes in both directions. What is malformed has a table of its own in
 //! `tests/malformed_bgp`.
 
+use std::net::Ipv6Addr;
+
 use super::*;
 use crate::bgp::as_path::AsWidth;
 use crate::bgp::{Codec, Segment};
@@ -50,14 +52,18 @@ fn values() {
         origin: Origin::Egp,
         med: Some(50),
         local_pref: Some(200),
-        atomic_aggregate: true,
-        aggregator: Some(Aggregator { asn: 70000, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
-        communities: vec![Community(0x0001_0001), Community(0x0002_0002)],
-        originator_id: Some(Ipv4Addr::new(10, 0, 0, 2)),
-        cluster_list: vec![Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(10, 0, 0, 3)],
-        extended_communities: vec![[0, 2, 0xfc, 0, 0, 0, 0, 7]],
-        large_communities: vec![large],
-        only_to_customer: Some(64512),
+        communities: [Community(0x0001_0001), Community(0x0002_0002)].into(),
+        rare: RareAttributes {
+            atomic_aggregate: true,
+            aggregator: Some(Aggregator { asn: 70000, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
+            originator_id: Some(Ipv4Addr::new(10, 0, 0, 2)),
+            cluster_list: [Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(10, 0, 0, 3)].into(),
+            extended_communities: [[0, 2, 0xfc, 0, 0, 0, 0, 7]].into(),
+            large_communities: [large].into(),
+            only_to_customer: Some(64512),
+            ..RareAttributes::NONE
+        }
+        .into(),
         ..PathAttributes::originated(Ipv4Addr::UNSPECIFIED.into())
     };
     assert_eq!(found, expected);
@@ -68,17 +74,17 @@ fn what_we_do_not_interpret_is_passed_on_marked_or_dropped() {
     // An extended length and unused bits belong to the sender's way of writing, not to the attribute.
     let found = decode(true, &[&[0xdf, 99, 0, 1, 7], &[0x80, 98, 1, 8], &[0xe0, 20, 0]]);
     let unknown = |code, value: &[u8]| UnknownAttribute { flags: 0xe0, code, value: value.to_vec() };
-    assert_eq!(found.unknown, [unknown(20, &[]), unknown(99, &[7])]);
+    assert_eq!(found.rare.unknown, [unknown(20, &[]), unknown(99, &[7])]);
 }
 
 #[test]
 fn partial_stays_set() {
     let found =
         decode(true, &[&[0xe0, 32, 12, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3], &[0xe0, 8, 4, 0, 1, 0, 1]]);
-    assert_eq!(found.partial, [8, 32]);
+    assert_eq!(found.rare.partial, [8, 32]);
     let again = encoded(&found, AsWidth::Four);
     assert_eq!(heads(&again), [(0x40, 1), (0x40, 2), (0xe0, 8), (0xe0, 32)]);
-    let cleared = PathAttributes { communities: vec![], ..found };
+    let cleared = PathAttributes { communities: ExactList::EMPTY, ..found };
     assert_eq!(heads(&encoded(&cleared, AsWidth::Four)), [(0x40, 1), (0x40, 2), (0xe0, 32)]);
 }
 
@@ -90,15 +96,19 @@ fn attributes_are_written_in_the_order_of_their_codes() {
         as_path: AsPath::sequence([70000]),
         med: Some(1),
         local_pref: Some(1),
-        atomic_aggregate: true,
-        aggregator: Some(Aggregator { asn: 70000, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
-        communities: vec![Community(1)],
-        originator_id: Some(Ipv4Addr::new(10, 0, 0, 2)),
-        cluster_list: vec![Ipv4Addr::new(10, 0, 0, 3)],
-        extended_communities: vec![[0; 8]],
-        large_communities: vec![large],
-        only_to_customer: Some(1),
-        unknown: [11, 20, 33, 128].map(unknown).to_vec(),
+        communities: [Community(1)].into(),
+        rare: RareAttributes {
+            atomic_aggregate: true,
+            aggregator: Some(Aggregator { asn: 70000, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
+            originator_id: Some(Ipv4Addr::new(10, 0, 0, 2)),
+            cluster_list: [Ipv4Addr::new(10, 0, 0, 3)].into(),
+            extended_communities: [[0; 8]].into(),
+            large_communities: [large].into(),
+            only_to_customer: Some(1),
+            unknown: [11, 20, 33, 128].map(unknown).into(),
+            ..RareAttributes::NONE
+        }
+        .into(),
         ..PathAttributes::originated(Ipv4Addr::UNSPECIFIED.into())
     };
     let mut field = vec![];
@@ -112,7 +122,11 @@ fn attributes_are_written_in_the_order_of_their_codes() {
 fn as4_attributes_go_only_where_they_are_needed() {
     let path = |asns: &[u32], aggregator| PathAttributes {
         as_path: AsPath::sequence(asns),
-        aggregator: Some(Aggregator { asn: aggregator, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
+        rare: RareAttributes {
+            aggregator: Some(Aggregator { asn: aggregator, router_id: Ipv4Addr::new(10, 0, 0, 1) }),
+            ..RareAttributes::NONE
+        }
+        .into(),
         ..PathAttributes::originated(Ipv4Addr::UNSPECIFIED.into())
     };
     let codes = |attributes: &PathAttributes, width| -> Vec<u8> {
@@ -123,8 +137,7 @@ fn as4_attributes_go_only_where_they_are_needed() {
     assert_eq!(codes(&path(&[1], 65536), AsWidth::Two), [1, 2, 7, 18]);
     assert_eq!(codes(&path(&[65536], 65536), AsWidth::Four), [1, 2, 7]);
 
-    let confederation = Segment::ConfedSequence(vec![70000]);
-    let mixed = AsPath { segments: vec![confederation, Segment::Sequence(vec![70001])] };
+    let mixed = AsPath::from_iter([Segment::ConfedSequence(&[70000]), Segment::Sequence(&[70001])]);
     let field = encoded(&PathAttributes { as_path: mixed, ..path(&[], 1) }, AsWidth::Two);
     assert!(field.ends_with(&[0xc0, 17, 6, 2, 1, 0, 1, 0x11, 0x71]), "AS4_PATH has no confederation");
 }
@@ -138,7 +151,7 @@ fn as4_attributes_count_only_while_the_aggregator_is_unknown_to_them() {
     let later: &[u8] = &[0xc0, 7, 6, 0, 9, 10, 0, 0, 3];
     let outcome = |attributes: &[&[u8]]| {
         let found = decode(false, attributes);
-        (found.as_path.to_string(), found.aggregator.map(|aggregator| aggregator.asn))
+        (found.as_path.to_string(), found.rare.aggregator.map(|aggregator| aggregator.asn))
     };
     assert_eq!(outcome(&[as_path, as4_path]), ("1 70000".into(), None));
     assert_eq!(outcome(&[as_path, trans, as4_path, as4_aggregator]), ("1 70000".into(), Some(70000)));

@@ -150,12 +150,15 @@ impl Update {
 
 impl Announcement {
     fn new(
-        attributes: PathAttributes,
+        mut attributes: PathAttributes,
         next_hop: IpAddr,
         link_local_next_hop: Option<Ipv6Addr>,
         List { prefixes, paths }: List,
     ) -> Announcement {
-        let attributes = PathAttributes { next_hop, link_local_next_hop, ..attributes };
+        attributes.next_hop = next_hop;
+        if link_local_next_hop.is_some() {
+            attributes.rare.change(|rare| rare.link_local_next_hop = link_local_next_hop);
+        }
         Announcement { attributes, prefixes, paths }
     }
 }

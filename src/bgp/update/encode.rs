@@ -44,7 +44,7 @@ pub(in crate::bgp) fn encode_announcements<T: Nlri>(
         }
         (_, IpAddr::V6(global)) if family == Family::Ipv6Unicast || codec.extended_next_hop => {
             attribute::encode(attributes, None, codec.as_width(), &mut block);
-            let next_hop = next_hop_field(global, attributes.link_local_next_hop);
+            let next_hop = next_hop_field(global, attributes.rare.link_local_next_hop);
             let Some(room) = room_for::<T>(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
             else {
                 return 0;

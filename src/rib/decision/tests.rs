@@ -3,13 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bgp::{AsPath, Origin};
+use crate::bgp::{AsPath, Origin, Rare, RareAttributes};
 
 fn attributes() -> PathAttributes {
     PathAttributes {
         as_path: AsPath::sequence([65000]),
         ..PathAttributes::originated("192.0.2.1".parse().unwrap())
     }
+}
+
+/// What a path has that one reflector has passed on.
+fn reflected() -> Rare {
+    let cluster_list = [Ipv4Addr::new(1, 1, 1, 1)].into();
+    RareAttributes { cluster_list, ..RareAttributes::NONE }.into()
 }
 
 fn candidate(attributes: &PathAttributes) -> Candidate<'_> {
@@ -67,7 +73,7 @@ fn each_rule_decides_when_the_ones_before_are_level() {
     let longer = PathAttributes { as_path: AsPath::sequence([65000, 65001]), ..base.clone() };
     let incomplete = PathAttributes { origin: Origin::Incomplete, ..base.clone() };
     let med = PathAttributes { med: Some(1), ..base.clone() };
-    let reflected = PathAttributes { cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1)], ..base.clone() };
+    let reflected = PathAttributes { rare: reflected(), ..base.clone() };
     let c = candidate;
     let long_stale = PathAttributes { communities: [LLGR_STALE].into(), ..preferred.clone() };
     let table = [
@@ -144,8 +150,12 @@ impl Drawn {
             as_path: AsPath::sequence(self.as_path.clone()),
             origin: self.origin,
             med: self.med,
-            originator_id: self.originator.map(|id| Ipv4Addr::new(10, 0, 0, id)),
-            cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1); self.clusters],
+            rare: RareAttributes {
+                originator_id: self.originator.map(|id| Ipv4Addr::new(10, 0, 0, id)),
+                cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1); self.clusters].into(),
+                ..RareAttributes::NONE
+            }
+            .into(),
             ..attributes()
         }
     }
@@ -192,7 +202,7 @@ proptest! {
 #[test]
 fn paths_that_multipath_may_use_stand_in_the_order_of_the_rules_that_follow() {
     let base = attributes();
-    let reflected = PathAttributes { cluster_list: vec![Ipv4Addr::new(1, 1, 1, 1)], ..base.clone() };
+    let reflected = PathAttributes { rare: reflected(), ..base.clone() };
     let with = |attributes, id, address: u8| Candidate {
         router_id: Ipv4Addr::new(10, 0, 0, id),
         peer_address: Some([10, 0, 0, address].into()),
@@ -222,7 +232,8 @@ fn what_arrives_or_leaves_in_any_order_ends_in_one_choice() {
 
 #[test]
 fn originator_id_stands_in_for_the_router_id() {
-    let reflected = PathAttributes { originator_id: Some(Ipv4Addr::new(10, 0, 0, 1)), ..attributes() };
+    let rare = RareAttributes { originator_id: Some(Ipv4Addr::new(10, 0, 0, 1)), ..RareAttributes::NONE };
+    let reflected = PathAttributes { rare: rare.into(), ..attributes() };
     let plain = attributes();
     assert_eq!(decide_permuted(&[candidate(&plain), candidate(&reflected)]).0, 1);
 }

@@ -112,8 +112,8 @@ fn reflection_to_and_from_clients_stamps_the_path() {
     let to_non_client = export(&received(), from_client, |_| ()).unwrap();
     let to_client = export(&received(), from(Kind::Internal), |e| e.client = true).unwrap();
     for told in [to_non_client, to_client] {
-        assert_eq!(told.originator_id, Some(Ipv4Addr::new(192, 168, 1, 12)));
-        assert_eq!(told.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
+        assert_eq!(told.rare.originator_id, Some(Ipv4Addr::new(192, 168, 1, 12)));
+        assert_eq!(told.rare.cluster_list, [Ipv4Addr::new(192, 168, 1, 11)]);
         assert_eq!(told.next_hop.to_string(), "192.168.1.12");
     }
     let own = |e: &mut Export<'_>| (e.client, e.next_hop) = (true, NextHopRule::Own);
@@ -123,16 +123,16 @@ fn reflection_to_and_from_clients_stamps_the_path() {
 
 #[test]
 fn never_past_communities() {
-    let mut tagged = PathAttributes { communities: vec![NO_EXPORT], ..received() };
+    let mut tagged = PathAttributes { communities: [NO_EXPORT].into(), ..received() };
     assert_eq!(export(&tagged, from(Kind::Local), |e| e.external = true), None);
     assert!(export(&tagged, from(Kind::Local), |_| ()).is_some());
-    tagged.communities = vec![NO_ADVERTISE];
+    tagged.communities = [NO_ADVERTISE].into();
     assert_eq!(export(&tagged, from(Kind::Local), |_| ()), None);
 }
 
 #[test]
 fn last_resorts_go_to_those_who_know_their_mark_and_where_asked_for_to_other_internal_peers() {
-    let marked = PathAttributes { communities: vec![LLGR_STALE], ..received() };
+    let marked = PathAttributes { communities: [LLGR_STALE].into(), ..received() };
     let told = |external, long_lived, partial_deployment| {
         let configure = |e: &mut Export<'_>| {
             (e.external, e.long_lived, e.partial_deployment) = (external, long_lived, partial_deployment);
@@ -218,7 +218,7 @@ fn a_next_hop_that_the_peer_could_not_use_is_replaced_by_ours() {
 
 #[test]
 fn configured_communities_are_added_once() {
-    let tagged = PathAttributes { communities: vec![Community(1)], ..received() };
+    let tagged = PathAttributes { communities: [Community(1)].into(), ..received() };
     let told = export(&tagged, from(Kind::Local), |e| e.communities = &[1, 2]).unwrap();
     assert_eq!(told.communities, [Community(1), Community(2)]);
 }

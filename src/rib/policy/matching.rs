@@ -79,7 +79,7 @@ impl Match {
 
 impl AsPathMatch {
     fn matches(&self, path: &AsPath) -> bool {
-        let last = || match path.segments.last() {
+        let last = || match path.segments().last() {
             Some(Segment::Sequence(asns)) => asns.last().copied(),
             _ => None,
         };
@@ -107,8 +107,8 @@ fn bears(attributes: &PathAttributes, wanted: impl Fn(AnyCommunity) -> bool) -> 
         wanted(community)
     };
     attributes.communities.iter().any(|plain| wanted(AnyCommunity::Plain(*plain)))
-        || attributes.large_communities.iter().any(|large| wanted(AnyCommunity::Large(*large)))
-        || attributes.extended_communities.iter().any(|octets| {
+        || attributes.rare.large_communities.iter().any(|large| wanted(AnyCommunity::Large(*large)))
+        || attributes.rare.extended_communities.iter().any(|octets| {
             let community = ExtendedCommunity(*octets);
             wanted(AnyCommunity::Extended(community))
                 || community.kind().is_some_and(|kind| wanted(AnyCommunity::Kind(kind)))

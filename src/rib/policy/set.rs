@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::AnyCommunity;
-use crate::bgp::{ExtendedCommunity, ExtendedKind, PathAttributes};
+use crate::bgp::{ExactList, ExtendedCommunity, ExtendedKind, PathAttributes};
 
 /// Changes to a path's attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,20 +38,24 @@ impl Set {
         if !self.remove_communities.is_empty() {
             let removed = |community| self.remove_communities.contains(&community);
             attributes.communities.retain(|c| !removed(AnyCommunity::Plain(*c)));
-            attributes.large_communities.retain(|c| !removed(AnyCommunity::Large(*c)));
-            attributes.extended_communities.retain(|octets| {
-                let community = ExtendedCommunity(*octets);
-                let kind = community.kind();
-                !removed(AnyCommunity::Extended(community))
-                    && !kind.is_some_and(|kind| removed(AnyCommunity::Kind(kind)))
+            attributes.rare.change(|rare| {
+                rare.large_communities.retain(|c| !removed(AnyCommunity::Large(*c)));
+                rare.extended_communities.retain(|octets| {
+                    let community = ExtendedCommunity(*octets);
+                    let kind = community.kind();
+                    !removed(AnyCommunity::Extended(community))
+                        && !kind.is_some_and(|kind| removed(AnyCommunity::Kind(kind)))
+                });
             });
         }
         for community in &self.add_communities {
             match community {
-                AnyCommunity::Plain(community) => insert(&mut attributes.communities, *community),
-                AnyCommunity::Large(community) => insert(&mut attributes.large_communities, *community),
+                AnyCommunity::Plain(community) => attributes.communities.insert_sorted(*community),
+                AnyCommunity::Large(community) => {
+                    attributes.rare.change(|rare| rare.large_communities.insert_sorted(*community));
+                }
                 AnyCommunity::Extended(community) => {
-                    add_extended(&mut attributes.extended_communities, *community);
+                    attributes.rare.change(|rare| add_extended(&mut rare.extended_communities, *community));
                 }
                 AnyCommunity::Kind(_) => {}
             }
@@ -64,16 +68,9 @@ impl Set {
 
 /// Adds an extended community. A path says one link bandwidth at most
 /// (draft-ietf-idr-link-bandwidth §3), so that one which is added stands in the place of others.
-fn add_extended(list: &mut Vec<[u8; 8]>, community: ExtendedCommunity) {
+fn add_extended(list: &mut ExactList<[u8; 8]>, community: ExtendedCommunity) {
     if community.kind() == Some(ExtendedKind::LinkBandwidth) {
         list.retain(|octets| ExtendedCommunity(*octets).kind() != Some(ExtendedKind::LinkBandwidth));
     }
-    insert(list, community.0);
-}
-
-/// Adds to an ascending list what is not in it: equal sets are to share one interned copy.
-pub(in crate::rib) fn insert<T: Ord>(list: &mut Vec<T>, value: T) {
-    if let Err(at) = list.binary_search(&value) {
-        list.insert(at, value);
-    }
+    list.insert_sorted(community.0);
 }

@@ -6,7 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bgp::{AsPath, Community, ExtendedCommunity, ExtendedKind, LargeCommunity, Segment};
+use crate::bgp::{Community, ExactList, ExtendedCommunity, ExtendedKind, LargeCommunity, Segment};
 
 /// Small worlds, so that rules and paths meet often.
 fn prefix() -> impl Strategy<Value = Prefix> {
@@ -56,13 +56,15 @@ fn asn() -> impl Strategy<Value = u32> {
 }
 
 fn attributes() -> impl Strategy<Value = PathAttributes> {
-    let segment = (vec(asn(), 1..4), any::<bool>())
-        .prop_map(|(asns, set)| if set { Segment::Set(asns) } else { Segment::Sequence(asns) });
+    let segment = (vec(asn(), 1..4), any::<bool>());
     let scalars = (option::of(0..3_u32), option::of(0..3_u32), 0..16_u32);
     (vec(segment, 0..3), communities(4), scalars).prop_map(
         |(segments, communities, (med, local_pref, hop))| {
             let mut attributes = PathAttributes {
-                as_path: AsPath { segments },
+                as_path: segments
+                    .iter()
+                    .map(|(asns, set)| if *set { Segment::Set(asns) } else { Segment::Sequence(asns) })
+                    .collect(),
                 med,
                 local_pref,
                 ..PathAttributes::originated(std::net::Ipv4Addr::from(hop << 28 | 1).into())
@@ -144,7 +146,10 @@ fn naive(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -
         }
         all.sort_unstable();
         all.dedup();
-        (out.communities, out.large_communities, out.extended_communities) = Default::default();
+        out.communities = ExactList::EMPTY;
+        out.rare.change(|rare| {
+            (rare.large_communities, rare.extended_communities) = Default::default();
+        });
         bear(&mut out, all);
         for _ in 0..set.prepend {
             out.as_path = out.as_path.prepended(nearest, 1);
@@ -158,17 +163,21 @@ fn naive(policy: &Policy, prefix: Prefix, path: &PathAttributes, nearest: u32) -
 
 fn borne(path: &PathAttributes) -> Vec<AnyCommunity> {
     let plain = path.communities.iter().copied().map(AnyCommunity::Plain);
-    let large = path.large_communities.iter().copied().map(AnyCommunity::Large);
-    let extended = path.extended_communities.iter().copied().map(ExtendedCommunity);
+    let large = path.rare.large_communities.iter().copied().map(AnyCommunity::Large);
+    let extended = path.rare.extended_communities.iter().copied().map(ExtendedCommunity);
     plain.chain(large).chain(extended.map(AnyCommunity::Extended)).collect()
 }
 
 fn bear(path: &mut PathAttributes, communities: impl IntoIterator<Item = AnyCommunity>) {
     for community in communities {
         match community {
-            AnyCommunity::Plain(community) => path.communities.push(community),
-            AnyCommunity::Large(community) => path.large_communities.push(community),
-            AnyCommunity::Extended(community) => path.extended_communities.push(community.0),
+            AnyCommunity::Plain(community) => path.communities.insert(path.communities.len(), community),
+            AnyCommunity::Large(community) => path.rare.change(|rare| {
+                rare.large_communities.insert(rare.large_communities.len(), community);
+            }),
+            AnyCommunity::Extended(community) => path.rare.change(|rare| {
+                rare.extended_communities.insert(rare.extended_communities.len(), community.0);
+            }),
             AnyCommunity::Kind(kind) => unreachable!("{kind} is no community"),
         }
     }
@@ -192,19 +201,20 @@ fn naively_matches(wanted: &Match, prefix: Prefix, path: &PathAttributes) -> boo
         good &= scan(set, Prefix::host(path.next_hop));
     }
     let AsPathMatch { contains, starts_with, originated_by, max_length } = wanted.as_path;
-    let segments = &path.as_path.segments;
+    let mut segments = path.as_path.segments();
     if let Some(asn) = contains {
-        good &= segments.iter().flat_map(Segment::asns).any(|a| *a == asn);
-    }
-    if let Some(asn) = starts_with {
-        good &= matches!(segments.first(), Some(Segment::Sequence(asns)) if asns[0] == asn);
-    }
-    if let Some(asn) = originated_by {
-        good &= matches!(segments.last(), Some(Segment::Sequence(asns)) if asns[asns.len() - 1] == asn);
+        good &= segments.clone().flat_map(Segment::asns).any(|a| *a == asn);
     }
     if let Some(most) = max_length {
-        let hops = |segment: &Segment| if let Segment::Sequence(asns) = segment { asns.len() } else { 1 };
-        good &= segments.iter().map(hops).sum::<usize>() <= most as usize;
+        let hops = |segment: Segment<'_>| if let Segment::Sequence(asns) = segment { asns.len() } else { 1 };
+        good &= segments.clone().map(hops).sum::<usize>() <= most as usize;
+    }
+    if let Some(asn) = originated_by {
+        let last = segments.clone().last();
+        good &= matches!(last, Some(Segment::Sequence(asns)) if asns[asns.len() - 1] == asn);
+    }
+    if let Some(asn) = starts_with {
+        good &= matches!(segments.next(), Some(Segment::Sequence(asns)) if asns[0] == asn);
     }
     let CommunityMatch { any, all, none } = &wanted.communities;
     let borne = borne(path);
@@ -265,8 +275,8 @@ proptest! {
         changes.apply(&mut twice, None);
         changes.apply(&mut twice, None);
         prop_assert_eq!(&once, &twice);
-        prop_assert!(once.communities.is_sorted() && once.large_communities.is_sorted());
-        prop_assert!(once.extended_communities.is_sorted());
+        prop_assert!(once.communities.is_sorted() && once.rare.large_communities.is_sorted());
+        prop_assert!(once.rare.extended_communities.is_sorted());
         if changes.is_empty() {
             prop_assert_eq!(once, path);
         }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use routelet::bgp::{AsPath, Community, PathAttributes};
+use routelet::bgp::{AsPath, Community, PathAttributes, RareAttributes};
 use routelet::prefix::{Family, Prefix};
 use routelet::rib::well_known::{GRACEFUL_SHUTDOWN, NO_EXPORT};
 
@@ -47,8 +47,12 @@ impl Route {
             med: self.med,
             local_pref: self.local_pref,
             communities: self.communities.iter().copied().collect(),
-            originator_id: self.originator,
-            cluster_list: self.clusters.clone(),
+            rare: RareAttributes {
+                originator_id: self.originator,
+                cluster_list: self.clusters.clone().into(),
+                ..RareAttributes::NONE
+            }
+            .into(),
             ..PathAttributes::originated(self.next_hop)
         }
     }

@@ -111,10 +111,9 @@ fn our_update(update: &Update) -> Reading {
     let mut facts = Facts::new();
     put_set(&mut facts, "withdrawn", &update.withdrawn);
     for announcement in &update.announced {
-        let routelet::bgp::PathAttributes { origin, med, local_pref, aggregator, .. } =
-            &announcement.attributes;
         let attributes = &announcement.attributes;
-        let hops = [Some(attributes.next_hop), attributes.link_local_next_hop.map(IpAddr::V6)];
+        let routelet::bgp::PathAttributes { origin, med, local_pref, rare, .. } = attributes;
+        let hops = [Some(attributes.next_hop), rare.link_local_next_hop.map(IpAddr::V6)];
         let name = if announcement.prefixes[0].address().is_ipv4() { "IPv4" } else { "IPv6" };
         put(&mut facts, name, &announcement.prefixes);
         put(
@@ -126,22 +125,18 @@ fn our_update(update: &Update) -> Reading {
         put(&mut facts, "AS_PATH", [path(&attributes.as_path)]);
         put(&mut facts, "MULTI_EXIT_DISC", med);
         put(&mut facts, "LOCAL_PREF", local_pref);
-        put(&mut facts, "ATOMIC_AGGREGATE", attributes.atomic_aggregate.then_some(1));
-        put(&mut facts, "AGGREGATOR", aggregator.map(|a| format!("{} {}", a.asn, a.router_id)));
+        put(&mut facts, "ATOMIC_AGGREGATE", rare.atomic_aggregate.then_some(1));
+        put(&mut facts, "AGGREGATOR", rare.aggregator.map(|a| format!("{} {}", a.asn, a.router_id)));
         put_set(&mut facts, "COMMUNITIES", attributes.communities.iter().map(|c| c.0));
-        put(&mut facts, "ORIGINATOR_ID", attributes.originator_id);
-        put(&mut facts, "CLUSTER_LIST", &attributes.cluster_list);
-        put_set(
-            &mut facts,
-            "EXTENDED COMMUNITIES",
-            attributes.extended_communities.iter().map(|c| super::hex(c)),
-        );
-        let large = attributes.large_communities.iter();
+        put(&mut facts, "ORIGINATOR_ID", rare.originator_id);
+        put(&mut facts, "CLUSTER_LIST", &*rare.cluster_list);
+        put_set(&mut facts, "EXTENDED COMMUNITIES", rare.extended_communities.iter().map(|c| super::hex(c)));
+        let large = rare.large_communities.iter();
         let large =
             large.map(|c| format!("{}:{}:{}", c.global_administrator, c.local_data_1, c.local_data_2));
         put_set(&mut facts, "LARGE_COMMUNITY", large);
-        put(&mut facts, "ONLY_TO_CUSTOMER", attributes.only_to_customer);
-        let unknown = attributes.unknown.iter().map(|a| format!("{}={}", a.code, super::hex(&a.value)));
+        put(&mut facts, "ONLY_TO_CUSTOMER", rare.only_to_customer);
+        let unknown = rare.unknown.iter().map(|a| format!("{}={}", a.code, super::hex(&a.value)));
         put_set(&mut facts, "unknown", unknown);
     }
     Reading { complaints, facts }
@@ -149,14 +144,18 @@ fn our_update(update: &Update) -> Reading {
 
 /// A path with adjacent sequences joined: where a sequence was cut means nothing.
 fn path(path: &AsPath) -> String {
-    let mut segments: Vec<Segment> = vec![];
-    for segment in &path.segments {
+    let mut segments: Vec<(Segment, Vec<u32>)> = vec![];
+    for segment in path.segments() {
         match (segments.last_mut(), segment) {
-            (Some(Segment::Sequence(front)), Segment::Sequence(more)) => front.extend(more),
-            _ => segments.push(segment.clone()),
+            (Some((Segment::Sequence(_), front)), Segment::Sequence(more)) => front.extend(more),
+            _ => segments.push((segment, segment.asns().to_vec())),
         }
     }
-    AsPath { segments }.to_string()
+    let joined = segments.iter().map(|(segment, asns)| match segment {
+        Segment::Sequence(_) => Segment::Sequence(asns),
+        other => *other,
+    });
+    joined.collect::<AsPath>().to_string()
 }
 
 pub fn rustbgpd(codec: &Codec, message: &[u8]) -> Reading {
@@ -227,16 +226,18 @@ fn rustbgpd_update(codec: &Codec, update: &rustbgpd_wire::UpdateMessage) -> Read
     Reading { complaints, facts: only_of_announcements(facts) }
 }
 
+fn rustbgpd_segment(segment: &AsPathSegment) -> Segment<'_> {
+    match segment {
+        AsPathSegment::AsSet(asns) => Segment::Set(asns),
+        AsPathSegment::AsSequence(asns) => Segment::Sequence(asns),
+    }
+}
+
 fn rustbgpd_attribute(facts: &mut Facts, attribute: &PathAttribute, withdrawn: &mut Vec<String>) {
     match attribute {
         PathAttribute::Origin(origin) => put(facts, "ORIGIN", [*origin as u8]),
         PathAttribute::AsPath(theirs) => {
-            let segment = |segment: &AsPathSegment| match segment {
-                AsPathSegment::AsSet(asns) => Segment::Set(asns.clone()),
-                AsPathSegment::AsSequence(asns) => Segment::Sequence(asns.clone()),
-            };
-            let as_path = AsPath { segments: theirs.segments.iter().map(segment).collect() };
-            put(facts, "AS_PATH", [path(&as_path)]);
+            put(facts, "AS_PATH", [path(&theirs.segments.iter().map(rustbgpd_segment).collect())]);
         }
         PathAttribute::Aggregator(a) => put(facts, "AGGREGATOR", [format!("{} {}", a.asn, a.router_id)]),
         PathAttribute::AtomicAggregate => put(facts, "ATOMIC_AGGREGATE", [1]),
@@ -341,32 +342,33 @@ pub fn netgauze(codec: &Codec, message: &[u8]) -> Reading {
     }
 }
 
+fn netgauze_segment((kind, asns): &(AsPathSegmentType, Vec<u32>)) -> Segment<'_> {
+    match kind {
+        AsPathSegmentType::AsSet => Segment::Set(asns),
+        AsPathSegmentType::AsSequence => Segment::Sequence(asns),
+    }
+}
+
 fn netgauze_attribute(
     facts: &mut Facts,
     attribute: &netgauze_bgp_pkt::path_attribute::PathAttribute,
     withdrawn: &mut Vec<String>,
 ) {
     use PathAttributeValue as Value;
-    let segment = |kind: AsPathSegmentType, asns: Vec<u32>| match kind {
-        AsPathSegmentType::AsSet => Segment::Set(asns),
-        AsPathSegmentType::AsSequence => Segment::Sequence(asns),
-    };
     let aggregator = |asn: u32, origin: Ipv4Addr| format!("{asn} {origin}");
     match attribute.value() {
         Value::Origin(origin) => put(facts, "ORIGIN", [*origin as u8]),
         Value::AsPath(theirs) => {
-            let segments = match theirs {
+            let segments: Vec<(AsPathSegmentType, Vec<u32>)> = match theirs {
                 TheirAsPath::As2PathSegments(list) => list
                     .iter()
-                    .map(|s| {
-                        segment(s.segment_type(), s.as_numbers().iter().map(|n| u32::from(*n)).collect())
-                    })
+                    .map(|s| (s.segment_type(), s.as_numbers().iter().map(|n| u32::from(*n)).collect()))
                     .collect(),
                 TheirAsPath::As4PathSegments(list) => {
-                    list.iter().map(|s| segment(s.segment_type(), s.as_numbers().to_vec())).collect()
+                    list.iter().map(|s| (s.segment_type(), s.as_numbers().to_vec())).collect()
                 }
             };
-            put(facts, "AS_PATH", [path(&AsPath { segments })]);
+            put(facts, "AS_PATH", [path(&segments.iter().map(netgauze_segment).collect())]);
         }
         Value::As4Path(_) => put(facts, "AS4_PATH", [1]),
         Value::NextHop(next_hop) => put(facts, "IPv4 next hop", [next_hop.next_hop()]),
