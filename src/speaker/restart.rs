@@ -144,7 +144,7 @@ impl Speaker {
         }
         let Some(sweep_at) = self.restart.sweep_at else { return };
         let told =
-            !self.peers.is_empty() && !self.links.are_searched() && self.peers.values().all(has_told_all);
+            !self.peers.is_empty() && self.peers.values().all(has_told_all) && !self.links.are_searched();
         if sweep_at <= self.now || (told && !self.restart.is_deferring()) {
             // What the peers told must be desired before the rest is let go.
             while self.settle_dirty() {}

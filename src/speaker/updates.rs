@@ -48,6 +48,7 @@ impl Speaker {
             && let Some(peer) = self.peers.get_mut(&id)
         {
             peer.end_of_rib_seen.insert(family);
+            self.note_told(id);
             self.let_go_stale(id, family);
             self.advance_restart();
         }
