@@ -179,9 +179,9 @@ fn decode_as<T: Nlri, A: WireAddress>(octets: &[u8]) -> Result<Vec<T>, Malformed
 where
     Prefix: From<Net<A>>,
 {
-    // Prefixes are mostly three quarters (IPv4) or a third (IPv6) of an address long.
+    // Few lists have prefixes that are on average shorter than half (IPv4) or a third (IPv6) of an address.
     let mut prefixes =
-        Vec::with_capacity(octets.len().div_ceil(T::ID_OCTETS + 4 + usize::from(A::BITS / 64)));
+        Vec::with_capacity(octets.len().div_ceil(T::ID_OCTETS + 2 + usize::from(A::BITS / 32)));
     let mut rest = octets;
     while !rest.is_empty() {
         let at = octets.len() - rest.len();

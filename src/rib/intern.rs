@@ -7,6 +7,9 @@
 //!
 //! What is interned is spread over shards by its hash, each a table that grows and is swept by itself: one
 //! insertion among a million sets may have to move some thousands of pointers, and never a million.
+//!
+//! Who drops a set does not tell us. Sets that nobody else holds are let go when a shard grows, and when
+//! all is quiet after much has changed: see [`Interner::tidy`].
 
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ use crate::prefix::hash::hash_of;
 
 /// How many shards there are.
 const SHARDS: usize = 64;
+/// Fewer changes than this do not drop much.
+const WORTH_TIDYING: usize = 4096;
 /// A shard with fewer sets is not worth sweeping.
 const SWEPT_FROM: usize = 16;
 
@@ -24,8 +29,10 @@ const SWEPT_FROM: usize = 16;
 #[derive(Debug)]
 pub struct Interner {
     shards: [Shard; SHARDS],
-    /// The shard that is swept next when nothing makes any of them grow.
-    next: usize,
+    /// Destinations that have changed since the last time of tidying, each of which may have dropped sets.
+    changes: usize,
+    /// Those shards from this one on are still to be tidied.
+    untidy_from: usize,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +44,7 @@ struct Shard {
 
 impl Default for Interner {
     fn default() -> Self {
-        Interner { shards: std::array::from_fn(|_| Shard::default()), next: 0 }
+        Interner { shards: std::array::from_fn(|_| Shard::default()), changes: 0, untidy_from: SHARDS }
     }
 }
 
@@ -49,16 +56,29 @@ impl Interner {
         self.shards[(hash >> 32) as usize % SHARDS].intern(hash, attributes)
     }
 
-    /// Lets go of sets that nobody uses any more, and gives their memory back: a part of them, so that it
-    /// is quickly done, and another part with each call. Insertions do so by themselves; this is for when
-    /// there are none because whoever sent the sets is gone.
-    pub fn sweep(&mut self) {
-        self.shards[self.next].sweep();
-        self.next = (self.next + 1) % SHARDS;
+    /// So many destinations have other paths than before, and may have dropped sets.
+    pub fn note_changes(&mut self, destinations: usize) {
+        self.changes += destinations;
     }
 
-    /// How often [`Interner::sweep`] has to be called to have swept everything.
-    pub const SWEEPS: usize = SHARDS;
+    /// Lets go of sets that nobody uses any more, and gives their memory back, if so much has changed that
+    /// it is worth looking: whoever sent a million prefixes may be gone, and nothing come in its place. Done
+    /// in portions; `false` when nothing is left to do.
+    pub fn tidy(&mut self) -> bool {
+        if self.untidy_from == SHARDS {
+            if self.changes < WORTH_TIDYING || self.changes < self.len() / 4 {
+                return false;
+            }
+            (self.changes, self.untidy_from) = (0, 0);
+        }
+        self.shards[self.untidy_from].sweep();
+        self.untidy_from += 1;
+        true
+    }
+
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.sets.len()).sum()
+    }
 }
 
 impl Shard {
@@ -91,10 +111,6 @@ mod tests {
         PathAttributes { med: Some(med), ..PathAttributes::originated("192.0.2.1".parse().unwrap()) }
     }
 
-    fn len(interner: &Interner) -> usize {
-        interner.shards.iter().map(|shard| shard.sets.len()).sum()
-    }
-
     #[test]
     fn equal_sets_are_one_allocation() {
         let mut interner = Interner::default();
@@ -110,7 +126,7 @@ mod tests {
         for med in 0..100_000 {
             interner.intern(attributes(med));
         }
-        assert!(len(&interner) <= 2048, "{}", len(&interner));
+        assert!(interner.len() <= 2048, "{}", interner.len());
         assert!(Arc::ptr_eq(&kept, &interner.intern(attributes(u32::MAX))));
     }
 
@@ -121,8 +137,10 @@ mod tests {
         let fullest = interner.shards.iter().map(|shard| shard.sets.len()).max();
         assert!(fullest.is_some_and(|most| most < 2 * 10_000 / SHARDS), "{fullest:?}: sets spread evenly");
         drop(sets);
-        (0..Interner::SWEEPS).for_each(|_| interner.sweep());
-        assert_eq!(len(&interner), 0);
+        assert!(!interner.tidy(), "nobody has said that anything changed");
+        interner.note_changes(10_000);
+        let portions = std::iter::from_fn(|| interner.tidy().then_some(())).count();
+        assert_eq!((portions, interner.len()), (SHARDS, 0));
         assert!(interner.shards.iter().all(|shard| shard.sets.capacity() == 0));
     }
 }

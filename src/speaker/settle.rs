@@ -46,7 +46,7 @@ impl Speaker {
             told |= self.tell(id);
         }
         // What is told may be no more than an end, of a table or of a refresh.
-        decided || changed || told || !self.actions.is_empty()
+        decided || changed || told || !self.actions.is_empty() || self.interner.tidy()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
@@ -54,6 +54,7 @@ impl Speaker {
         let Some(intent) = &self.intent else { return false };
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
         let any = !places.is_empty();
+        self.interner.note_changes(places.len());
         places.retain(|place| self.may_decide(*place));
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
