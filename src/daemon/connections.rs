@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
@@ -122,7 +123,7 @@ impl Connections {
     }
 
     /// Queues octets to be sent.
-    pub fn send(&mut self, connection: ConnectionId, octets: Vec<u8>) {
+    pub fn send(&mut self, connection: ConnectionId, octets: Bytes) {
         if let Some(open) = self.open.get(&connection) {
             // A task that has ended has also reported the connection closed.
             let _ = open.orders.send(Order::Send(octets));

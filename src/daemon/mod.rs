@@ -12,6 +12,7 @@ mod clock;
 mod configuration;
 mod connections;
 mod departure;
+mod descriptors;
 mod driver;
 mod exempt;
 pub mod http;
@@ -80,6 +81,7 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
+    descriptors::raise_limit();
     let mut signals = Signals::listen()?;
     let (api, http) = listen(&options).await?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::drain::DrainStage;
 use super::gate::few;
 use super::intent::{LimitAction, MaxPrefixes, Password};
@@ -35,8 +37,8 @@ pub enum Action {
     Send {
         /// On this connection.
         connection: ConnectionId,
-        /// Whole messages.
-        octets: Vec<u8>,
+        /// Whole messages, which others may be sent too.
+        octets: Bytes,
     },
     /// Let the peer's messages have up to 65,535 octets from here on (RFC 8654).
     AcceptExtended {

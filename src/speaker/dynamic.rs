@@ -72,7 +72,7 @@ impl Speaker {
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
         let octets = Codec::initial().encode_notification(&Notification::from(Reason::CONNECTION_REJECTED));
-        self.actions.push_back(Action::Send { connection, octets });
+        self.actions.push_back(Action::Send { connection, octets: octets.into() });
         self.actions.push_back(Action::Close { connection });
         connection
     }

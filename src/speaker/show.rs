@@ -166,7 +166,7 @@ impl Speaker {
             family,
             received: count.received,
             accepted: count.accepted,
-            advertised: peer.out.len(family),
+            advertised: peer.out.len(family) + self.groups.len(peer.id, family),
             add_path: add_path_of(peer, family),
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),

@@ -355,7 +355,7 @@ impl World {
             if self.trace.is_some() || self.told {
                 let text = match &action {
                     Action::Notice(notice) => notice.to_string(),
-                    Action::Send { connection, octets } => format!("{connection:?} {octets:02x?}"),
+                    Action::Send { connection, octets } => format!("{connection:?} {:02x?}", &octets[..]),
                     other => format!("{other:?}"),
                 };
                 let line = format!("{:?} {name}: {text}", self.now);
@@ -374,7 +374,7 @@ impl World {
                     } else {
                         speaker.handle_sent(self.now, connection, count);
                     }
-                    self.send((name, connection), octets);
+                    self.send((name, connection), octets.to_vec());
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(batch) => self.change_routes(name, &batch),

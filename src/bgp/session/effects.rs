@@ -141,7 +141,7 @@ impl Session {
 
     pub(super) fn send(&mut self, octets: Vec<u8>) {
         self.counters.messages_out += 1;
-        self.outputs.push_back(Output::Send(octets));
+        self.outputs.push_back(Output::Send(octets.into()));
     }
 
     fn start_idle_hold_timer(&mut self, now: Instant) {

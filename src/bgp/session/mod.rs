@@ -19,6 +19,7 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 pub use cause::{Break, Cause, Failure};
 pub use config::{Config, Damping, Negotiated, RemoteAs};
 use effects::Payload;
@@ -39,8 +40,8 @@ pub enum Output {
     Dial,
     /// Close the connection or give up the attempt. What was sent before is still delivered.
     Close,
-    /// Send these octets.
-    Send(Vec<u8>),
+    /// Send these octets, which others may be sent too.
+    Send(Bytes),
     /// Both sides speak extended messages: take up to 65,535 octets from here on (RFC 8654).
     AcceptExtended,
     /// Established: UPDATEs may flow.
@@ -363,7 +364,7 @@ impl Session {
 
     /// Sends UPDATEs that the owner has encoded with [`Negotiated::codec`]: `messages` of them.
     /// Ignored unless Established.
-    pub fn send_updates(&mut self, octets: Vec<u8>, messages: usize) {
+    pub fn send_updates(&mut self, octets: Bytes, messages: usize) {
         if self.state == State::Established && messages > 0 {
             self.counters.messages_out += messages as u64;
             self.counters.updates_out += messages as u64;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -40,7 +41,7 @@ const DRIVER_MISSED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Order {
     /// Send these octets.
-    Send(Vec<u8>),
+    Send(Bytes),
     /// Keep the connection up by these terms.
     Keep(Terms),
 }
@@ -318,8 +319,8 @@ mod tests {
             peer.write_all(&notification).await.unwrap();
             peer.set_zero_linger().unwrap();
             drop(peer);
-            orders.send(Order::Send(vec![0; 1000])).unwrap();
-            orders.send(Order::Send(vec![0; 1000])).unwrap();
+            orders.send(Order::Send(vec![0; 1000].into())).unwrap();
+            orders.send(Order::Send(vec![0; 1000].into())).unwrap();
             carry(stream, ties).await;
             let mut last_words = vec![];
             while let Ok(input) = heard.try_recv() {
@@ -339,7 +340,7 @@ mod tests {
         let keepalive = Codec::initial().encode_keepalive();
         let interval = Duration::from_millis(20);
         orders.send(Order::Keep(Terms { keepalive: interval, user_timeout: None })).unwrap();
-        orders.send(Order::Send(keepalive.clone())).unwrap();
+        orders.send(Order::Send(keepalive.clone().into())).unwrap();
         let carried = tokio::spawn(carry(stream, ties));
         for _ in 0..10 {
             let mut said = vec![0; keepalive.len()];
