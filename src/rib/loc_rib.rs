@@ -46,9 +46,27 @@ pub struct LocRib {
 /// Places whose destinations are marked, each once. They stay until they have been settled.
 type Dirty = VecDeque<Place>;
 
-/// Where a destination lies in the table, for as long as it has a path or is dirty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a destination lies in the table, for as long as it has a path or is dirty, or its owner does not
+/// drop it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place(Family, u32);
+
+impl Place {
+    /// The place of that number among those of a family.
+    pub(super) fn new(family: Family, number: u32) -> Place {
+        Place(family, number)
+    }
+
+    /// The family of its destination.
+    pub fn family(self) -> Family {
+        self.0
+    }
+
+    /// Its number among those of its family: they are given out from zero on, and again.
+    pub(super) fn number(self) -> u32 {
+        self.1
+    }
+}
 
 /// Queues a destination to be settled, if it is not queued already.
 fn mark(dirty: &mut Dirty, place: Place, destination: &mut Destination) {
@@ -255,7 +273,8 @@ impl LocRib {
         }
     }
 
-    fn find(&self, prefix: Prefix) -> Option<Place> {
+    /// Where the destination of that prefix lies, if there is one.
+    pub fn find(&self, prefix: Prefix) -> Option<Place> {
         match prefix {
             Prefix::V4(net) => self.v4.find(net).map(|place| Place(Family::Ipv4Unicast, place)),
             Prefix::V6(net) => self.v6.find(net).map(|place| Place(Family::Ipv6Unicast, place)),

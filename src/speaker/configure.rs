@@ -129,6 +129,7 @@ impl Speaker {
             self.forget_wake(id, peer.wake);
         }
         self.busy.remove(&id);
+        self.groups.leave(id);
         self.advance_restart();
     }
 
@@ -151,6 +152,7 @@ impl Speaker {
         if let Some(known) = self.peers.get_mut(&id) {
             known.intent = peer.clone();
             known.first.session.set_pauses(&config);
+            self.groups.reconsider(id);
         }
         if waited {
             self.start_session(id);

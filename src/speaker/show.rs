@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::peer::Peer;
 use super::settle::Facts;
-use super::standing::Recent;
 use super::view::{
     FibRouteView, FibState, PathView, PeerCounters, PeerFamilyView, PeerView, RestartView, RouteView, Summary,
 };
@@ -167,7 +166,7 @@ impl Speaker {
             family,
             received: count.received,
             accepted: count.accepted,
-            advertised: peer.out.len(family),
+            advertised: peer.out.len(family) + self.groups.len(peer.id, family),
             add_path: add_path_of(peer, family),
             end_of_rib: peer.end_of_rib_seen.contains(&family),
             forwarding: restart.and_then(|restart| restart.family(family)).map(|f| f.forwarding),
@@ -195,13 +194,7 @@ impl Speaker {
         destination: &Destination,
         named: bool,
     ) -> Option<RouteView> {
-        let facts = Facts {
-            intent: self.intent.as_ref()?,
-            peers: &self.peers,
-            next_hops: &self.next_hops,
-            presence: self.presence(),
-            recent: Recent::default(),
-        };
+        let facts = Facts::new(self.intent.as_ref()?, &self.peers, &self.next_hops, self.presence());
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
         let equal = decision.map(|d| d.equal.to_vec()).unwrap_or_default();
