@@ -4,14 +4,11 @@
 //! Nothing is ever iterated by hash, so that its only influence is on speed; the same inputs give the
 //! same tables all the same. The seed is its owner's and never taken from the machine here.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 /// A hasher that folds each word in by one wide multiplication.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Folded(u64);
-
-/// For tables of the standard library's making.
-pub(crate) type BuildFolded = BuildHasherDefault<Folded>;
 
 /// Odd, with about as many ones as zeros: the digits of pi.
 const MULTIPLIER: u64 = 0x2437_54a1_1e9d_9a3b;

@@ -43,7 +43,7 @@ impl Speaker {
         let told = self.tell_groups() | self.tell_busy();
         self.let_places_go();
         // What is told may be no more than an end, of a table or of a refresh.
-        decided || changed || walked || told || !self.actions.is_empty()
+        decided || changed || walked || told || !self.actions.is_empty() || self.interner.tidy()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
@@ -53,6 +53,7 @@ impl Speaker {
         let walked = !self.rib.is_busy() && self.rib.advance();
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
         let any = walked || !places.is_empty();
+        self.interner.note_changes(places.len());
         let put_off: Vec<Place> = places.extract_if(.., |place| !self.may_decide(*place)).collect();
         self.groups.retract(&put_off);
         let mut resolved = None;
