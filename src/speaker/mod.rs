@@ -28,6 +28,7 @@
 //! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
+//! | `standing` | what the decision process asks of a path's peer and next hop |
 //! | `settle` | decide dirty prefixes, tell the FIB, and set what groups of peers are to be told |
 //! | `groups` | which peers are told the same |
 //! | `telling`, `sheet` | what groups should know, encoded once and handed to sessions |
@@ -68,6 +69,7 @@ mod shares;
 mod sheet;
 mod show;
 mod stale;
+mod standing;
 mod telling;
 mod trouble;
 mod updates;
@@ -89,6 +91,7 @@ pub use retreat::{Extent, Retreat, RetreatView};
 use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{BatchId, Difference, Fib, Found, Group, Refusal, Route};
+use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
@@ -185,7 +188,7 @@ impl Speaker {
             next_connection: 0,
             next_peer: 0,
             interner: Interner::default(),
-            rib: LocRib::default(),
+            rib: LocRib::new(Seed::new(seed)),
             groups: groups::Groups::default(),
             next_hops: NextHops::default(),
             fib: Fib::default(),

@@ -128,7 +128,8 @@ pub(super) enum Collision {
 
 impl Peer {
     pub(super) fn new(id: PeerId, intent: PeerIntent, local: &Intent, seed: u64) -> Peer {
-        let session = Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.0) << 32));
+        let session =
+            Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.number()) << 32));
         Peer {
             id,
             intent,
@@ -162,7 +163,7 @@ impl Peer {
     /// A further session for an incoming connection, or for a changed configuration.
     pub(super) fn new_session(&mut self, local: &Intent, seed: u64) -> Session {
         self.sessions += 1;
-        let seed = seed.wrapping_add(u64::from(self.id.0) << 32).wrapping_add(self.sessions);
+        let seed = seed.wrapping_add(u64::from(self.id.number()) << 32).wrapping_add(self.sessions);
         let mut session = Session::new(session_config(local, &self.intent), seed);
         session.set_restart_bits(self.restart_bits);
         session

@@ -303,6 +303,6 @@ impl Speaker {
 
     pub(super) fn peer_name(&self, id: PeerId) -> String {
         let found = self.names.iter().find(|(_, i)| **i == id);
-        found.map_or_else(|| format!("#{}", id.0), |(name, _)| name.clone())
+        found.map_or_else(|| format!("#{}", id.number()), |(name, _)| name.clone())
     }
 }
