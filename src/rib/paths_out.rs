@@ -1,8 +1,10 @@
-//! The part of an Adj-RIB-Out for families with path identifiers (RFC 7911): several paths for one
-//! prefix, each known to the peer by a name of its own.
+//! A peer's Adj-RIB-Out of families with path identifiers (RFC 7911): several paths for one prefix, each known
+//! to the peer by a name of its own.
 //!
-//! Apart from what other peers have, which then pay nothing for it. It is ordered, because what the
-//! peer knows of a prefix has to be found whole when some of its paths go.
+//! Changes to a path that has not been sent yet replace each other, so a slow peer receives the latest state
+//! and never a history. Each peer has one of its own, apart from what update groups share, which then pay
+//! nothing for it. It is ordered, because what the peer knows of a prefix has to be found whole when some of
+//! its paths go.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,12 +17,21 @@ use crate::prefix::{Family, Prefix};
 
 /// What a peer has been told of paths, and what it is still to be told.
 #[derive(Debug, Default)]
-pub(super) struct PathsOut {
+pub struct PathsOut {
     /// Every path that the peer knows or that is about to be announced to it.
     known: BTreeMap<PathNlri, Known>,
     pending: Pending<PathNlri>,
     /// How many of them the peer knows, by family.
     told: [u64; 2],
+}
+
+/// Part of what is pending: ready to be encoded, of one family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What the paths are announced with; `None` if they are withdrawn.
+    pub attributes: Option<Arc<PathAttributes>>,
+    /// Which they are.
+    pub paths: Vec<PathNlri>,
 }
 
 /// What a peer knows of a path.
@@ -34,8 +45,9 @@ enum Known {
 }
 
 impl PathsOut {
-    /// Sets what the peer should know of `prefix`: these paths and no others.
-    pub(super) fn set(
+    /// Sets what the peer should know of `prefix`: these paths, each by the identifier it is told by, and no
+    /// others. Attributes are interned: equal ones are the same.
+    pub fn set(
         &mut self,
         prefix: Prefix,
         paths: impl Iterator<Item = (PathId, Arc<PathAttributes>)> + Clone,
@@ -51,7 +63,7 @@ impl PathsOut {
     }
 
     /// What the peer has been told of a prefix.
-    pub(super) fn told(&self, prefix: Prefix) -> impl Iterator<Item = (PathId, &PathAttributes)> {
+    pub fn told(&self, prefix: Prefix) -> impl Iterator<Item = (PathId, &PathAttributes)> {
         self.known.range(all_of(prefix)).filter_map(|(path, known)| match known {
             Known::These(attributes) => Some((path.id, &**attributes)),
             Known::Nothing | Known::Formerly => None,
@@ -79,9 +91,28 @@ impl PathsOut {
         }
     }
 
+    /// Takes up to `limit` pending paths, grouped for encoding, and counts them as sent.
+    pub fn poll_batches(&mut self, limit: usize) -> Vec<Batch> {
+        let mut left = limit;
+        let next = || {
+            let (attributes, paths) = self.pop(left)?;
+            left -= paths.len();
+            Some(Batch { attributes, paths })
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    /// Records that the peer was not told of these paths after all: the announcement could not be encoded
+    /// within the message size, so what it knew before is withdrawn.
+    pub fn forget(&mut self, paths: &[PathNlri]) {
+        for path in paths {
+            self.record(*path, None);
+        }
+    }
+
     /// Takes up to `most` paths that are all to be announced with the same attributes, or all to be
     /// withdrawn, and counts them as sent.
-    pub(super) fn pop(&mut self, most: usize) -> Option<(Option<Arc<PathAttributes>>, Vec<PathNlri>)> {
+    fn pop(&mut self, most: usize) -> Option<(Option<Arc<PathAttributes>>, Vec<PathNlri>)> {
         let (attributes, paths) = self.pending.pop(most)?;
         for path in &paths {
             self.record(*path, attributes.as_ref());
@@ -90,7 +121,7 @@ impl PathsOut {
     }
 
     /// Records what the peer knows of a path.
-    pub(super) fn record(&mut self, path: PathNlri, attributes: Option<&Arc<PathAttributes>>) {
+    fn record(&mut self, path: PathNlri, attributes: Option<&Arc<PathAttributes>>) {
         let before = match attributes {
             Some(attributes) => self.known.insert(path, Known::These(attributes.clone())),
             None => self.known.remove(&path),
@@ -101,12 +132,12 @@ impl PathsOut {
     }
 
     /// Whether everything has been taken to be sent.
-    pub(super) fn is_in_step(&self) -> bool {
+    pub fn is_in_step(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Makes everything pending that has been sent of a family.
-    pub(super) fn resend(&mut self, family: Family) {
+    /// Makes everything pending that has been sent of a family, for a peer that asks for it again (RFC 2918 §4).
+    pub fn resend(&mut self, family: Family) {
         for (path, known) in self.known.iter_mut().filter(|(path, _)| path.prefix.family() == family) {
             let Known::These(attributes) = known else { continue };
             if !self.pending.contains(*path) {
@@ -117,7 +148,7 @@ impl PathsOut {
     }
 
     /// How many paths of a family the peer has been told.
-    pub(super) fn len(&self, family: Family) -> u64 {
+    pub fn len(&self, family: Family) -> u64 {
         self.told[family as usize]
     }
 }

@@ -1,9 +1,7 @@
-//! Who is to be told, in groups that are told the same.
+//! What peers are like, as far as it decides what they are told, and what that is.
 //!
-//! What a peer is told of a best path depends on a few facts about the peer. Peers that share them are
-//! one group (RFC 4271 knows no such thing, every router has them), for which the attributes to be
-//! announced are worked out once. Groups are found anew for each portion of work, which costs little
-//! and leaves nothing that a change of configuration could make stale.
+//! What a peer is told of a best path depends on a few facts about the peer. For peers that share them the
+//! attributes to be announced are worked out once.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,7 +11,7 @@ use super::intent::{ExtendedNextHop, SendPaths};
 use super::peer::Peer;
 use super::settle::Facts;
 use crate::bgp::session::Negotiated;
-use crate::bgp::{PathAttributes, PathId};
+use crate::bgp::{Codec, PathAttributes, PathId};
 use crate::prefix::{Family, Prefix};
 use crate::rib::anycast::Listener;
 use crate::rib::decision::Kind;
@@ -22,106 +20,53 @@ use crate::rib::loc_rib::Destination;
 use crate::rib::policy::Changes;
 use crate::rib::{Interner, Path, PeerId, Source};
 
-/// Established peers, each with the index of its group.
-pub(super) struct Audience<'a> {
-    groups: Vec<Group<'a>>,
-    peers: Vec<(PeerId, usize)>,
-}
-
 /// What peers have in common that are told the same, but for what they have said themselves.
-struct Group<'a> {
+pub(super) struct Terms<'a> {
     export: Export<'a>,
-    families: &'a [Family],
+    pub(super) codec: &'a Codec,
     /// What is sent of each family with path identifiers (RFC 7911); `None` for the best path without.
     send: [Option<SendPaths>; 2],
 }
 
-/// What a group is to know.
-#[derive(Default)]
-pub(super) struct News {
-    pub(super) best: Vec<Told>,
-    pub(super) paths: Vec<ToldPaths>,
-}
-
-/// What a group with path identifiers is to know of one destination.
+/// What a peer with path identifiers is to know of one destination.
 pub(super) struct ToldPaths {
     pub(super) prefix: Prefix,
     pub(super) paths: Vec<ToldPath>,
 }
 
-/// One path that a group with path identifiers is to know.
+/// One path that a peer with path identifiers is to know.
 pub(super) struct ToldPath {
     pub(super) id: PathId,
     pub(super) source: Source,
     pub(super) attributes: Arc<PathAttributes>,
 }
 
-/// What a group is to know of one destination.
-pub(super) struct Told {
-    pub(super) prefix: Prefix,
-    /// Where the best path comes from, if there is one.
-    pub(super) source: Option<Source>,
-    /// `None` to know nothing of it.
-    pub(super) attributes: Option<Arc<PathAttributes>>,
-}
-
-impl<'a> Audience<'a> {
-    /// All established peers that are `concerned`.
-    pub(super) fn new(facts: &Facts<'a>, concerned: impl Fn(PeerId) -> bool) -> Audience<'a> {
-        let mut audience = Audience { groups: vec![], peers: vec![] };
-        for peer in facts.peers.values().filter(|peer| concerned(peer.id)) {
-            let Some(negotiated) = peer.established().and_then(|s| s.negotiated()) else { continue };
-            let group = Group {
-                export: facts.export(peer, negotiated),
-                families: &negotiated.codec.families,
-                send: negotiated
-                    .codec
-                    .add_path
-                    .map(|agreed| peer.intent.add_path.send.filter(|_| agreed.send)),
-            };
-            let like = audience.groups.iter().position(|other| other.is_like(&group));
-            let index = like.unwrap_or(audience.groups.len());
-            if like.is_none() {
-                audience.groups.push(group);
-            }
-            audience.peers.push((peer.id, index));
-        }
-        audience
+impl Terms<'_> {
+    /// Whether peers with either are told the same octets.
+    pub(super) fn is_like(&self, other: &Terms<'_>) -> bool {
+        let wire = |codec: &Codec| (codec.four_octet_as, codec.extended_messages, codec.extended_next_hop);
+        (&self.codec.families, self.send) == (&other.codec.families, other.send)
+            && wire(self.codec) == wire(other.codec)
+            && self.export.is_like(&other.export)
     }
 
-    /// What each group should know of these destinations.
-    pub(super) fn told<'d>(
-        &self,
-        facts: &Facts<'_>,
-        destinations: impl Iterator<Item = (Prefix, &'d Destination)> + Clone,
-        interner: &mut Interner,
-    ) -> Vec<News> {
-        let of_group = |group: &Group<'_>| {
-            let mut exported = Exported { facts, export: &group.export, interner, recent: VecDeque::new() };
-            let mut news = News::default();
-            let known = destinations.clone().filter(|(prefix, _)| group.families.contains(&prefix.family()));
-            for (prefix, destination) in known {
-                match group.send[prefix.family() as usize] {
-                    None => news.best.push(exported.told(prefix, destination.best())),
-                    Some(send) => news.paths.push(exported.told_paths(prefix, destination, send)),
-                }
-            }
-            news
-        };
-        self.groups.iter().map(of_group).collect()
+    /// Families of which the best path is told, without path identifiers.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        let without = |family: &Family| self.send[*family as usize].is_none();
+        self.codec.families.iter().copied().filter(without)
     }
 
-    /// The peers with the indexes of their groups.
-    pub(super) fn into_groups_of_peers(self) -> Vec<(PeerId, usize)> {
-        self.peers
+    /// How paths of a family are told, if they are: all that are wanted, or the best without identifier.
+    pub(super) fn tells(&self, family: Family) -> Option<Option<SendPaths>> {
+        self.codec.families.contains(&family).then_some(self.send[family as usize])
     }
 }
 
 /// How many rewritten attribute sets are remembered: as many as a prefix commonly has paths.
 const RECENT: usize = 8;
 
-/// Export for one group, with a memory: prefixes that arrived together mostly share their attributes.
-struct Exported<'a> {
+/// Export by the same terms, with a memory: prefixes that arrived together mostly share their attributes.
+pub(super) struct Exported<'a> {
     facts: &'a Facts<'a>,
     export: &'a Export<'a>,
     interner: &'a mut Interner,
@@ -140,12 +85,21 @@ struct Rewrite<'a> {
 }
 
 impl<'a> Exported<'a> {
-    fn told(&mut self, prefix: Prefix, best: Option<&'a Path>) -> Told {
-        let attributes = best.and_then(|best| self.announced(prefix, best));
-        Told { prefix, source: best.map(|best| best.source), attributes }
+    pub(super) fn new(
+        facts: &'a Facts<'a>,
+        terms: &'a Terms<'a>,
+        interner: &'a mut Interner,
+    ) -> Exported<'a> {
+        Exported { facts, export: &terms.export, interner, recent: VecDeque::new() }
     }
 
-    fn told_paths(&mut self, prefix: Prefix, destination: &'a Destination, send: SendPaths) -> ToldPaths {
+    /// What is announced of a destination with path identifiers.
+    pub(super) fn paths(
+        &mut self,
+        prefix: Prefix,
+        destination: &'a Destination,
+        send: SendPaths,
+    ) -> ToldPaths {
         // The table may have run out of names.
         let named = self.facts.best_of(destination, send).into_iter().filter(|path| path.told_as != 0);
         let told = |path: &'a Path| {
@@ -156,7 +110,7 @@ impl<'a> Exported<'a> {
     }
 
     /// What is announced of a path, if it is.
-    fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<Arc<PathAttributes>> {
+    pub(super) fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<Arc<PathAttributes>> {
         let local = path.source == Source::Local;
         let changes = self.export.permits(prefix, &path.attributes, local)?;
         let anycast = self.export.scopes.contains_key(&prefix);
@@ -191,13 +145,16 @@ impl<'a> Exported<'a> {
     }
 }
 
-impl Group<'_> {
-    fn is_like(&self, other: &Group<'_>) -> bool {
-        (self.families, self.send) == (other.families, other.send) && self.export.is_like(&other.export)
-    }
-}
-
 impl<'a> Facts<'a> {
+    /// By which terms an established peer is told.
+    pub(super) fn terms(&self, id: PeerId) -> Option<Terms<'a>> {
+        let peer = self.peers.get(&id)?;
+        let negotiated = peer.established()?.negotiated()?;
+        let codec = &negotiated.codec;
+        let send = codec.add_path.map(|agreed| peer.intent.add_path.send.filter(|_| agreed.send));
+        Some(Terms { export: self.export(peer, negotiated), codec, send })
+    }
+
     fn provenance(&self, best: &Path) -> Provenance {
         let local = Provenance {
             kind: Kind::Local,

@@ -45,7 +45,8 @@ impl Speaker {
         if old == new {
             return;
         }
-        let (change, mut rework) = (Change::between(&old, &new), Rework::default());
+        let change = Change::between(&old, &new);
+        let mut rework = Rework::of(&change);
         self.configure_ranges(&change, &mut rework);
         self.reconsider_dismissed(&change);
         for (name, peer) in old.peers.iter().filter(|(name, _)| !new.peers.contains_key(*name)) {
@@ -105,7 +106,7 @@ impl Speaker {
 
     fn add_peer(&mut self, name: &str, peer: &PeerIntent) {
         let Some(intent) = &self.intent else { return };
-        let id = PeerId(self.next_peer);
+        let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         let mut peer = Peer::new(id, peer.clone(), intent, self.seed);
         peer.set_restart_bits(self.restart.bits());
@@ -128,6 +129,7 @@ impl Speaker {
             self.forget_wake(id, peer.wake);
         }
         self.busy.remove(&id);
+        self.groups.leave(id);
         self.advance_restart();
     }
 
@@ -150,6 +152,7 @@ impl Speaker {
         if let Some(known) = self.peers.get_mut(&id) {
             known.intent = peer.clone();
             known.first.session.set_pauses(&config);
+            self.groups.reconsider(id);
         }
         if waited {
             self.start_session(id);

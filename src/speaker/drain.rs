@@ -323,7 +323,7 @@ impl Speaker {
         let announced =
             update.announced.iter().flat_map(|a| a.prefixes.iter().chain(a.paths.iter().map(|p| &p.prefix)));
         let withdrawn = update.withdrawn.iter().chain(update.withdrawn_paths.iter().map(|p| &p.prefix));
-        let ours = |prefix: &Prefix| self.peers.values().any(|p| p.out.told(*prefix).next().is_some());
+        let ours = |prefix: &Prefix| self.peers.keys().any(|id| !self.told(*id, *prefix).is_empty());
         if announced.chain(withdrawn).any(ours)
             && let Some(drain) = &self.leaving
         {
@@ -402,7 +402,8 @@ impl Speaker {
     fn not_told(&self) -> Vec<String> {
         let late = |peer: &&Peer| {
             let unsent = peer.first.connection.as_ref().is_some_and(|connection| connection.unsent > 0);
-            peer.established().is_some() && (unsent || !peer.walks.is_empty() || !peer.out.is_in_step())
+            let told = Family::ALL.into_iter().all(|family| self.has_told_all(peer.id, family));
+            peer.established().is_some() && (unsent || !told)
         };
         self.peers.values().filter(late).map(|peer| self.peer_name(peer.id)).collect()
     }

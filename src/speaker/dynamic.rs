@@ -51,7 +51,7 @@ impl Speaker {
             }
             return Some(Admission::Refused(self.refuse(), transport));
         }
-        let id = PeerId(self.next_peer);
+        let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         range.members.insert(id);
         let mut peer = Peer::new(id, wanted.peer(remote.ip()), intent, self.seed);

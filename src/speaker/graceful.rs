@@ -175,7 +175,7 @@ impl Speaker {
         let (source, interner) = (Source::Peer(id), &mut self.interner);
         let mut unwilling = vec![];
         self.rib.reconsider(
-            |of| of == source,
+            |_, of| of == source,
             |prefix, path| {
                 let nlri = PathNlri { prefix, id: path.path_id };
                 if !stale.contains(&nlri) {

@@ -17,10 +17,10 @@ impl Speaker {
         peer.forget_session_state();
         peer.agreed = Some(negotiated.clone());
         peer.note_link();
-        for family in &negotiated.codec.families {
-            peer.walks.insert(*family, None);
-            peer.end_of_rib_due.insert(*family);
-        }
+        peer.walks = peer.families_of_paths().map(|family| (family, None)).collect();
+        peer.end_of_rib_due.extend(&negotiated.codec.families);
+        self.groups.leave(id);
+        self.groups.reconsider(id);
         // From here on, a session that falls is all that happens: packets are forwarded meanwhile.
         let restarting = self.restart.is_deferring();
         peer.set_restart_bits(RestartBits { restarting, forwarding: [true; Family::ALL.len()] });
@@ -39,6 +39,7 @@ impl Speaker {
         peer.flaps += 1;
         peer.path_is_new = false;
         peer.forget_session_state();
+        self.groups.leave(id);
         let failure = peer.first.session.last_failure().cloned().unwrap_or("unknown".into());
         let reason = failure.words.clone();
         peer.last_failure = Some(failure);

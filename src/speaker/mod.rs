@@ -28,9 +28,12 @@
 //! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
-//! | `settle` | decide dirty prefixes, then tell the FIB and the peers |
+//! | `standing` | what the decision process asks of a path's peer and next hop |
+//! | `settle` | decide dirty prefixes, tell the FIB, and set what groups of peers are to be told |
+//! | `groups` | which peers are told the same |
+//! | `telling`, `sheet` | what groups should know, encoded once and handed to sessions |
 //! | `plans` | what the FIB is told: next hops, and what becomes of them when something fails |
-//! | `audience` | peers that are told the same |
+//! | `audience` | what makes peers be told the same, and what they are told |
 //! | `local` | the node's own pod CIDRs: first deliverable, then announced |
 //! | `anycast` | addresses of Services: likewise, and exchanged among the nodes |
 //! | [`view`], `show` | what a person or a metric sees |
@@ -44,6 +47,7 @@ mod drain;
 mod dynamic;
 mod gate;
 mod graceful;
+mod groups;
 pub mod intent;
 mod lifecycle;
 mod link_peers;
@@ -62,8 +66,11 @@ mod rework;
 mod sessions;
 mod settle;
 mod shares;
+mod sheet;
 mod show;
 mod stale;
+mod standing;
+mod telling;
 mod trouble;
 mod updates;
 pub mod view;
@@ -84,6 +91,7 @@ pub use retreat::{Extent, Retreat, RetreatView};
 use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{BatchId, Difference, Fib, Found, Group, Refusal, Route};
+use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
@@ -103,6 +111,8 @@ pub struct Speaker {
     next_peer: u32,
     interner: Interner,
     rib: LocRib,
+    /// Established peers by what they are told.
+    groups: groups::Groups,
     next_hops: NextHops,
     fib: Fib,
     /// Walks through the table that a failure has left to be done.
@@ -178,7 +188,8 @@ impl Speaker {
             next_connection: 0,
             next_peer: 0,
             interner: Interner::default(),
-            rib: LocRib::default(),
+            rib: LocRib::new(Seed::new(seed)),
+            groups: groups::Groups::default(),
             next_hops: NextHops::default(),
             fib: Fib::default(),
             aftermath: vec![],

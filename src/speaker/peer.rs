@@ -28,7 +28,7 @@ use crate::bgp::session::{
 use crate::bgp::{Open, PathNlri, Session};
 use crate::prefix::Family;
 use crate::rib::loc_rib::Place;
-use crate::rib::{AdjRibOut, PeerId};
+use crate::rib::{PathsOut, PeerId};
 use crate::time::Instant;
 
 /// How long after a session is Established the OPEN of a connection that lost to it may arrive.
@@ -43,8 +43,9 @@ pub(super) struct Peer {
     pub(super) range: Option<String>,
     pub(super) first: Slot,
     pub(super) second: Option<Slot>,
-    pub(super) out: AdjRibOut,
-    /// Families whose table is still to be walked for this peer, and how far the walk has come.
+    /// What it has been told of families with path identifiers. Of others, see its group.
+    pub(super) out: PathsOut,
+    /// Of these, families whose table is still to be walked for this peer, and how far the walk has come.
     pub(super) walks: BTreeMap<Family, Option<Place>>,
     /// Families whose End-of-RIB is still to be sent.
     pub(super) end_of_rib_due: BTreeSet<Family>,
@@ -127,14 +128,15 @@ pub(super) enum Collision {
 
 impl Peer {
     pub(super) fn new(id: PeerId, intent: PeerIntent, local: &Intent, seed: u64) -> Peer {
-        let session = Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.0) << 32));
+        let session =
+            Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.number()) << 32));
         Peer {
             id,
             intent,
             range: None,
             first: Slot { session, connection: None },
             second: None,
-            out: AdjRibOut::default(),
+            out: PathsOut::default(),
             walks: BTreeMap::new(),
             end_of_rib_due: BTreeSet::new(),
             end_of_rib_seen: BTreeSet::new(),
@@ -161,7 +163,7 @@ impl Peer {
     /// A further session for an incoming connection, or for a changed configuration.
     pub(super) fn new_session(&mut self, local: &Intent, seed: u64) -> Session {
         self.sessions += 1;
-        let seed = seed.wrapping_add(u64::from(self.id.0) << 32).wrapping_add(self.sessions);
+        let seed = seed.wrapping_add(u64::from(self.id.number()) << 32).wrapping_add(self.sessions);
         let mut session = Session::new(session_config(local, &self.intent), seed);
         session.set_restart_bits(self.restart_bits);
         session
@@ -217,6 +219,20 @@ impl Peer {
     /// The AS that the peer shows, or last did; 0, which nobody has, where it never has.
     pub(super) fn shown_asn(&self) -> u32 {
         self.agreed.as_ref().map_or(0, |agreed| agreed.asn)
+    }
+
+    /// Families of which an Established session is told several paths, with identifiers (RFC 7911).
+    pub(super) fn families_of_paths(&self) -> impl Iterator<Item = Family> + use<> {
+        let negotiated = self.established().and_then(Session::negotiated);
+        let agreed = negotiated.map(|negotiated| negotiated.codec.add_path).unwrap_or_default();
+        let wanted = self.intent.add_path.send.is_some();
+        let families = negotiated.map(|negotiated| negotiated.codec.families.clone()).unwrap_or_default();
+        families.into_iter().filter(move |family| wanted && agreed[*family as usize].send)
+    }
+
+    /// Whether a refresh is under way or has been asked for (RFC 7313).
+    pub(super) fn has_refreshes(&self) -> bool {
+        !self.refreshing.is_empty() || !self.refresh_asked.is_empty()
     }
 
     /// Judges an OPEN that arrived on one session against the other.
@@ -310,7 +326,7 @@ impl Peer {
 
     /// Forgets what belonged to the session that was up.
     pub(super) fn forget_session_state(&mut self) {
-        self.out = AdjRibOut::default();
+        self.out = PathsOut::default();
         self.walks.clear();
         self.end_of_rib_due.clear();
         self.end_of_rib_seen.clear();

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::Speaker;
 use super::settle::Facts;
 use super::view::{PathView, RouteView};
-use crate::bgp::{PathAttributes, PathNlri};
+use crate::bgp::{PathAttributes, PathId, PathNlri};
 use crate::prefix::{Family, Prefix};
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::{Path, PeerId, Rejection, Source};
@@ -117,7 +117,7 @@ impl Speaker {
         };
         let Some(peer) = self.peers.get(&id) else { return vec![] };
         if table == AdjRib::Announced {
-            let told = peer.out.told(prefix);
+            let told = self.told(id, prefix).into_iter();
             return told.map(|(told_as, attributes)| PathView { told_as, ..view(attributes) }).collect();
         }
         let source = Source::Peer(id);
@@ -142,13 +142,16 @@ impl Speaker {
         received.filter_map(entry).collect()
     }
 
+    /// What a peer has been told of a prefix; with identifiers, where its paths have them.
+    pub(super) fn told(&self, id: PeerId, prefix: Prefix) -> Vec<(Option<PathId>, &PathAttributes)> {
+        let alone = self.rib.find(prefix).and_then(|place| self.groups.told(id, place));
+        let named = self.peers.get(&id).into_iter().flat_map(|peer| peer.out.told(prefix));
+        let named = named.map(|(path, attributes)| (Some(path), attributes));
+        alone.map(|attributes| (None, attributes)).into_iter().chain(named).collect()
+    }
+
     fn facts(&self) -> Option<Facts<'_>> {
-        Some(Facts {
-            intent: self.intent.as_ref()?,
-            peers: &self.peers,
-            next_hops: &self.next_hops,
-            presence: self.presence(),
-        })
+        Some(Facts::new(self.intent.as_ref()?, &self.peers, &self.next_hops, self.presence()))
     }
 }
 

@@ -18,28 +18,49 @@ impl Speaker {
             // that asks without end and reads nothing would fill the memory.
             peer.refresh_asked.insert(family);
         } else {
-            begin_refresh(peer, family);
+            self.begin_refresh(id, family);
         }
         self.busy.insert(id);
         self.drain(id);
     }
 
+    fn begin_refresh(&mut self, id: PeerId, family: Family) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.first.session.send_begin_of_refresh(family) {
+            peer.refreshing.insert(family);
+        } else {
+            peer.end_of_rib_due.insert(family);
+        }
+        peer.out.resend(family);
+        if peer.families_of_paths().any(|of_paths| of_paths == family) {
+            peer.walks.insert(family, None);
+        } else if let Some((group, holds)) = self.groups.of_mut(id) {
+            group.out.tell_again(id, family, holds);
+        }
+    }
+
     /// Marks the end of refreshes that are complete, and begins those that had to wait.
     pub(super) fn mark_refreshes(&mut self, id: PeerId) {
+        if !self.peers.get(&id).is_some_and(Peer::has_refreshes) {
+            return;
+        }
+        let over: Vec<Family> =
+            Family::ALL.into_iter().filter(|family| self.has_told_all(id, *family)).collect();
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.out.is_in_step() {
-            let walks = &peer.walks;
-            for family in peer.refreshing.extract_if(.., |family| !walks.contains_key(family)) {
+        for family in over {
+            if peer.refreshing.remove(&family) {
                 peer.first.session.send_end_of_refresh(family);
             }
         }
-        for family in std::mem::take(&mut peer.refresh_asked) {
-            if peer.end_of_rib_due.contains(&family) || peer.refreshing.contains(&family) {
-                peer.refresh_asked.insert(family);
-            } else {
-                begin_refresh(peer, family);
-                self.busy.insert(id);
-            }
+        let waits = |peer: &Peer, family: &Family| {
+            peer.end_of_rib_due.contains(family) || peer.refreshing.contains(family)
+        };
+        let begin: Vec<Family> =
+            peer.refresh_asked.iter().copied().filter(|family| !waits(peer, family)).collect();
+        peer.refresh_asked.retain(|family| !begin.contains(family));
+        for family in begin {
+            self.begin_refresh(id, family);
+            self.busy.insert(id);
         }
     }
 
@@ -58,16 +79,6 @@ impl Speaker {
     pub(super) fn handle_end_of_refresh(&mut self, id: PeerId, family: Family) {
         self.withdraw_stale(id, family);
     }
-}
-
-fn begin_refresh(peer: &mut Peer, family: Family) {
-    if peer.first.session.send_begin_of_refresh(family) {
-        peer.refreshing.insert(family);
-    } else {
-        peer.end_of_rib_due.insert(family);
-    }
-    peer.out.resend(family);
-    peer.walks.insert(family, None);
 }
 
 fn marks_refreshes(peer: &Peer) -> bool {

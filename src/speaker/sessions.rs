@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::dynamic::Admission;
 use super::peer::{Collision, Connection, Peer, Slot, Which};
 use super::{Action, ConnectionId, Speaker, Transport};
-use crate::bgp::session::{Failure, Negotiated, Output, State, Timer};
-use crate::bgp::{Message, MessageError, Reason, Session};
+use crate::bgp::session::{Failure, Output, State, Timer};
+use crate::bgp::{Message, MessageError, Reason};
 use crate::rib::PeerId;
 use crate::time::Instant;
 
@@ -303,12 +303,6 @@ impl Speaker {
 
     pub(super) fn peer_name(&self, id: PeerId) -> String {
         let found = self.names.iter().find(|(_, i)| **i == id);
-        found.map_or_else(|| format!("#{}", id.0), |(name, _)| name.clone())
-    }
-
-    pub(super) fn established_session(&mut self, id: PeerId) -> Option<(&mut Peer, Negotiated)> {
-        let peer = self.peers.get_mut(&id)?;
-        let negotiated = peer.established().and_then(Session::negotiated)?.clone();
-        Some((peer, negotiated))
+        found.map_or_else(|| format!("#{}", id.number()), |(name, _)| name.clone())
     }
 }

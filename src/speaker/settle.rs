@@ -1,28 +1,26 @@
-//! Settling: decide dirty prefixes, then tell the FIB and the peers.
+//! Settling: decide dirty prefixes, tell the FIB, and set what groups of peers are to be told.
 //!
 //! Work is done in portions, so that no table size keeps a timer or another peer waiting for long.
 //! Nothing here depends on what changed: for a dirty prefix the wanted state is computed afresh, and
-//! FIB and Adj-RIB-Out find out for themselves whether that is news.
+//! FIB and update groups find out for themselves whether that is news.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::audience::Audience;
+use super::audience::{Exported, ToldPaths};
+use super::groups::{GroupId, Groups};
 use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
-use super::{Action, Notice, Speaker};
-use crate::bgp::{Codec, Nlri};
-use crate::rib::adj_rib_out::Batch;
-use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use super::standing::Recent;
+use super::{Action, Speaker};
+use crate::rib::decision::{Candidate, Decision, Kind, decide};
 use crate::rib::export::Presence;
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
 use crate::rib::{Path, PeerId, Source};
 
 /// Prefixes decided, walked or sent in one portion.
-const PORTION: usize = 512;
-/// A peer is given no more while this many octets wait for its socket.
-const UNSENT_MOST: usize = 256 * 1024;
+pub(super) const PORTION: usize = 512;
 
 impl Speaker {
     /// Decides, and tells of, one portion of what is dirty; `false` if there was nothing.
@@ -41,20 +39,23 @@ impl Speaker {
         let batch = self.fib.poll_batch(PORTION, settled);
         let changed = batch.is_some();
         self.actions.extend(batch.map(Action::ChangeRoutes));
-        let mut told = false;
-        for id in std::mem::take(&mut self.busy) {
-            told |= self.tell(id);
-        }
+        let walked = self.walk_groups();
+        let told = self.tell_groups() | self.tell_busy();
+        self.let_places_go();
         // What is told may be no more than an end, of a table or of a refresh.
-        decided || changed || told || !self.actions.is_empty()
+        decided || changed || walked || told || !self.actions.is_empty() || self.interner.tidy()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
+        self.regroup();
         let Some(intent) = &self.intent else { return false };
+        let walked = !self.rib.is_busy() && self.rib.advance();
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
-        let any = !places.is_empty();
-        places.retain(|place| self.may_decide(*place));
+        let any = walked || !places.is_empty();
+        self.interner.note_changes(places.len());
+        let put_off: Vec<Place> = places.extract_if(.., |place| !self.may_decide(*place)).collect();
+        self.groups.retract(&put_off);
         let mut resolved = None;
         for path in places.iter().flat_map(|place| self.rib.at(*place).1.paths()) {
             let next_hop = next_hop(&self.peers, path);
@@ -62,8 +63,7 @@ impl Speaker {
                 self.next_hops.resolve(next_hop);
             }
         }
-        let facts =
-            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, self.presence());
         for place in &places {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
@@ -75,106 +75,79 @@ impl Speaker {
             }
             destination.set_best(decision.as_ref());
         }
-        self.export(&places, |_| true);
-        for place in &places {
+        self.export(&places, None);
+        for place in places.iter().filter(|place| !self.groups.holds.has(**place)) {
             self.rib.drop_if_empty(*place);
         }
         any
     }
 
-    /// Puts what the peers that are `concerned` should know of these destinations into their
-    /// Adj-RIBs-Out.
-    fn export(&mut self, places: &[Place], concerned: impl Fn(PeerId) -> bool) {
-        let Some(intent) = &self.intent else { return };
-        if places.is_empty() {
-            return;
-        }
-        let facts =
-            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
-        let audience = Audience::new(&facts, concerned);
-        let groups = audience.told(&facts, places.iter().map(|p| self.rib.at(*p)), &mut self.interner);
-        let groups_of_peers = audience.into_groups_of_peers();
-        for (id, group) in groups_of_peers {
-            let Some(peer) = self.peers.get_mut(&id) else { continue };
-            // Nobody is told what it has said itself.
-            let own = Source::Peer(id);
-            for told in &groups[group].best {
-                let attributes = told.attributes.clone().filter(|_| told.source != Some(own));
-                peer.out.set(told.prefix, attributes);
-            }
-            for told in &groups[group].paths {
-                let others = told.paths.iter().filter(|path| path.source != own);
-                peer.out.set_paths(told.prefix, others.map(|path| (path.id, path.attributes.clone())));
-            }
-            self.busy.insert(id);
-        }
-    }
-
-    /// Compares a peer's whole Adj-RIB-Out with what it should be, in portions.
-    pub(super) fn walk_again(&mut self, id: PeerId) {
-        if let Some((peer, negotiated)) = self.established_session(id) {
-            peer.walks = negotiated.codec.families.iter().map(|f| (*f, None)).collect();
-            self.busy.insert(id);
-        }
-    }
-
-    /// Gives a peer one portion of what it is still to be told; `false` if there was nothing, or no
-    /// room.
-    fn tell(&mut self, id: PeerId) -> bool {
-        let walked = self.walk(id);
-        // What is dirty must have been announced, too, before we say that this is all.
-        let settled = self.rib.is_settled();
-        let may_end = settled && !self.holds_end_of_rib();
-        let Some((peer, negotiated)) = self.established_session(id) else { return false };
-        if peer.first.connection.as_ref().is_none_or(|c| c.unsent > UNSENT_MOST) {
-            return false;
-        }
-        let mut not_encodable = None;
-        let codec = &negotiated.codec;
-        let (mut octets, mut messages) = (vec![], 0);
-        for batch in peer.out.poll_batches(PORTION) {
-            let (count, lost) = encode(codec, &batch, &mut octets);
-            messages += count;
-            peer.out.forget(lost);
-            not_encodable = lost.first().copied().or(not_encodable);
-        }
-        for batch in peer.out.poll_path_batches(PORTION) {
-            let (count, lost) = encode(codec, &batch, &mut octets);
-            messages += count;
-            peer.out.forget_paths(lost);
-            not_encodable = lost.first().map(|path| path.prefix).or(not_encodable);
-        }
-        let sent_any = messages > 0;
-        let ends_later = !settled && !peer.end_of_rib_due.is_empty();
-        if may_end && peer.out.is_in_step() {
-            for family in std::mem::take(&mut peer.end_of_rib_due) {
-                if peer.walks.contains_key(&family) {
-                    peer.end_of_rib_due.insert(family);
-                } else {
-                    codec.encode_end_of_rib(family, &mut octets);
-                    messages += 1;
+    /// Has groups of peers know what they should of these destinations: one group, or all.
+    pub(super) fn export(&mut self, places: &[Place], to: Option<GroupId>) {
+        let presence = self.presence();
+        let Some(intent) = self.intent.as_ref().filter(|_| !places.is_empty()) else { return };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
+        let Groups { all, holds, .. } = &mut self.groups;
+        let mut paths = vec![];
+        for (_, group) in all.iter_mut().filter(|(id, _)| to.is_none_or(|to| to == **id)) {
+            // They are alike.
+            let Some(terms) = group.out.members().find_map(|peer| facts.terms(peer)) else { continue };
+            let mut exported = Exported::new(&facts, &terms, &mut self.interner);
+            let mut named = vec![];
+            for place in places {
+                let (prefix, destination) = self.rib.at(*place);
+                match terms.tells(place.family()) {
+                    Some(None) => {
+                        let told = destination
+                            .best()
+                            .and_then(|best| Some((exported.announced(prefix, best)?, best.source)));
+                        let told = told.as_ref().map(|(attributes, source)| (attributes, *source));
+                        group.out.set(*place, told, holds);
+                    }
+                    Some(Some(send)) if to.is_none() => named.push(exported.paths(prefix, destination, send)),
+                    _ => {}
                 }
             }
+            if !named.is_empty() {
+                paths.push((group.out.members().collect::<Vec<PeerId>>(), named));
+            }
+            self.busy.extend(group.out.apart());
         }
-        peer.first.session.send_updates(octets.into(), messages);
-        self.mark_refreshes(id);
-        if walked || sent_any || ends_later {
-            self.busy.insert(id);
+        for (members, named) in paths {
+            members.into_iter().for_each(|peer| self.export_paths(peer, &named));
         }
-        self.drain(id);
-        if let Some(prefix) = not_encodable {
-            let peer = self.peer_name(id);
-            self.notice(Notice::NotEncodable { peer, prefix });
-        }
-        walked || sent_any
     }
 
-    /// Advances a peer's table walk by one portion; `false` if there is none.
-    fn walk(&mut self, id: PeerId) -> bool {
+    /// Puts what a peer with path identifiers should know into its Adj-RIB-Out.
+    fn export_paths(&mut self, id: PeerId, told: &[ToldPaths]) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        // Nobody is told what it has said itself.
+        let own = Source::Peer(id);
+        for told in told {
+            let others = told.paths.iter().filter(|path| path.source != own);
+            peer.out.set(told.prefix, others.map(|path| (path.id, path.attributes.clone())));
+        }
+        self.busy.insert(id);
+    }
+
+    /// Advances a peer's table walk by one portion, of a family with path identifiers; `false` if there is
+    /// none.
+    pub(super) fn walk_paths(&mut self, id: PeerId) -> bool {
         let next = self.peers.get(&id).and_then(|p| p.walks.first_key_value());
         let Some((family, after)) = next.map(|(f, a)| (*f, *a)) else { return false };
         let portion = self.rib.walk(family, after, PORTION);
-        self.export(&portion, |peer| peer == id);
+        let presence = self.presence();
+        let Some(intent) = self.intent.as_ref() else { return false };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
+        let mut told = vec![];
+        if let Some(terms) = facts.terms(id)
+            && let Some(Some(send)) = terms.tells(family)
+        {
+            let mut exported = Exported::new(&facts, &terms, &mut self.interner);
+            let destinations = portion.iter().map(|place| self.rib.at(*place));
+            told.extend(destinations.map(|(prefix, found)| exported.paths(prefix, found, send)));
+        }
+        self.export_paths(id, &told);
         if let Some(peer) = self.peers.get_mut(&id) {
             match portion.last() {
                 Some(last) if portion.len() == PORTION => peer.walks.insert(family, Some(*last)),
@@ -183,19 +156,13 @@ impl Speaker {
         }
         true
     }
-}
 
-/// Encodes a batch, as withdrawals where its announcements do not fit into a message. Returns how many
-/// messages that made, and what could not be announced.
-fn encode<'b, T: Nlri>(codec: &Codec, batch: &'b Batch<T>, octets: &mut Vec<u8>) -> (usize, &'b [T]) {
-    match batch {
-        Batch::Withdraw(prefixes) => (codec.encode_withdrawals(prefixes, octets), &[]),
-        Batch::Announce(attributes, prefixes) => {
-            match codec.encode_announcements(attributes, prefixes, octets) {
-                0 => (codec.encode_withdrawals(prefixes, octets), prefixes),
-                count => (count, &[]),
-            }
-        }
+    /// Compares all that a peer has been told with what it should be, in portions.
+    pub(super) fn walk_again(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.established().is_some()) else { return };
+        peer.walks = peer.families_of_paths().map(|family| (family, None)).collect();
+        self.groups.walk_again(id);
+        self.busy.insert(id);
     }
 }
 
@@ -223,16 +190,32 @@ pub(super) struct Facts<'a> {
     pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
     pub(super) presence: Presence,
+    /// What was found out last about the paths looked at.
+    pub(super) recent: Recent,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        intent: &'a Intent,
+        peers: &'a BTreeMap<PeerId, Peer>,
+        next_hops: &'a NextHops,
+        presence: Presence,
+    ) -> Facts<'a> {
+        Facts { intent, peers, next_hops, presence, recent: Recent::default() }
+    }
     /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
     /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
-        if let [path] = paths {
-            self.candidate(path).ok()?;
-            return Some(Decision { best: 0, rule: Rule::OnlyPath, equal: vec![0] });
+        // Most destinations have one path or two, and need no lists.
+        match paths {
+            [path] => return decide(&[self.candidate(path).ok()?]),
+            [one, other] => {
+                if let (Ok(one), Ok(other)) = (self.candidate(one), self.candidate(other)) {
+                    return decide(&[one, other]);
+                }
+            }
+            _ => {}
         }
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
@@ -278,16 +261,13 @@ impl Facts<'_> {
                 path_id: path.path_id,
             });
         };
-        let resolution = self.next_hops.resolved(next_hop(self.peers, path));
-        let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
-        let peer = self.peers.get(&id).ok_or("its peer is gone")?;
-        let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;
+        let standing = self.standing(id, path)?;
         Ok(Candidate {
             attributes,
-            kind: if negotiated.external() { Kind::External } else { Kind::Internal },
-            interior_cost,
-            router_id: negotiated.router_id,
-            peer_address: Some(peer.intent.address),
+            kind: standing.kind,
+            interior_cost: standing.interior_cost,
+            router_id: standing.router_id,
+            peer_address: Some(standing.peer_address),
             path_id: path.path_id,
         })
     }

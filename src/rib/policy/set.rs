@@ -60,7 +60,7 @@ impl Set {
                 AnyCommunity::Kind(_) => {}
             }
         }
-        if let Some(asn) = nearest {
+        if let Some(asn) = nearest.filter(|_| self.prepend > 0) {
             attributes.as_path = attributes.as_path.prepended(asn, usize::from(self.prepend));
         }
     }
