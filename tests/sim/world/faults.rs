@@ -115,7 +115,7 @@ impl World {
 
     /// Puts octets into a stream, as if this end had sent them.
     pub fn inject(&mut self, from: End, octets: Vec<u8>) {
-        self.send(from, octets);
+        self.send(from, octets.into());
     }
 
     /// The other end of a stream.
