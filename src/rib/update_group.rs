@@ -140,13 +140,18 @@ impl UpdateGroup {
         }
     }
 
-    /// Members that have caught up are told together with the others again, once those have been told all.
-    pub fn fall_in(&mut self) {
+    /// Members that have caught up and have `room` for more are told together with the others again, once
+    /// those have been told all.
+    pub fn fall_in(&mut self, room: impl Fn(PeerId) -> bool) {
         if self.apart.is_empty() || !self.crowd.is_in_step() {
             return;
         }
-        let caught_up: Vec<PeerId> =
-            self.apart.iter().filter(|(_, f)| f.is_in_step()).map(|(peer, _)| *peer).collect();
+        let caught_up: Vec<PeerId> = self
+            .apart
+            .iter()
+            .filter(|(peer, f)| f.is_in_step() && room(**peer))
+            .map(|(peer, _)| *peer)
+            .collect();
         if !caught_up.is_empty() && self.in_step.is_empty() {
             self.count();
         }

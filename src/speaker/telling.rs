@@ -6,7 +6,10 @@
 //! caught up it is told with the others again. So a slow member holds nobody up, and what waits in memory for
 //! sockets is bounded, for the members in step share it.
 
+use std::collections::BTreeMap;
+
 use super::groups::GroupId;
+use super::peer::Peer;
 use super::settle::PORTION;
 use super::sheet::{Sheet, encode};
 use super::{Notice, Speaker};
@@ -90,7 +93,7 @@ impl Speaker {
                 }
             }
             self.drain(peer);
-            if self.unsent(peer) > BEHIND
+            if unsent(&self.peers, peer) > BEHIND
                 && let Some((group, holds)) = self.groups.of_mut(peer)
             {
                 group.out.fall_behind(peer, holds);
@@ -99,7 +102,7 @@ impl Speaker {
             self.note_lost(peer, lost);
         }
         if let Some(group) = self.groups.all.get_mut(&id) {
-            group.out.fall_in();
+            group.out.fall_in(|peer| unsent(&self.peers, peer) <= UNSENT_MOST);
         }
         true
     }
@@ -110,13 +113,7 @@ impl Speaker {
         let Some(group) = self.groups.all.get(&id) else { return false };
         let author = group.out.next_source();
         let mut listeners = group.out.in_step().filter(|peer| author != Some(Source::Peer(*peer))).peekable();
-        listeners.peek().is_none() || listeners.any(|peer| self.unsent(peer) <= UNSENT_MOST)
-    }
-
-    /// How many octets wait for a peer's socket.
-    pub(super) fn unsent(&self, id: PeerId) -> usize {
-        let connection = self.peers.get(&id).and_then(|peer| peer.first.connection.as_ref());
-        connection.map_or(0, |connection| connection.unsent)
+        listeners.peek().is_none() || listeners.any(|peer| unsent(&self.peers, peer) <= UNSENT_MOST)
     }
 
     /// Gives a peer one portion of what it is told by itself, and the ends of what it has been told; `false`
@@ -131,7 +128,7 @@ impl Speaker {
             return false;
         }
         let walked = self.walk_paths(id);
-        if self.unsent(id) > UNSENT_MOST {
+        if unsent(&self.peers, id) > UNSENT_MOST {
             return false;
         }
         let mut letter = Letter::default();
@@ -168,7 +165,7 @@ impl Speaker {
                 letter.lost = letter.lost.or(prefixes.first().copied());
             }
         }
-        group.out.fall_in();
+        group.out.fall_in(|peer| unsent(&self.peers, peer) <= UNSENT_MOST);
     }
 
     /// Paths with identifiers.
@@ -213,4 +210,10 @@ impl Speaker {
             self.notice(Notice::NotEncodable { peer, prefix });
         }
     }
+}
+
+/// How many octets wait for a peer's socket.
+fn unsent(peers: &BTreeMap<PeerId, Peer>, id: PeerId) -> usize {
+    let connection = peers.get(&id).and_then(|peer| peer.first.connection.as_ref());
+    connection.map_or(0, |connection| connection.unsent)
 }

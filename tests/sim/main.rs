@@ -13,6 +13,7 @@ mod dynamic;
 mod fib;
 mod gate;
 mod graceful;
+mod groups;
 mod helping;
 mod leaving;
 mod limits;

@@ -75,13 +75,13 @@ impl Rig {
         let news = self.group.poll_crowd(most, &mut self.holds);
         let told: Vec<PeerId> = self.group.in_step().collect();
         self.hear(news, &told);
-        self.group.fall_in();
+        self.group.fall_in(|_| true);
     }
 
     fn tell_alone(&mut self, id: u32, most: usize) {
         let news = self.group.poll_member(PeerId::new(id), most, &mut self.holds);
         self.hear(news, &[PeerId::new(id)]);
-        self.group.fall_in();
+        self.group.fall_in(|_| true);
     }
 
     /// Tells everybody everything, and looks whether all know what they should.
