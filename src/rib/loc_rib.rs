@@ -8,10 +8,15 @@
 //! Whatever changes marks its destination dirty; the owner settles dirty destinations in batches, so
 //! that a burst of changes to one prefix is decided once. They are settled in the order in which they
 //! became dirty: prefixes that arrived together, with one set of attributes, leave together.
+//!
+//! This file owns what concerns one destination at a time; `walks` what concerns many.
+
+#[cfg(test)]
+mod tests;
+mod walks;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
 
 pub use super::counts::Count;
 use super::counts::Counts;
@@ -19,33 +24,13 @@ pub use super::destination::Destination;
 use super::destination::{Inserted, State};
 use super::leaving::Leaving;
 use super::path::{Path, Source};
-use super::policy::PrefixSet;
 use super::table::Table;
 use crate::bgp::PathId;
 use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 
-/// Runs a closure over a range of one family's places; a macro, so that other fields of the table may be
-/// borrowed meanwhile.
-macro_rules! for_each_mut {
-    ($rib:expr, $family:expr, $places:expr, $f:expr) => {{
-        let mut f = $f;
-        match $family {
-            Family::Ipv4Unicast => $rib.v4.for_each_mut($places, |place, net, destination| {
-                f(Place(Family::Ipv4Unicast, place), Prefix::from(net), destination)
-            }),
-            Family::Ipv6Unicast => $rib.v6.for_each_mut($places, |place, net, destination| {
-                f(Place(Family::Ipv6Unicast, place), Prefix::from(net), destination)
-            }),
-        }
-    }};
-}
-
 /// While so many destinations wait to be settled, walks through the table do.
 const BUSY: usize = 512;
-
-/// All of a table.
-const ALL: Range<usize> = 0..usize::MAX;
 
 /// All paths of both families.
 #[derive(Debug)]
@@ -90,6 +75,17 @@ fn mark(dirty: &mut Dirty, place: Place, destination: &mut Destination) {
     }
 }
 
+fn destination_at<'a>(
+    v4: &'a mut Table<Ipv4Addr>,
+    v6: &'a mut Table<Ipv6Addr>,
+    Place(family, at): Place,
+) -> &'a mut Destination {
+    match family {
+        Family::Ipv4Unicast => v4.at_mut(at).1,
+        Family::Ipv6Unicast => v6.at_mut(at).1,
+    }
+}
+
 impl Default for LocRib {
     fn default() -> LocRib {
         LocRib::new(Seed::default())
@@ -106,6 +102,20 @@ impl LocRib {
             counts: Counts::default(),
             leaving: Default::default(),
         }
+    }
+
+    /// Looks at where these prefixes are, or would be. A table of a million lies in memory that is slow to
+    /// answer, and that answers many questions in the time of one if they do not wait for each other: ask
+    /// this before each is inserted or withdrawn in its turn.
+    pub fn look_ahead(&self, prefixes: impl IntoIterator<Item = Prefix>) {
+        let mut seen = 0;
+        for prefix in prefixes {
+            seen ^= match prefix {
+                Prefix::V4(net) => self.v4.look_ahead(net),
+                Prefix::V6(net) => self.v6.look_ahead(net),
+            };
+        }
+        std::hint::black_box(seen);
     }
 
     /// Adds a path, in place of any other from the same source with the same identifier.
@@ -136,130 +146,17 @@ impl LocRib {
     pub fn withdraw(&mut self, prefix: Prefix, source: Source, path_id: PathId) {
         self.part(source, prefix.family());
         let Some(place) = self.find(prefix) else { return };
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
         let Some(removed) = destination.remove(source, path_id) else { return };
         mark(&mut self.dirty, place, destination);
         self.counts.of_mut(source, prefix.family()).remove(&removed);
     }
 
-    /// Removes every path of a source.
-    pub fn withdraw_all(&mut self, source: Source) {
-        for family in Family::ALL {
-            self.withdraw_family(source, family);
-        }
-    }
-
-    /// Removes every path of a source in one family: from now on none counts or is decided for, and
-    /// [`LocRib::advance`] finds where they are.
-    pub fn withdraw_family(&mut self, source: Source, family: Family) {
-        if self.counts.forget(source, family).received > 0 {
-            let places = self.places(family);
-            self.leaving[family as usize].join(source, places);
-        }
-    }
-
-    /// Does a portion of what is left to do of walks through the table; `false` if there was nothing.
-    pub fn advance(&mut self) -> bool {
-        let Some(family) = Family::ALL.into_iter().find(|of| !self.leaving[*of as usize].is_empty()) else {
-            return false;
-        };
-        let places = self.places(family);
-        let (leaving, dirty) = (&mut self.leaving[family as usize], &mut self.dirty);
-        let range = leaving.next(places);
-        for_each_mut!(self, family, range, |place, _, destination: &mut Destination| {
-            if destination.remove_all(|path| leaving.has(path.source)) {
-                mark(dirty, place, destination);
-            }
-        });
-        leaving.end_if_done();
-        true
-    }
-
-    /// A source is there again that is still leaving: what it had goes at once.
-    fn part(&mut self, source: Source, family: Family) {
-        let (leaving, dirty) = (&mut self.leaving[family as usize], &mut self.dirty);
-        if leaving.is_empty() || !leaving.has(source) {
-            return;
-        }
-        for_each_mut!(self, family, ALL, |place, _, destination: &mut Destination| {
-            if destination.remove_all(|path| path.source == source) {
-                mark(dirty, place, destination);
-            }
-        });
-        leaving.part(source);
-    }
-
-    /// Judges every path anew that is `concerned`, after a change of policy. `judge` makes
-    /// of each path what it is to be from now on; its identifiers stay.
-    pub fn reconsider(
-        &mut self,
-        concerned: impl Fn(Prefix, Source) -> bool,
-        mut judge: impl FnMut(Prefix, &Path) -> Path,
-    ) {
-        for family in Family::ALL {
-            let (dirty, counts, leaving) =
-                (&mut self.dirty, &mut self.counts, &self.leaving[family as usize]);
-            for_each_mut!(self, family, ALL, |place, prefix, destination: &mut Destination| {
-                let judge = |path: &Path| {
-                    (concerned(prefix, path.source) && !leaving.has(path.source)).then(|| judge(prefix, path))
-                };
-                if judge_all(destination, family, counts, judge) {
-                    mark(dirty, place, destination);
-                }
-            });
-        }
-    }
-
-    /// Judges every path for one prefix anew. `judge` makes of each path what it is to be from now on, or
-    /// `None` to leave it as it is; its identifiers stay.
-    pub fn reconsider_at(&mut self, prefix: Prefix, mut judge: impl FnMut(&Path) -> Option<Path>) {
-        let Some(place) = self.find(prefix) else { return };
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
-        let leaving = &self.leaving[prefix.family() as usize];
-        let judge = |path: &Path| if leaving.has(path.source) { None } else { judge(path) };
-        if judge_all(destination, prefix.family(), &mut self.counts, judge) {
-            mark(&mut self.dirty, place, destination);
-        }
-    }
-
     /// Marks one destination dirty, if there is any path for it.
     pub fn mark(&mut self, prefix: Prefix) {
         let Some(place) = self.find(prefix) else { return };
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
         mark(&mut self.dirty, place, destination);
-    }
-
-    /// Marks every destination dirty that has a path for which `concerned` holds.
-    pub fn mark_dirty(&mut self, concerned: impl Fn(&Path) -> bool) {
-        for family in Family::ALL {
-            let dirty = &mut self.dirty;
-            for_each_mut!(self, family, ALL, |place, _, destination: &mut Destination| {
-                if destination.paths().iter().any(&concerned) {
-                    mark(dirty, place, destination);
-                }
-            });
-        }
-    }
-
-    /// Marks every destination dirty that is one of these.
-    pub fn mark_dirty_within(&mut self, prefixes: &PrefixSet) {
-        for family in Family::ALL {
-            let dirty = &mut self.dirty;
-            for_each_mut!(self, family, ALL, |place, prefix, destination: &mut Destination| {
-                if prefixes.matches(prefix) {
-                    mark(dirty, place, destination);
-                }
-            });
-        }
     }
 
     /// Takes a dirty destination to be settled. Whoever takes it must end with
@@ -269,10 +166,7 @@ impl LocRib {
         if self.dirty.is_empty() {
             self.dirty = Dirty::new();
         }
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
         destination.state = State::Settled;
         // Who is leaving is not chosen again, and the walk has one destination less to find.
         let leaving = &self.leaving[place.0 as usize];
@@ -391,27 +285,3 @@ impl LocRib {
 fn prefixed<N: Into<Prefix>, D>((net, destination): (N, D)) -> (Prefix, D) {
     (net.into(), destination)
 }
-
-/// Judges the paths of a destination of which `judge` makes others; `true` if that has changed any. Their
-/// identifiers stay.
-fn judge_all(
-    destination: &mut Destination,
-    family: Family,
-    counts: &mut Counts,
-    mut judge: impl FnMut(&Path) -> Option<Path>,
-) -> bool {
-    let mut changed = false;
-    for path in destination.paths_mut() {
-        let Some(judged) = judge(path) else { continue };
-        let judged = Path { path_id: path.path_id, told_as: path.told_as, source: path.source, ..judged };
-        if judged != *path {
-            counts.of_mut(path.source, family).judged(path, &judged);
-            *path = judged;
-            changed = true;
-        }
-    }
-    changed
-}
-
-#[cfg(test)]
-mod tests;

@@ -238,7 +238,7 @@ fn long_lived_terms(peer: &Peer, family: Family, now: Instant) -> Option<Kept> {
 
 /// Whether both sides have said the N bit (RFC 8538 §2); we always do.
 fn survives_notifications(peer: &Peer) -> bool {
-    let theirs = peer.agreed.as_ref().and_then(Negotiated::graceful_restart);
+    let theirs = peer.agreed.as_deref().and_then(Negotiated::graceful_restart);
     theirs.is_some_and(|restart| restart.notification)
 }
 

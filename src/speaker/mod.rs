@@ -77,6 +77,7 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
@@ -101,9 +102,11 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Speaker {
     seed: u64,
-    intent: Option<Intent>,
+    intent: Option<Arc<Intent>>,
     peers: BTreeMap<PeerId, Peer>,
     names: BTreeMap<String, PeerId>,
+    /// [`Peer::intent`]'s address of all, in order.
+    by_address: BTreeSet<(IpAddr, PeerId)>,
     ranges: BTreeMap<String, dynamic::Range>,
     links: link_peers::Links,
     connections: BTreeMap<ConnectionId, PeerId>,
@@ -141,7 +144,8 @@ pub struct Speaker {
     gate: gate::Gate,
     /// Sessions of the mesh that the intent has no more.
     rehoming: rehoming::Rehoming,
-    /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
+    /// When each peer's sessions are to be looked at next: [`Peer::wake`] of all, in order. A timer that is
+    /// put off stays noted where it was until then: most are put off by each message.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
     keeps: BTreeSet<(Instant, PeerId, Family)>,
@@ -182,6 +186,7 @@ impl Speaker {
             intent: None,
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
+            by_address: BTreeSet::new(),
             ranges: BTreeMap::new(),
             links: link_peers::Links::default(),
             connections: BTreeMap::new(),
@@ -306,9 +311,7 @@ impl Speaker {
             self.advance_restart();
         }
         self.let_go_overdue();
-        let due: Vec<PeerId> =
-            self.wakes.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, _)| *id).collect();
-        for id in due {
+        for id in self.take_due(now) {
             self.handle_session_timeouts(id);
         }
     }
@@ -342,7 +345,8 @@ impl Speaker {
         self.actions.pop_front()
     }
 
-    /// When [`Speaker::handle_timeout`] is next due, and why.
+    /// When [`Speaker::handle_timeout`] is next due, and why. A session's timer may prove to have been put
+    /// off by then.
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let session = self.wakes.first().map(|(at, id, timer)| (*at, Wake::Session(*id, *timer)));
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));

@@ -14,6 +14,7 @@ mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,7 +49,7 @@ enum Event {
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub addresses: Vec<IpAddr>,
-    pub intent: Intent,
+    pub intent: Arc<Intent>,
     pub underlay: Vec<UnderlayRoute>,
 }
 
@@ -146,7 +147,7 @@ impl World {
     pub fn new(plan: &Plan, seed: u64) -> World {
         let setup = |m: &crate::plan::Member| Setup {
             addresses: m.addresses.clone(),
-            intent: plan.intent(m.name),
+            intent: plan.intent(m.name).into(),
             underlay: Plan::underlay(),
         };
         let mut world = World::of(plan.members.iter().map(|m| (m.name, setup(m))), seed);
@@ -251,7 +252,8 @@ impl World {
     }
 
     /// Gives a member another intent, from its next start on if it does not run.
-    pub fn configure(&mut self, name: &str, intent: Intent) {
+    pub fn configure(&mut self, name: &str, intent: impl Into<Arc<Intent>>) {
+        let intent = intent.into();
         self.tell(name, |speaker, now, setup| {
             setup.intent = intent.clone();
             speaker.into_iter().for_each(|speaker| speaker.handle_intent(now, intent.clone()));

@@ -70,7 +70,7 @@ impl World {
 
     /// What a member is to do from its next start on.
     pub fn set_intent(&mut self, name: &str, intent: Intent) {
-        self.members.get_mut(self.name(name)).unwrap().setup.intent = intent;
+        self.members.get_mut(self.name(name)).unwrap().setup.intent = intent.into();
     }
 
     pub fn isolate(&mut self, name: &str) {
