@@ -162,8 +162,7 @@ impl Speaker {
 
     fn gate_waits_for_peers(&self) -> bool {
         let required = self.intent.as_ref().map_or(0, |intent| intent.gate.required_peers as usize);
-        let told = || self.peers.values().filter(|peer| self.counts_as_told(peer)).take(required).count();
-        required > 0 && !self.gate_timed_out() && told() < required
+        required > 0 && !self.gate_timed_out() && self.peers_that_told() < required
     }
 
     fn gate_waits_for_routes(&self) -> bool {
