@@ -17,7 +17,7 @@ use crate::plan::Plan;
 fn cluster(count: usize, mesh: &str) -> ObjectSet {
     let mut text = format!(
         "{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: default}}, spec: {{mesh: {mesh}, \
-         reflectors: {{nodeSelector: {{matchLabels: {{reflects: 'true'}}}}, clusterId: 192.168.0.2}}}}}}\n"
+         reflectors: {{nodeSelector: {{matchLabels: {{reflects: 'true'}}}}}}}}}}\n"
     );
     for i in 1..=count {
         let (high, low, reflects) = (i / 250, 1 + i % 250, i <= 3);

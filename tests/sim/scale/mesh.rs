@@ -66,6 +66,8 @@ impl Mesh {
             .map(|number| {
                 let mut intent = compile(&objects, name(number)).unwrap().intent;
                 asn = intent.asn;
+                // One for all reflectors: what another has reflected is of no use to them.
+                intent.cluster_id = (number <= REFLECTORS).then(|| address_of(1));
                 let peers = intent.peers.values_mut();
                 peers.for_each(|peer| peer.passive |= addresses.contains(&peer.address));
                 let setup = Setup { addresses: intent.addresses.clone(), intent, underlay: vec![subnet] };
