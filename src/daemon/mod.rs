@@ -112,8 +112,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::spawn(audit::run(source.clone()));
     let limit = options.shutdown_drain_timeout.0;
     let ending = Ending { compiled: told.compiled.subscribe(), look: source.clone(), limit };
-    let (manifests, readiness_shown) = (told.manifests.subscribe(), readiness_seen.clone());
-    let sight = Sight { source: source.clone(), readiness: readiness_shown, manifests };
+    let manifests = told.manifests.subscribe();
+    let sight = Sight { source: source.clone(), readiness: readiness_seen.clone(), manifests };
     let sessions = SessionThread::start().context("starting the thread of the sessions")?;
     let (input, port) = ((inputs.clone(), queue), (writer.clone(), answers_heard));
     let driver = Driver::new(seed(), Clock::start(), input, urgent, port, readiness, sessions.handle());

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use routelet::cluster::compile;
@@ -64,13 +65,15 @@ impl Mesh {
         let mut asn = 0;
         let speakers: Vec<_> = (1..first_played)
             .map(|number| {
-                let mut intent = compile(&objects, name(number)).unwrap().intent;
+                let mut compiled = compile(&objects, name(number)).unwrap().intent;
+                let intent = Arc::make_mut(&mut compiled);
                 asn = intent.asn;
                 // One for all reflectors: what another has reflected is of no use to them.
                 intent.cluster_id = (number <= REFLECTORS).then(|| address_of(1));
                 let peers = intent.peers.values_mut();
                 peers.for_each(|peer| peer.passive |= addresses.contains(&peer.address));
-                let setup = Setup { addresses: intent.addresses.clone(), intent, underlay: vec![subnet] };
+                let addresses = intent.addresses.clone();
+                let setup = Setup { addresses, intent: compiled, underlay: vec![subnet] };
                 (name(number), setup)
             })
             .collect();
