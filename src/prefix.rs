@@ -5,7 +5,7 @@
 //! later comparison has to wonder whether `10.0.0.5/8` equals `10.0.0.0/8`.
 
 mod aggregate;
-pub(crate) mod hash;
+pub mod hash;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -7,6 +7,7 @@
 mod wire;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::iter;
 
 pub(super) use wire::AsWidth;
@@ -26,7 +27,7 @@ pub enum Segment<'a> {
 
 /// A sequence of AS path segments, the most recent AS first. Made of segments by collecting them;
 /// adjacent sequences stay apart, and a segment without AS numbers is none.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AsPath {
     /// For each segment a head, which says kind and count, and then its AS numbers.
     words: Box<[u32]>,
@@ -140,6 +141,16 @@ impl<'a> FromIterator<Segment<'a>> for AsPath {
             }
         }
         AsPath { words: words.into() }
+    }
+}
+
+impl Hash for AsPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (pairs, odd) = self.words.as_chunks::<2>();
+        for [first, second] in pairs {
+            state.write_u64(u64::from(*first) << 32 | u64::from(*second));
+        }
+        odd.iter().for_each(|word| state.write_u32(*word));
     }
 }
 

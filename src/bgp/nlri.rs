@@ -4,8 +4,10 @@
 //! Owns the form alone. Which field a list stands in, and what follows from an error in it, is the
 //! business of [`super::update`].
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::Codec;
-use crate::prefix::{Family, Prefix};
+use crate::prefix::{Address, Family, Net, Prefix};
 
 /// Tells the paths to one prefix apart that one speaker announces on one session (RFC 7911 §3). Zero
 /// where the session has no identifiers.
@@ -139,36 +141,61 @@ pub(super) fn longest(family: Family) -> usize {
 /// (RFC 4271 §4.3) and cleared.
 pub(super) fn decode<T: Nlri>(family: Family, octets: &[u8]) -> Result<Vec<T>, Malformed> {
     match family {
-        Family::Ipv4Unicast => decode_as::<T, 4>(octets),
-        Family::Ipv6Unicast => decode_as::<T, 16>(octets),
+        Family::Ipv4Unicast => decode_as::<T, Ipv4Addr>(octets),
+        Family::Ipv6Unicast => decode_as::<T, Ipv6Addr>(octets),
     }
 }
 
-fn decode_as<T: Nlri, const N: usize>(octets: &[u8]) -> Result<Vec<T>, Malformed>
+/// An address in the order of the wire.
+trait WireAddress: Address {
+    /// The address that the octets begin with; what is not there is zero.
+    fn read(octets: &[u8]) -> Self;
+}
+
+impl WireAddress for Ipv4Addr {
+    fn read(octets: &[u8]) -> Self {
+        padded::<4>(octets).into()
+    }
+}
+
+impl WireAddress for Ipv6Addr {
+    fn read(octets: &[u8]) -> Self {
+        padded::<16>(octets).into()
+    }
+}
+
+/// The first octets, behind the last of them zeros. Only the end of a list needs any.
+fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+    octets.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [0; N];
+        padded[..octets.len()].copy_from_slice(octets);
+        padded
+    })
+}
+
+/// Reads a whole address at each entry, whatever its length, and lets the prefix cut it to its own: a
+/// list has hundreds of them, and copying as many octets as there are takes three times as long.
+fn decode_as<T: Nlri, A: WireAddress>(octets: &[u8]) -> Result<Vec<T>, Malformed>
 where
-    std::net::IpAddr: From<[u8; N]>,
+    Prefix: From<Net<A>>,
 {
-    // Prefixes are mostly three quarters (IPv4) or a third (IPv6) of an address long.
-    let mut prefixes = Vec::with_capacity(octets.len().div_ceil(T::ID_OCTETS + 4 + N / 8));
+    // Few lists have prefixes that are on average shorter than half (IPv4) or a third (IPv6) of an address.
+    let mut prefixes =
+        Vec::with_capacity(octets.len().div_ceil(T::ID_OCTETS + 2 + usize::from(A::BITS / 32)));
     let mut rest = octets;
     while !rest.is_empty() {
         let at = octets.len() - rest.len();
         let Some((id, (&length, after))) = split_id::<T>(rest) else {
             return Err(Malformed::NoIdentifier { at, missing: T::ID_OCTETS + 1 - rest.len() });
         };
-        let size = usize::from(length).div_ceil(8);
-        let mut address = [0; N];
-        let Some(significant) = address.get_mut(..size) else {
-            return Err(Malformed::TooLong { length, at, most: N as u8 * 8 });
+        let Some(net) = Net::new(A::read(after), length) else {
+            return Err(Malformed::TooLong { length, at, most: A::BITS });
         };
-        let Some((taken, after)) = after.split_at_checked(size) else {
+        let size = usize::from(length).div_ceil(8);
+        let Some(after) = after.get(size..) else {
             return Err(Malformed::Overrun { length, at, missing: size - after.len() });
         };
-        significant.copy_from_slice(taken);
-        let Some(prefix) = Prefix::new(address.into(), length) else {
-            return Err(Malformed::TooLong { length, at, most: N as u8 * 8 });
-        };
-        prefixes.push(T::new(prefix, id));
+        prefixes.push(T::new(net.into(), id));
         rest = after;
     }
     Ok(prefixes)
@@ -183,24 +210,38 @@ fn split_id<T: Nlri>(octets: &[u8]) -> Option<(PathId, (&u8, &[u8]))> {
 
 /// Appends prefixes while they fit into `room` octets; returns those that did not.
 pub(super) fn encode<'a, T: Nlri>(prefixes: &'a [T], room: usize, out: &mut Vec<u8>) -> &'a [T] {
-    let limit = out.len() + room;
-    for (index, entry) in prefixes.iter().enumerate() {
+    let start = out.len();
+    // Entries are written with all octets of their address, and each over the end of the one before: so
+    // there is room for the longest behind the last.
+    let most = room.min(prefixes.len().saturating_mul(T::ID_OCTETS + MOST)) + T::ID_OCTETS + MOST;
+    out.resize(start + most, 0);
+    let space = &mut out[start..];
+    let mut at = 0;
+    let mut written = 0;
+    for entry in prefixes {
         let prefix = entry.prefix();
-        let size = usize::from(prefix.length()).div_ceil(8);
-        if out.len() + T::ID_OCTETS + 1 + size > limit {
-            return &prefixes[index..];
+        let end = at + T::ID_OCTETS + 1 + usize::from(prefix.length()).div_ceil(8);
+        if end > room {
+            break;
         }
         if T::ID_OCTETS > 0 {
-            out.extend_from_slice(&entry.id().0.to_be_bytes());
+            space[at..at + 4].copy_from_slice(&entry.id().0.to_be_bytes());
+            at += 4;
         }
-        out.push(prefix.length());
+        space[at] = prefix.length();
         match prefix {
-            Prefix::V4(net) => out.extend_from_slice(&net.address().octets()[..size]),
-            Prefix::V6(net) => out.extend_from_slice(&net.address().octets()[..size]),
+            Prefix::V4(net) => space[at + 1..at + 5].copy_from_slice(&net.address().octets()),
+            Prefix::V6(net) => space[at + 1..at + 17].copy_from_slice(&net.address().octets()),
         }
+        at = end;
+        written += 1;
     }
-    &[]
+    out.truncate(start + at);
+    &prefixes[written..]
 }
+
+/// Octets of the longest prefix of any family.
+const MOST: usize = 1 + 16;
 
 #[cfg(test)]
 mod tests {

@@ -30,8 +30,8 @@ use crate::speaker::intent::{Intent, PeerOrigin};
 /// Everything that the objects mean for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
-    /// What the speaker is to do.
-    pub intent: Intent,
+    /// What the speaker is to do. Shared with it: with thousands of peers it is large.
+    pub intent: Arc<Intent>,
     /// What the node's pod network is to look like.
     pub network: NodeNetwork,
     /// Key of the taint that the Node loses when it can take pods.
@@ -147,7 +147,7 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
         loose_reverse_path: own.loose_reverse_path,
     };
     let startup_taint = own.readiness.startup_taint.clone();
-    Ok(Compiled { intent, network, startup_taint, warnings })
+    Ok(Compiled { intent: Arc::new(intent), network, startup_taint, warnings })
 }
 
 /// The node an Intent is made for, and the others as seen from it.

@@ -205,7 +205,7 @@ impl Configuration {
             None
         };
         let ownership_changed = !first && before != now;
-        let intent = Box::new(compiled.intent.clone());
+        let intent = compiled.intent.clone();
         info!(
             asn = intent.asn,
             router_id = %intent.router_id,

@@ -5,6 +5,9 @@
 //! it gave before is unsent. A slow peer therefore slows nobody else.
 
 mod carry;
+mod read;
+mod shared;
+mod write;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +19,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::Clock;
@@ -27,12 +30,18 @@ use crate::kernel;
 use crate::kernel::socket::{self, Options};
 use crate::speaker::{ConnectionId, Terms, Transport};
 use crate::time::Instant;
-use carry::{LINGER, Order, Shared, Ties, carry};
+use carry::{LINGER, Ties, carry};
+use read::WAITING_MOST;
+pub use shared::Heard;
+use shared::Shared;
+use write::Order;
 
 /// Every connection and attempt the speaker knows of.
 #[derive(Debug)]
 pub struct Connections {
     inputs: Sender<Input>,
+    /// Room for octets that wait for the driver.
+    room: Arc<Semaphore>,
     clock: Clock,
     /// The thread of the sessions.
     thread: Handle,
@@ -54,7 +63,8 @@ struct Open {
 impl Connections {
     /// No connection yet. What happens to them, on that thread, arrives at `inputs`.
     pub fn new(inputs: Sender<Input>, clock: Clock, thread: Handle) -> Connections {
-        Connections { inputs, clock, thread, open: BTreeMap::new(), tasks: JoinSet::new() }
+        let room = Arc::new(Semaphore::new(WAITING_MOST));
+        Connections { inputs, room, clock, thread, open: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     /// Starts an attempt to connect.
@@ -104,8 +114,8 @@ impl Connections {
         let (_until_closed, closing) = oneshot::channel();
         let shared = Shared::new();
         let open = Open { orders, shared: shared.clone(), attempt: None, _until_closed };
-        let (inputs, clock) = (self.inputs.clone(), self.clock);
-        (open, Ties { connection, orders: ordered, closing, shared, inputs, clock })
+        let (inputs, room, clock) = (self.inputs.clone(), self.room.clone(), self.clock);
+        (open, Ties { connection, orders: ordered, closing, shared, inputs, room, clock })
     }
 
     /// An attempt has become a connection: from now on it is closed gently.
@@ -130,16 +140,23 @@ impl Connections {
         }
     }
 
-    /// Has a connection kept by these terms from now on.
+    /// Has a connection kept by these terms from now on, and what it reads decoded by them.
     pub fn keep(&mut self, connection: ConnectionId, terms: Terms) {
         if let Some(open) = self.open.get(&connection) {
+            // Terms are set once: a connection has one session.
+            let _ = open.shared.agreed.set(terms.agreed.clone());
             let _ = open.orders.send(Order::Keep(terms));
         }
     }
 
-    /// When a peer was last heard, also where what it said still waits to be taken.
-    pub fn heard(&self, connection: ConnectionId, now: Instant) -> Option<Instant> {
+    /// What a peer has said, also where that still waits to be taken, or is not handed over at all.
+    pub fn heard(&self, connection: ConnectionId, now: Instant) -> Option<Heard> {
         self.open.get(&connection)?.shared.heard(now)
+    }
+
+    /// The same of all peers.
+    pub fn heard_of_all(&self, now: Instant) -> impl Iterator<Item = (ConnectionId, Heard)> {
+        self.open.iter().filter_map(move |(connection, open)| Some((*connection, open.shared.heard(now)?)))
     }
 
     /// Closes a connection after what is queued, or gives up an attempt.

@@ -19,9 +19,9 @@ use tracing::{debug, info, warn};
 
 use super::bfd::BfdThread;
 use super::clock::Clock;
-use super::connections::Connections;
+use super::connections::{Connections, Heard};
 use super::http::Readiness;
-use super::input::Input;
+use super::input::{Input, Said};
 use super::link_peers::LinkPeers;
 use super::listeners::{Listeners, Troubles};
 use crate::bfd;
@@ -182,12 +182,24 @@ impl Driver {
         if self.speaker.poll_timeout().is_some_and(|(at, _)| at <= now) {
             let due: Vec<ConnectionId> = self.speaker.due_connections(now).collect();
             for connection in due {
-                if let Some(at) = self.connections.heard(connection, now) {
-                    self.speaker.handle_heard(connection, at);
-                }
+                self.ask(connection, now);
             }
             self.speaker.handle_timeout(now);
             self.note_if_long("timers", now);
+        }
+    }
+
+    /// Asks a connection what its peer has said that has not been handed in.
+    fn ask(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(Heard { at, keepalives }) = self.connections.heard(connection, now) {
+            self.speaker.handle_heard(connection, at, keepalives);
+        }
+    }
+
+    /// Asks all, for somebody who looks.
+    fn ask_all(&mut self, now: Instant) {
+        for (connection, Heard { at, keepalives }) in self.connections.heard_of_all(now) {
+            self.speaker.handle_heard(connection, at, keepalives);
         }
     }
 
@@ -239,7 +251,7 @@ impl Driver {
                 }
                 self.listeners.configure(&intent);
                 self.link_peers.configure(&intent);
-                self.speaker.handle_intent(now, *intent);
+                self.speaker.handle_intent(now, intent);
             }
             Input::LinkPeer { interface, peer } => self.speaker.handle_link_peer(now, &interface, peer),
             Input::Bridge(ready) => self.speaker.handle_bridge(now, ready),
@@ -257,14 +269,24 @@ impl Driver {
                 self.connections.connected(connection);
                 self.speaker.handle_connected(now, connection, local);
             }
-            Input::Frames { connection, at, octets, error } => {
-                self.handle_frames(at, connection, &octets);
-                if let Some(error) = error {
-                    self.speaker.handle_frame(at, connection, Err(error));
+            Input::Heard { connection, at, said, error, room } => {
+                self.ask(connection, now);
+                match said {
+                    Said::Octets(octets) => self.handle_frames(at, connection, &octets),
+                    Said::Messages(messages) => {
+                        for message in messages {
+                            self.speaker.handle_message(at, connection, Ok(message));
+                        }
+                    }
                 }
+                if let Some(error) = error {
+                    self.speaker.handle_message(at, connection, Err(error));
+                }
+                drop(room);
             }
             Input::Sent { connection, octets } => self.speaker.handle_sent(now, connection, octets),
             Input::Closed { connection, why } => {
+                self.ask(connection, now);
                 self.connections.forget(connection);
                 self.speaker.handle_closed(now, connection, why);
             }
@@ -277,8 +299,14 @@ impl Driver {
             }
             Input::Groups(groups) => self.speaker.handle_kernel_groups(now, &groups),
             Input::KernelDump(held) => self.speaker.handle_kernel_dump(now, held),
-            Input::Query(query) => query(&self.speaker, now),
-            Input::Order(order) => order(&mut self.speaker, now),
+            Input::Query(query) => {
+                self.ask_all(now);
+                query(&self.speaker, now);
+            }
+            Input::Order(order) => {
+                self.ask_all(now);
+                order(&mut self.speaker, now);
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::bgp::MessageError;
 use crate::bgp::session::Failure;
+use crate::bgp::{Message, MessageError};
 use crate::fib::{Found, Group, Route};
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::UnderlayRoute;
@@ -18,7 +20,7 @@ pub enum Input {
     /// The objects ask for this. At start it comes with the routes of ours in the kernel.
     Configured {
         /// What the node is meant to do.
-        intent: Box<Intent>,
+        intent: Arc<Intent>,
         /// Routes left from before the start.
         adopted: Option<Found>,
         /// Routes now belong in another table, or bear another protocol number, than before.
@@ -51,16 +53,18 @@ pub enum Input {
         /// Our end.
         local: SocketAddr,
     },
-    /// Octets of whole messages arrived.
-    Frames {
+    /// A peer has said something.
+    Heard {
         /// Where.
         connection: ConnectionId,
-        /// When they were cut out of the stream.
+        /// When it was cut out of the stream.
         at: Instant,
         /// One message after another.
-        octets: Vec<u8>,
+        said: Said,
         /// What made the rest of the stream unreadable, if anything did.
         error: Option<MessageError>,
+        /// The room that this takes until it is handled.
+        room: OwnedSemaphorePermit,
     },
     /// The kernel took octets to send.
     Sent {
@@ -111,7 +115,7 @@ impl Input {
             Input::Bridge(_) => "bridge",
             Input::Accepted { .. } => "accepted",
             Input::Connected { .. } => "connected",
-            Input::Frames { .. } => "frames",
+            Input::Heard { .. } => "messages",
             Input::Sent { .. } => "sent",
             Input::Closed { .. } => "closed",
             Input::Unforwarded(_) => "forwarding",
@@ -121,6 +125,25 @@ impl Input {
             Input::KernelDump(_) => "kernel dump",
             Input::Query(_) => "query",
             Input::Order(_) => "order",
+        }
+    }
+}
+
+/// Messages of a peer.
+#[derive(Debug, PartialEq)]
+pub enum Said {
+    /// Whole messages as they arrived: the session has not agreed yet on what they mean.
+    Octets(Vec<u8>),
+    /// Decoded.
+    Messages(Vec<Message>),
+}
+
+impl Said {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Said::Octets(octets) => octets.is_empty(),
+            Said::Messages(messages) => messages.is_empty(),
         }
     }
 }

@@ -81,7 +81,6 @@ const DEFAULT_OWNERSHIP: Ownership = Ownership { table: 254, protocol: 114 };
 /// The daemon could not start, or a part without which it is of no use has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     log::init(options.log_format)?;
-    descriptors::raise_limit();
     let mut signals = Signals::listen()?;
     let (api, http) = listen(&options).await?;
     // With it, whoever writes to the API server gets a client of its own by `ApiServer::client`.
@@ -159,8 +158,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the daemon is asked: by commands, and over HTTP.
+/// Where the daemon is asked: by commands, and over HTTP. Before the first of thousands of descriptors, it is permitted
+/// to have them.
 async fn listen(options: &Options) -> anyhow::Result<(api::Listener, TcpListener)> {
+    descriptors::raise_limit();
     let api = api::Listener::bind(&options.api_socket)?;
     let http = TcpListener::bind(options.metrics_listen)
         .await

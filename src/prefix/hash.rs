@@ -1,19 +1,38 @@
-//! The hash of every table that is found by prefix: fast, with no seed taken from the machine.
+//! The hash of every table that is found by prefix: fast, and with a seed where peers say what is in the
+//! table.
 //!
 //! Nothing is ever iterated by hash, so that its only influence is on speed; the same inputs give the
-//! same tables all the same.
+//! same tables all the same. The seed is its owner's and never taken from the machine here.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 /// A hasher that folds each word in by one wide multiplication.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Folded(u64);
 
-/// For tables of the standard library's making.
-pub(crate) type BuildFolded = BuildHasherDefault<Folded>;
-
 /// Odd, with about as many ones as zeros: the digits of pi.
 const MULTIPLIER: u64 = 0x2437_54a1_1e9d_9a3b;
+
+/// What the hashes of one table begin with: who does not know it cannot choose prefixes whose hashes
+/// collide, which would make finding one of them a search.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Seed(Folded);
+
+impl Seed {
+    /// A seed of these digits, spread over all of its own.
+    pub fn new(seed: u64) -> Seed {
+        let mut folded = Folded::default();
+        folded.fold(seed);
+        Seed(folded)
+    }
+
+    /// The hash of one value under this seed.
+    pub(crate) fn hash(self, value: &impl Hash) -> u64 {
+        let mut hasher = self.0;
+        value.hash(&mut hasher);
+        hasher.finish()
+    }
+}
 
 /// The hash of one value.
 pub(crate) fn hash_of(value: &impl Hash) -> u64 {
@@ -77,5 +96,15 @@ mod tests {
         let low: BTreeSet<u64> = hashes.iter().map(|hash| hash & 0xffff).collect();
         let high: BTreeSet<u64> = hashes.iter().map(|hash| hash >> 48).collect();
         assert!(low.len() > 40_000 && high.len() > 40_000, "{} {}", low.len(), high.len());
+    }
+
+    #[test]
+    fn prefixes_that_collide_under_one_seed_do_not_under_another() {
+        let net = |i: u32| Net::new(std::net::Ipv4Addr::from_bits(i << 8), 24).unwrap();
+        let (known, ours) = (Seed::new(1), Seed::new(2));
+        let start = |seed: Seed, i: u32| seed.hash(&net(i)) & 0xff;
+        let aimed: Vec<u32> = (0..65_536).filter(|i| start(known, *i) == 0).collect();
+        let hit: BTreeSet<u64> = aimed.iter().map(|i| start(ours, *i)).collect();
+        assert!(aimed.len() > 128 && hit.len() > 90, "{} of {}", hit.len(), aimed.len());
     }
 }

@@ -1,6 +1,8 @@
 //! Liberties with the AS_PATH that one peer's configuration takes: whose AS numbers may stand in it,
 //! and which are put in or taken out (RFC 4271 §5.1.2, §9.1.2; RFC 6996; RFC 9774).
 
+use std::borrow::Cow;
+
 use crate::bgp::{AsPath, Segment};
 use crate::rib::Rejection;
 
@@ -51,12 +53,12 @@ impl AsPathRules {
     /// The path as an external peer in `peer_asn` is told it, our own AS in front.
     pub fn export(&self, path: &AsPath, local_asn: u32, peer_asn: u32) -> AsPath {
         let shown = self.shown_as(local_asn);
-        let mut path = path.clone();
+        let mut path = Cow::Borrowed(path);
         if self.remove_private {
-            path = path.filtered(|asn| !is_private(asn));
+            path = Cow::Owned(path.filtered(|asn| !is_private(asn)));
         }
         if self.override_peer {
-            path = path.mapped(|asn| if asn == peer_asn { shown } else { asn });
+            path = Cow::Owned(path.mapped(|asn| if asn == peer_asn { shown } else { asn }));
         }
         match self.local_as {
             Some(LocalAs { asn, replace: false }) => path.prepended(local_asn, 1).prepended(asn, 1),

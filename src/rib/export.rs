@@ -137,8 +137,14 @@ impl<'a> Export<'a> {
         if self.forbidden_by_community(received) || self.only_to_customer.forbids(received) {
             return None;
         }
-        let mut attributes = received.clone();
-        attributes.next_hop = self.next_hop(family, received, from)?;
+        let next_hop = self.next_hop(family, received, from)?;
+        let as_path = if self.external {
+            self.as_path.export(&received.as_path, self.local_asn, self.peer_asn)
+        } else {
+            received.as_path.clone()
+        };
+        let (communities, rare) = (received.communities.clone(), received.rare.clone());
+        let mut attributes = PathAttributes { next_hop, as_path, communities, rare, ..*received };
         // RFC 2545 §3: it is for those who share a link with that router, which nobody has looked at.
         if attributes.rare.link_local_next_hop.is_some() {
             attributes.rare.change(|rare| rare.link_local_next_hop = None);
@@ -231,7 +237,6 @@ impl<'a> Export<'a> {
     }
 
     fn rewrite_for_external(&self, attributes: &mut PathAttributes, from: Provenance) {
-        attributes.as_path = self.as_path.export(&attributes.as_path, self.local_asn, self.peer_asn);
         if !attributes.rare.is_none() {
             attributes.rare.change(|rare| {
                 rare.originator_id = None;

@@ -13,7 +13,7 @@ use super::anycast::Scopes;
 use super::as_path_rules::AsPathRules;
 use super::only_to_customer::OnlyToCustomer;
 use super::path::{Path, Rejection, Source};
-use super::policy::{Changes, Policy};
+use super::policy::{Changes, Judged, Policy};
 use super::well_known::{BLACKHOLE, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, bears};
 use crate::bgp::{PathAttributes, PathId};
 use crate::prefix::Prefix;
@@ -52,7 +52,11 @@ pub struct Arrival<'a> {
     import: Import<'a>,
     source: Source,
     received: Arc<PathAttributes>,
-    refused: Option<Rejection>,
+    /// The policy as far as the attributes go, or why there is no asking it.
+    policy: Result<Judged<'a>, Rejection>,
+    /// What the prefix now looked at is to undergo.
+    changes: Changes<'a>,
+    /// The changes that were last made, and what came of them if that differs from what was received.
     last: Option<(Changes<'a>, Option<Arc<PathAttributes>>)>,
 }
 
@@ -74,32 +78,35 @@ impl Arrival<'_> {
         prefix: Prefix,
         interner: &mut Interner,
     ) -> Result<Option<Arc<PathAttributes>>, Rejection> {
-        self.refused.map_or(Ok(()), Err)?;
+        let policy = self.policy.as_ref().map_err(|rejection| *rejection)?;
         if covers(self.import.protected, prefix) {
             return Err(Rejection::Protected);
         }
         if is_multicast(prefix) {
             return Err(Rejection::Multicast);
         }
-        let changes = if self.import.shares(prefix) {
-            Changes::default()
-        } else {
-            self.import.policy.judge(prefix, &self.received).ok_or(Rejection::ImportPolicy)?
-        };
-        let known = self.last.take().filter(|(last, _)| *last == changes);
-        let known = known.unwrap_or_else(|| {
-            let changed = self.import.changed(&self.received, &changes);
-            (changes, changed.map(|changed| interner.intern(changed)))
-        });
-        Ok(self.last.insert(known).1.clone())
+        if self.import.shares(prefix) {
+            self.changes = Changes::default();
+        } else if !policy.accepts(prefix, &mut self.changes) {
+            return Err(Rejection::ImportPolicy);
+        }
+        if let Some((last, changed)) = &self.last
+            && *last == self.changes
+        {
+            return Ok(changed.clone());
+        }
+        let changed = self.import.changed(&self.received, &self.changes);
+        let changed = changed.map(|changed| interner.intern(changed));
+        self.last = Some((self.changes.clone(), changed.clone()));
+        Ok(changed)
     }
 }
 
 impl<'a> Import<'a> {
     /// Takes an announcement in.
     pub fn arrival(self, source: Source, received: Arc<PathAttributes>) -> Arrival<'a> {
-        let refused = self.refuse(&received);
-        Arrival { import: self, source, received, refused, last: None }
+        let policy = self.refuse(&received).map_or_else(|| Ok(self.policy.judged(&received)), Err);
+        Arrival { import: self, source, received, policy, changes: Changes::default(), last: None }
     }
 
     /// Whether the prefix is one that the peer may announce as well as we.

@@ -8,43 +8,43 @@
 //! Whatever changes marks its destination dirty; the owner settles dirty destinations in batches, so
 //! that a burst of changes to one prefix is decided once. They are settled in the order in which they
 //! became dirty: prefixes that arrived together, with one set of attributes, leave together.
+//!
+//! This file owns what concerns one destination at a time; `walks` what concerns many.
 
-use std::collections::{BTreeMap, VecDeque};
+#[cfg(test)]
+mod tests;
+mod walks;
+
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use super::counts::Count;
+use super::counts::Counts;
+pub use super::destination::Destination;
+use super::destination::{Inserted, State};
+use super::leaving::Leaving;
 use super::path::{Path, Source};
-use super::paths::Paths;
-use super::policy::PrefixSet;
 use super::table::Table;
-use super::{Decision, Rule};
 use crate::bgp::PathId;
+use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 
-/// Runs a closure over one family's destinations; a macro, so that other fields of the table may be
-/// borrowed meanwhile.
-macro_rules! for_each_mut {
-    ($rib:expr, $family:expr, $f:expr) => {{
-        let mut f = $f;
-        match $family {
-            Family::Ipv4Unicast => $rib.v4.for_each_mut(|place, net, destination| {
-                f(Place(Family::Ipv4Unicast, place), Prefix::from(net), destination)
-            }),
-            Family::Ipv6Unicast => $rib.v6.for_each_mut(|place, net, destination| {
-                f(Place(Family::Ipv6Unicast, place), Prefix::from(net), destination)
-            }),
-        }
-    }};
-}
+/// While so many destinations wait to be settled, walks through the table do.
+const BUSY: usize = 512;
 
 /// All paths of both families.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LocRib {
     v4: Table<Ipv4Addr>,
     v6: Table<Ipv6Addr>,
-    /// Each place once: its destination is marked, and stays until it has been settled.
-    dirty: VecDeque<Place>,
-    counts: BTreeMap<(Source, Family), Count>,
+    dirty: Dirty,
+    counts: Counts,
+    /// By family.
+    leaving: [Leaving; 2],
 }
+
+/// Places whose destinations are marked, each once. They stay until they have been settled.
+type Dirty = VecDeque<Place>;
 
 /// Where a destination lies in the table, for as long as it has a path or is dirty, or its owner does not
 /// drop it.
@@ -68,77 +68,59 @@ impl Place {
     }
 }
 
-/// How many paths a source has in one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
-    /// All of them.
-    pub received: u64,
-    /// Those that import policy let pass.
-    pub accepted: u64,
+/// Queues a destination to be settled, if it is not queued already.
+fn mark(dirty: &mut Dirty, place: Place, destination: &mut Destination) {
+    if std::mem::replace(&mut destination.state, State::Dirty) != State::Dirty {
+        dirty.push_back(place);
+    }
 }
 
-/// One prefix's paths and the standing decision.
-#[derive(Debug, Default)]
-pub struct Destination {
-    paths: Paths,
-    /// What chose the first of `paths`; `None` when none is chosen.
-    decided_by: Option<Rule>,
-    dirty: bool,
+fn destination_at<'a>(
+    v4: &'a mut Table<Ipv4Addr>,
+    v6: &'a mut Table<Ipv6Addr>,
+    Place(family, at): Place,
+) -> &'a mut Destination {
+    match family {
+        Family::Ipv4Unicast => v4.at_mut(at).1,
+        Family::Ipv6Unicast => v6.at_mut(at).1,
+    }
 }
 
-impl Destination {
-    /// Every path. The best stands first; the order of the others has no meaning.
-    pub fn paths(&self) -> &[Path] {
-        self.paths.as_slice()
-    }
-
-    /// The best path as of the last decision.
-    pub fn best(&self) -> Option<&Path> {
-        self.decided_by?;
-        self.paths().first()
-    }
-
-    /// The rule that chose the best path.
-    pub fn decided_by(&self) -> Option<Rule> {
-        self.decided_by
-    }
-
-    /// Records a decision over `paths()`, by index, and puts the best path first.
-    pub fn set_best(&mut self, decision: Option<&Decision>) {
-        self.decided_by = decision.map(|d| d.rule);
-        if let Some(decision) = decision {
-            self.paths.as_mut_slice().swap(0, decision.best);
-        }
-    }
-
-    /// Removes one path of a source.
-    fn remove(&mut self, source: Source, path_id: PathId) -> Option<Path> {
-        let at = self.paths().iter().position(|p| p.is_from(source, path_id))?;
-        if at == 0 {
-            self.decided_by = None;
-        }
-        Some(self.paths.remove(at))
-    }
-
-    /// Removes every path of a source; `false` if it had none.
-    fn remove_all(&mut self, source: Source) -> bool {
-        if self.paths().first().is_some_and(|best| best.source == source) {
-            self.decided_by = None;
-        }
-        self.paths.remove_all(|path| path.source == source)
-    }
-
-    /// Queues this destination to be settled, if it is not queued already.
-    fn mark(&mut self, place: Place, dirty: &mut VecDeque<Place>) {
-        if !std::mem::replace(&mut self.dirty, true) {
-            dirty.push_back(place);
-        }
+impl Default for LocRib {
+    fn default() -> LocRib {
+        LocRib::new(Seed::default())
     }
 }
 
 impl LocRib {
+    /// An empty table. Peers who do not know the seed cannot make finding prefixes slow.
+    pub fn new(seed: Seed) -> LocRib {
+        LocRib {
+            v4: Table::new(seed),
+            v6: Table::new(seed),
+            dirty: Dirty::new(),
+            counts: Counts::default(),
+            leaving: Default::default(),
+        }
+    }
+
+    /// Looks at where these prefixes are, or would be. A table of a million lies in memory that is slow to
+    /// answer, and that answers many questions in the time of one if they do not wait for each other: ask
+    /// this before each is inserted or withdrawn in its turn.
+    pub fn look_ahead(&self, prefixes: impl IntoIterator<Item = Prefix>) {
+        let mut seen = 0;
+        for prefix in prefixes {
+            seen ^= match prefix {
+                Prefix::V4(net) => self.v4.look_ahead(net),
+                Prefix::V6(net) => self.v6.look_ahead(net),
+            };
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Adds a path, in place of any other from the same source with the same identifier.
-    pub fn insert(&mut self, prefix: Prefix, mut path: Path) {
+    pub fn insert(&mut self, prefix: Prefix, path: Path) {
+        self.part(path.source, prefix.family());
         let (place, destination) = match prefix {
             Prefix::V4(net) => {
                 let place = self.v4.find_or_insert(net);
@@ -149,163 +131,59 @@ impl LocRib {
                 (Place(Family::Ipv6Unicast, place), self.v6.at_mut(place).1)
             }
         };
-        let (source, path_id, accepted) = (path.source, path.path_id, path.rejected.is_none());
-        let mut known = destination.paths.as_mut_slice().iter_mut();
-        let replaced = match known.find(|p| p.is_from(source, path_id)) {
-            Some(slot) => {
-                path.told_as = slot.told_as;
-                if *slot == path {
-                    return;
-                }
-                Some(std::mem::replace(slot, path))
-            }
-            None => {
-                path.told_as = destination.paths.free_id();
-                destination.paths.push(path);
-                None
-            }
-        };
-        destination.mark(place, &mut self.dirty);
-        let count = self.counts.entry((source, prefix.family())).or_default();
-        count.remove(replaced.as_ref());
-        count.received += 1;
-        count.accepted += u64::from(accepted);
+        let count = self.counts.of_mut(path.source, prefix.family());
+        let accepted = path.rejected.is_none();
+        match destination.insert(path) {
+            Inserted::Known => return,
+            Inserted::Replaced(replaced) => count.remove(&replaced),
+            Inserted::New => {}
+        }
+        count.add(accepted);
+        mark(&mut self.dirty, place, destination);
     }
 
     /// Removes one path of a source, if it has that.
     pub fn withdraw(&mut self, prefix: Prefix, source: Source, path_id: PathId) {
+        self.part(source, prefix.family());
         let Some(place) = self.find(prefix) else { return };
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
         let Some(removed) = destination.remove(source, path_id) else { return };
-        destination.mark(place, &mut self.dirty);
-        self.counts.entry((source, prefix.family())).or_default().remove(Some(&removed));
-    }
-
-    /// Removes every path of a source.
-    pub fn withdraw_all(&mut self, source: Source) {
-        for family in Family::ALL {
-            self.withdraw_family(source, family);
-        }
-    }
-
-    /// Removes every path of a source in one family.
-    pub fn withdraw_family(&mut self, source: Source, family: Family) {
-        if self.counts.remove(&(source, family)).is_none_or(|c| c.received == 0) {
-            return;
-        }
-        let dirty = &mut self.dirty;
-        for_each_mut!(self, family, |place, _, destination: &mut Destination| {
-            if destination.remove_all(source) {
-                destination.mark(place, dirty);
-            }
-        });
-    }
-
-    /// Judges every path of the sources that are `concerned` anew, after a change of policy. `judge` makes
-    /// of each path what it is to be from now on; its identifiers stay.
-    pub fn reconsider(
-        &mut self,
-        concerned: impl Fn(Source) -> bool,
-        mut judge: impl FnMut(Prefix, &Path) -> Path,
-    ) {
-        for family in Family::ALL {
-            let (dirty, counts) = (&mut self.dirty, &mut self.counts);
-            for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
-                let mut changed = false;
-                for path in destination.paths.as_mut_slice().iter_mut().filter(|p| concerned(p.source)) {
-                    let (path_id, told_as) = (path.path_id, path.told_as);
-                    let judged = Path { path_id, told_as, ..judge(prefix, path) };
-                    if judged != *path {
-                        let count = counts.entry((path.source, family)).or_default();
-                        count.accepted -= u64::from(path.rejected.is_none());
-                        count.accepted += u64::from(judged.rejected.is_none());
-                        *path = judged;
-                        changed = true;
-                    }
-                }
-                if changed {
-                    destination.mark(place, dirty);
-                }
-            });
-        }
-    }
-
-    /// Judges every path for one prefix anew. `judge` makes of each path what it is to be from now on, or
-    /// `None` to leave it as it is; its identifiers stay.
-    pub fn reconsider_at(&mut self, prefix: Prefix, mut judge: impl FnMut(&Path) -> Option<Path>) {
-        let Some(place) = self.find(prefix) else { return };
-        let destination = match place {
-            Place(Family::Ipv4Unicast, at) => self.v4.at_mut(at).1,
-            Place(Family::Ipv6Unicast, at) => self.v6.at_mut(at).1,
-        };
-        let mut changed = false;
-        for path in destination.paths.as_mut_slice() {
-            let (path_id, told_as) = (path.path_id, path.told_as);
-            let Some(judged) = judge(path).map(|judged| Path { path_id, told_as, ..judged }) else {
-                continue;
-            };
-            if judged != *path {
-                let count = self.counts.entry((path.source, prefix.family())).or_default();
-                count.accepted -= u64::from(path.rejected.is_none());
-                count.accepted += u64::from(judged.rejected.is_none());
-                *path = judged;
-                changed = true;
-            }
-        }
-        if changed {
-            destination.mark(place, &mut self.dirty);
-        }
+        mark(&mut self.dirty, place, destination);
+        self.counts.of_mut(source, prefix.family()).remove(&removed);
     }
 
     /// Marks one destination dirty, if there is any path for it.
     pub fn mark(&mut self, prefix: Prefix) {
         let Some(place) = self.find(prefix) else { return };
-        if !std::mem::replace(&mut self.at_mut(place).1.dirty, true) {
-            self.dirty.push_back(place);
-        }
-    }
-
-    /// Marks every destination dirty that has a path for which `concerned` holds.
-    pub fn mark_dirty(&mut self, concerned: impl Fn(&Path) -> bool) {
-        for family in Family::ALL {
-            let dirty = &mut self.dirty;
-            for_each_mut!(self, family, |place, _, destination: &mut Destination| {
-                if destination.paths().iter().any(&concerned) {
-                    destination.mark(place, dirty);
-                }
-            });
-        }
-    }
-
-    /// Marks every destination dirty that is one of these.
-    pub fn mark_dirty_within(&mut self, prefixes: &PrefixSet) {
-        for family in Family::ALL {
-            let dirty = &mut self.dirty;
-            for_each_mut!(self, family, |place, prefix, destination: &mut Destination| {
-                if prefixes.matches(prefix) {
-                    destination.mark(place, dirty);
-                }
-            });
-        }
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
+        mark(&mut self.dirty, place, destination);
     }
 
     /// Takes a dirty destination to be settled. Whoever takes it must end with
     /// [`LocRib::drop_if_empty`].
     pub fn pop_dirty(&mut self) -> Option<Place> {
         let place = self.dirty.pop_front()?;
-        self.at_mut(place).1.dirty = false;
         if self.dirty.is_empty() {
-            self.dirty = VecDeque::new();
+            self.dirty = Dirty::new();
+        }
+        let destination = destination_at(&mut self.v4, &mut self.v6, place);
+        destination.state = State::Settled;
+        // Who is leaving is not chosen again, and the walk has one destination less to find.
+        let leaving = &self.leaving[place.0 as usize];
+        if !leaving.is_empty() {
+            destination.remove_all(|path| leaving.has(path.source));
         }
         Some(place)
     }
 
-    /// Whether no destination is dirty.
+    /// Whether no destination is dirty, nor can any be found to be.
     pub fn is_settled(&self) -> bool {
-        self.dirty.is_empty()
+        self.dirty.is_empty() && self.leaving.iter().all(Leaving::is_empty)
+    }
+
+    /// Whether so many destinations are dirty that finding more of them can wait.
+    pub fn is_busy(&self) -> bool {
+        self.dirty.len() >= BUSY
     }
 
     /// The destination of that prefix.
@@ -332,7 +210,7 @@ impl LocRib {
     /// Forgets a destination that has no path left.
     pub fn drop_if_empty(&mut self, place: Place) {
         let (_, destination) = self.at(place);
-        if !destination.paths().is_empty() || destination.dirty {
+        if !destination.paths().is_empty() || destination.state == State::Dirty {
             return;
         }
         match place {
@@ -377,13 +255,22 @@ impl LocRib {
 
     /// Whether a source has this path for the prefix and import policy let it pass.
     pub fn has_accepted(&self, prefix: Prefix, source: Source, path_id: PathId) -> bool {
-        let paths = self.destination(prefix).map_or(&[][..], Destination::paths);
-        paths.iter().any(|path| path.is_from(source, path_id) && path.rejected.is_none())
+        let path = self.destination(prefix).and_then(|destination| destination.find(source, path_id));
+        let leaves = self.leaving[prefix.family() as usize].has(source);
+        !leaves && path.is_some_and(|path| path.rejected.is_none())
     }
 
     /// How many paths a source has in a family.
     pub fn count(&self, source: Source, family: Family) -> Count {
-        self.counts.get(&(source, family)).copied().unwrap_or_default()
+        self.counts.of(source, family)
+    }
+
+    /// How many places a family has, vacant ones among them.
+    fn places(&self, family: Family) -> usize {
+        match family {
+            Family::Ipv4Unicast => self.v4.places(),
+            Family::Ipv6Unicast => self.v6.places(),
+        }
     }
 
     /// Where the destination of that prefix lies, if there is one.
@@ -397,13 +284,4 @@ impl LocRib {
 
 fn prefixed<N: Into<Prefix>, D>((net, destination): (N, D)) -> (Prefix, D) {
     (net.into(), destination)
-}
-
-impl Count {
-    fn remove(&mut self, path: Option<&Path>) {
-        if let Some(path) = path {
-            self.received -= 1;
-            self.accepted -= u64::from(path.rejected.is_none());
-        }
-    }
 }

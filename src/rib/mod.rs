@@ -12,12 +12,15 @@
 
 pub mod anycast;
 pub mod as_path_rules;
+mod counts;
 pub mod decision;
+mod destination;
 pub mod export;
 mod follower;
 pub mod holds;
 pub mod import;
 pub mod intern;
+mod leaving;
 pub mod loc_rib;
 pub mod news;
 pub mod next_hop;

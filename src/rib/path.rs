@@ -1,12 +1,26 @@
 //! A path: attributes for one prefix from one source.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::bgp::{PathAttributes, PathId};
 
 /// A peer, as the tables know it: a small number that its owner gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerId(pub u32);
+pub struct PeerId(NonZeroU32);
+
+impl PeerId {
+    /// The peer of that number.
+    pub const fn new(number: u32) -> PeerId {
+        // Held one greater, so that no peer at all fits into the same octets.
+        PeerId(NonZeroU32::MIN.saturating_add(number))
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 /// Where a path comes from. A source tells its paths for one prefix apart by their [`PathId`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,11 +98,6 @@ pub struct Path {
 const _: () = assert!(size_of::<Path>() == 32, "a path has grown");
 
 impl Path {
-    /// Whether another announcement would replace it: same source, same identifier.
-    pub(super) fn is_from(&self, source: Source, path_id: PathId) -> bool {
-        self.source == source && self.path_id == path_id
-    }
-
     /// What it said when it was received.
     pub fn received(&self) -> &Arc<PathAttributes> {
         self.received.as_ref().unwrap_or(&self.attributes)

@@ -4,17 +4,21 @@
 //! with changes. Every rule looks at the path as the policy was given it, never at what a rule before
 //! it changed, so that a rule can be understood by itself.
 //!
-//! This file owns the rules and their order; `prefixes` the index of prefix lists, `matching` what a
-//! rule asks for, `set` what it changes, `work` how much looking that takes. Where received paths are kept so
+//! This file owns the rules and their order; `judged` what can be said of attributes before there is a prefix,
+//! `prefixes` and `spans` the index of prefix lists, `matching` what a rule asks for, `set` what it changes,
+//! `work` how much looking that takes. Where received paths are kept so
 //! that they can be judged again is the table's business.
 
+mod judged;
 mod matching;
 mod prefixes;
 mod set;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod work;
 
+pub use judged::Judged;
 pub use matching::{AnyCommunity, AsPathMatch, CommunityMatch, Match};
 pub use prefixes::{PrefixRule, PrefixSet};
 pub use set::Set;
@@ -51,7 +55,7 @@ pub enum Action {
 }
 
 /// The changes that an accepted path is to undergo, in order; none by default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Changes<'a>(Vec<&'a Set>);
 
 impl Policy {
@@ -73,23 +77,27 @@ impl Policy {
 
     /// The verdict on a path: `None` if it is rejected.
     pub fn judge(&self, prefix: Prefix, attributes: &PathAttributes) -> Option<Changes<'_>> {
-        let mut changes = vec![];
-        for rule in &self.rules {
-            if !rule.matches.matches(prefix, attributes) {
-                continue;
-            }
-            if rule.action == Some(Action::Reject) {
-                return None;
-            }
-            if !rule.set.is_empty() {
-                changes.push(&rule.set);
-            }
-            if rule.action == Some(Action::Accept) {
-                return Some(Changes(changes));
-            }
-        }
-        None
+        let mut changes = Changes::default();
+        let matching = self.rules.iter().filter(|rule| rule.matches.matches(prefix, attributes));
+        accepts(matching, &mut changes).then_some(changes)
     }
+}
+
+/// Whether rules that match a path accept it, and with which changes.
+fn accepts<'a>(matching: impl Iterator<Item = &'a Rule>, changes: &mut Changes<'a>) -> bool {
+    changes.0.clear();
+    for rule in matching {
+        if rule.action == Some(Action::Reject) {
+            return false;
+        }
+        if !rule.set.is_empty() {
+            changes.0.push(&rule.set);
+        }
+        if rule.action == Some(Action::Accept) {
+            return true;
+        }
+    }
+    false
 }
 
 impl Policy {
@@ -144,6 +152,16 @@ impl Policy {
         Some(apart)
     }
 }
+
+impl PartialEq for Changes<'_> {
+    fn eq(&self, other: &Changes<'_>) -> bool {
+        // Mostly they come from the same rules.
+        let is_same = |(one, other): (&&Set, &&Set)| std::ptr::eq(*one, *other) || one == other;
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(is_same)
+    }
+}
+
+impl Eq for Changes<'_> {}
 
 impl Changes<'_> {
     /// Whether the path stays as it is.

@@ -178,7 +178,7 @@ mod tests {
     fn a_statement_is_kept_once_and_while_it_is_said() {
         let mut statements = Statements::default();
         let attributes = Arc::new(PathAttributes::originated("192.0.2.1".parse().unwrap()));
-        let (ours, theirs) = (Source::Local, Source::Peer(PeerId(1)));
+        let (ours, theirs) = (Source::Local, Source::Peer(PeerId::new(1)));
         let a = statements.number(&attributes, ours);
         statements.keep(a);
         let b = statements.number(&attributes, theirs);

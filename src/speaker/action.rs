@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::drain::DrainStage;
 use super::gate::few;
 use super::intent::{LimitAction, MaxPrefixes, Password};
 use crate::bfd;
+use crate::bgp::session::Negotiated;
 use crate::bgp::update::AttributeFault;
 use crate::fib::Batch;
 use crate::prefix::{Family, Prefix};
@@ -66,13 +68,15 @@ pub enum Action {
 }
 
 /// What an Established session asks of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// The longest that we may be silent before the peer has reason to wonder: the keepalive interval.
     /// Zero: for ever.
     pub keepalive: Duration,
     /// As [`Transport::user_timeout`].
     pub user_timeout: Option<Duration>,
+    /// How messages are to be decoded, where that is done before they are handed in.
+    pub agreed: Arc<Negotiated>,
 }
 
 /// What a session's socket must have from its first segment on.

@@ -34,8 +34,15 @@ impl Speaker {
         let changed = self.next_hops.replace_underlay(underlay);
         now.difference(&before).for_each(|interface| self.fib.revive(*interface));
         before.difference(&now).for_each(|interface| self.fib.fail(Failure::Interface(*interface)));
-        if !changed.is_empty() {
-            self.aftermath.push(Aftermath::Decide(changed));
+        // Links that come and go together, or one that flaps, cost one walk.
+        let waiting = self.aftermath.iter_mut().find_map(|aftermath| match aftermath {
+            Aftermath::Decide(waiting) => Some(waiting),
+            Aftermath::Withdraw(..) => None,
+        });
+        match waiting {
+            Some(waiting) => waiting.extend(changed),
+            None if changed.is_empty() => {}
+            None => self.aftermath.push(Aftermath::Decide(changed)),
         }
     }
 
@@ -46,8 +53,13 @@ impl Speaker {
             match aftermath {
                 Aftermath::Withdraw(id, family) => self.rib.withdraw_family(Source::Peer(id), family),
                 Aftermath::Decide(changed) => {
-                    let peers = &self.peers;
-                    self.rib.mark_dirty(|path| changed.contains(&next_hop(peers, path)));
+                    // Paths that lie side by side mostly have one next hop.
+                    let (peers, mut last) = (&self.peers, None);
+                    self.rib.mark_dirty(|path| {
+                        let next_hop = next_hop(peers, path);
+                        let known = last.filter(|(of, _)| *of == next_hop);
+                        last.insert(known.unwrap_or_else(|| (next_hop, changed.contains(&next_hop)))).1
+                    });
                 }
             }
         }

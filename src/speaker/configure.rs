@@ -5,6 +5,7 @@
 //! of export policy compares the peer's Adj-RIB-Out with what it should be.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::intent::{Intent, PeerIntent};
 use super::peer::{Peer, session_config};
@@ -19,23 +20,28 @@ use crate::rib::PeerId;
 use crate::time::Instant;
 
 impl Speaker {
-    /// Takes a new configuration in place of the one before.
-    pub fn handle_intent(&mut self, now: Instant, intent: Intent) {
+    /// Takes a new configuration in place of the one before. It is not copied where it is used as it is: with
+    /// thousands of peers it is large.
+    pub fn handle_intent(&mut self, now: Instant, intent: impl Into<Arc<Intent>>) {
         self.now = now;
         self.clear_up();
+        let intent = intent.into();
         self.links.asked = Some(intent.clone());
         let intent = match self.intent.as_ref().filter(|_| self.leaving.is_none()) {
-            Some(old) => self.rehoming.widened(now, old, sharing(old, intent)),
+            Some(old) => {
+                let shared = sharing(old, Arc::unwrap_or_clone(intent));
+                Arc::new(self.rehoming.widened(now, old, shared))
+            }
             None => intent,
         };
         self.apply_intent(intent);
     }
 
     /// Goes over to an intent from the one before.
-    pub(super) fn apply_intent(&mut self, intent: Intent) {
+    pub(super) fn apply_intent(&mut self, intent: Arc<Intent>) {
         let mut intent = self.links.resolve_all(intent);
         if let Some(old) = &self.intent {
-            intent = sharing(old, intent);
+            intent = Arc::new(sharing(old, Arc::unwrap_or_clone(intent)));
         }
         let new = intent.clone();
         let Some(old) = self.intent.replace(intent) else {
@@ -45,7 +51,8 @@ impl Speaker {
         if old == new {
             return;
         }
-        let (change, mut rework) = (Change::between(&old, &new), Rework::default());
+        let change = Change::between(&old, &new);
+        let mut rework = Rework::of(&change);
         self.configure_ranges(&change, &mut rework);
         self.reconsider_dismissed(&change);
         for (name, peer) in old.peers.iter().filter(|(name, _)| !new.peers.contains_key(*name)) {
@@ -105,13 +112,20 @@ impl Speaker {
 
     fn add_peer(&mut self, name: &str, peer: &PeerIntent) {
         let Some(intent) = &self.intent else { return };
-        let id = PeerId(self.next_peer);
+        let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
-        let mut peer = Peer::new(id, peer.clone(), intent, self.seed);
-        peer.set_restart_bits(self.restart.bits());
-        self.peers.insert(id, peer);
-        self.names.insert(name.to_owned(), id);
+        let peer = Peer::new(id, name.to_owned(), peer.clone(), intent, self.seed);
+        self.insert_peer(peer);
         self.start_session(id);
+    }
+
+    pub(super) fn insert_peer(&mut self, mut peer: Peer) {
+        peer.set_restart_bits(self.restart.bits());
+        self.names.insert(peer.name.clone(), peer.id);
+        self.by_address.insert((peer.intent.address, peer.id));
+        let id = peer.id;
+        self.peers.insert(id, peer);
+        self.note_told(id);
     }
 
     /// A peer that an intent before had and this one has again.
@@ -126,6 +140,8 @@ impl Speaker {
         self.let_go_all(id);
         if let Some(peer) = self.peers.remove(&id) {
             self.forget_wake(id, peer.wake);
+            self.by_address.remove(&(peer.intent.address, id));
+            self.wait_no_more_for(&peer.name);
         }
         self.busy.remove(&id);
         self.groups.leave(id);
@@ -190,6 +206,8 @@ impl Speaker {
             self.let_go_all(id);
         }
         if let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) {
+            self.by_address.remove(&(peer.intent.address, id));
+            self.by_address.insert((new.address, id));
             peer.intent = new.clone();
             let session = peer.new_session(intent, self.seed);
             let before = std::mem::replace(&mut peer.first.session, session);

@@ -51,16 +51,15 @@ impl Speaker {
             }
             return Some(Admission::Refused(self.refuse(), transport));
         }
-        let id = PeerId(self.next_peer);
+        let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         range.members.insert(id);
-        let mut peer = Peer::new(id, wanted.peer(remote.ip()), intent, self.seed);
+        let peer_name = format!("{name}/{}", remote.ip());
+        let mut peer = Peer::new(id, peer_name, wanted.peer(remote.ip()), intent, self.seed);
         let watched = peer.intent.bfd.is_some();
-        peer.set_restart_bits(self.restart.bits());
         peer.first.session.handle_start(self.now);
-        self.names.insert(format!("{name}/{}", remote.ip()), id);
         peer.range = Some(name);
-        self.peers.insert(id, peer);
+        self.insert_peer(peer);
         if watched {
             self.watch_paths();
         }
@@ -95,7 +94,7 @@ impl Speaker {
             range.members.remove(&id);
             range.full = false;
         }
-        self.names.retain(|_, named| *named != id);
+        self.names.remove(&peer.name);
         self.forget_peer(id);
         if watched {
             self.watch_paths();

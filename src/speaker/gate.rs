@@ -17,12 +17,14 @@
 //! failure of a ToR into one of every node of its rack at once, and free no one from it. What the node itself
 //! lacks, the bridge or the kernel's forwarding, does count later on ([`Speaker::originates_all`]).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::peer::Peer;
 use super::restart::has_told_all;
 use super::{Notice, Speaker};
 use crate::bgp::session::Negotiated;
+use crate::rib::PeerId;
 use crate::time::Instant;
 
 /// How long a peer that promises no End-of-RIB has to tell what it has.
@@ -56,6 +58,12 @@ pub(super) struct Gate {
     /// When the first configuration came.
     began: Option<Instant>,
     open: bool,
+    /// Names of peers that have not told all, while it is closed: with thousands of peers, they are not to
+    /// be gone through for every input.
+    missing: BTreeSet<String>,
+    /// Peers that promise no End-of-RIB, with when they count as having told all, unless their session falls
+    /// before.
+    unpromised: BTreeSet<(Instant, PeerId)>,
 }
 
 impl Speaker {
@@ -75,9 +83,8 @@ impl Speaker {
         let mut waits = vec![];
         if self.gate_waits_for_peers() {
             let (told, required) = (self.peers_that_told(), intent.gate.required_peers);
-            let missing = self.missing_peers();
-            let missing =
-                if missing.is_empty() { "no other is configured".to_owned() } else { few(&missing) };
+            let missing = &self.gate.missing;
+            let missing = if missing.is_empty() { "no other is configured".to_owned() } else { few(missing) };
             waits.push(format!(
                 "{told} of {required} peers have told all they have (End-of-RIB); missing: {missing}"
             ));
@@ -91,15 +98,21 @@ impl Speaker {
     /// Opens the gate if nothing is left to wait for; `false` if it stays as it is. To be called when all
     /// that was dirty has been decided.
     pub(super) fn advance_gate(&mut self) -> bool {
+        if self.gate.open {
+            return false;
+        }
+        self.count_unpromised();
         // Without the words, for thousands of peers may be missing, and this is asked after every input.
         let waits = || !self.originates_all() || self.gate_waits_for_peers() || self.gate_waits_for_routes();
-        if self.gate.open || self.intent.is_none() || waits() {
+        if self.intent.is_none() || waits() {
             return false;
         }
         self.gate.open = true;
         let required = self.intent.as_ref().map_or(0, |intent| intent.gate.required_peers as usize);
         let told = self.peers_that_told();
-        let missing = if told < required { self.missing_peers() } else { vec![] };
+        let missing = std::mem::take(&mut self.gate.missing);
+        let missing = if told < required { missing.into_iter().collect() } else { vec![] };
+        self.gate.unpromised.clear();
         self.notice(Notice::GateOpen { told, required, missing });
         true
     }
@@ -110,8 +123,36 @@ impl Speaker {
             return None;
         }
         let end = self.gate.began? + self.intent.as_ref()?.gate.timeout;
-        let unpromised = self.peers.values().filter_map(unpromised);
-        unpromised.chain([end]).filter(|at| *at > self.now).min()
+        let unpromised = self.gate.unpromised.first().map(|(at, _)| *at);
+        unpromised.into_iter().chain([end]).filter(|at| *at > self.now).min()
+    }
+
+    /// Notes whether a peer has told all. To be called when it is there first, when its session comes up or
+    /// falls, and when it says End-of-RIB.
+    pub(super) fn note_told(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id).filter(|_| !self.gate.open) else { return };
+        if has_told_all(peer) {
+            self.gate.missing.remove(&peer.name);
+        } else {
+            self.gate.missing.insert(peer.name.clone());
+        }
+        self.gate.unpromised.extend(unpromised(peer).map(|at| (at, id)));
+    }
+
+    /// Peers that promise no End-of-RIB and have had time to tell count as having told.
+    fn count_unpromised(&mut self) {
+        let Gate { missing, unpromised: waiting, .. } = &mut self.gate;
+        while let Some((at, id)) = waiting.first().copied().filter(|(at, _)| *at <= self.now) {
+            waiting.pop_first();
+            if let Some(peer) = self.peers.get(&id).filter(|peer| unpromised(peer) == Some(at)) {
+                missing.remove(&peer.name);
+            }
+        }
+    }
+
+    /// A peer is gone for good, and not waited for.
+    pub(super) fn wait_no_more_for(&mut self, peer: &str) {
+        self.gate.missing.remove(peer);
     }
 
     fn gate_timed_out(&self) -> bool {
@@ -131,24 +172,16 @@ impl Speaker {
     }
 
     fn peers_that_told(&self) -> usize {
-        self.peers.values().filter(|peer| self.counts_as_told(peer)).count()
-    }
-
-    fn missing_peers(&self) -> Vec<String> {
-        let is_missing = |id| self.peers.get(id).is_some_and(|peer| !self.counts_as_told(peer));
-        self.names.iter().filter(|(_, id)| is_missing(id)).map(|(name, _)| name.clone()).collect()
-    }
-
-    fn counts_as_told(&self, peer: &Peer) -> bool {
-        has_told_all(peer) || unpromised(peer).is_some_and(|at| at <= self.now)
+        self.peers.len() - self.gate.missing.len()
     }
 }
 
 /// The first few of many names.
-pub(super) fn few(names: &[String]) -> String {
+pub(super) fn few<'a>(names: impl IntoIterator<Item = &'a String, IntoIter: ExactSizeIterator>) -> String {
     const FEW: usize = 5;
+    let names = names.into_iter();
     let more = names.len().saturating_sub(FEW);
-    let shown = names[..names.len() - more].join(", ");
+    let shown = names.take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 

@@ -175,7 +175,7 @@ impl Speaker {
         let (source, interner) = (Source::Peer(id), &mut self.interner);
         let mut unwilling = vec![];
         self.rib.reconsider(
-            |of| of == source,
+            |_, of| of == source,
             |prefix, path| {
                 let nlri = PathNlri { prefix, id: path.path_id };
                 if !stale.contains(&nlri) {
@@ -238,7 +238,7 @@ fn long_lived_terms(peer: &Peer, family: Family, now: Instant) -> Option<Kept> {
 
 /// Whether both sides have said the N bit (RFC 8538 §2); we always do.
 fn survives_notifications(peer: &Peer) -> bool {
-    let theirs = peer.agreed.as_ref().and_then(Negotiated::graceful_restart);
+    let theirs = peer.agreed.as_deref().and_then(Negotiated::graceful_restart);
     theirs.is_some_and(|restart| restart.notification)
 }
 

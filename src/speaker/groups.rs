@@ -176,7 +176,7 @@ impl Speaker {
     pub(super) fn regroup(&mut self) {
         let presence = self.presence();
         let Some(intent) = self.intent.as_ref().filter(|_| !self.groups.unplaced.is_empty()) else { return };
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
         let groups = &mut self.groups;
         let unplaced = std::mem::take(&mut groups.unplaced);
         let touched: BTreeSet<GroupId> =

@@ -1,6 +1,8 @@
 //! A session comes up, goes down, fails or gives way to another: what that does to the peer and the
 //! table.
 
+use std::sync::Arc;
+
 use super::peer::{Slot, Which};
 use super::{Action, Notice, Speaker};
 use crate::bgp::session::{Fall, Negotiated, Output, RestartBits, State};
@@ -8,7 +10,7 @@ use crate::prefix::Family;
 use crate::rib::PeerId;
 
 impl Speaker {
-    pub(super) fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Negotiated) {
+    pub(super) fn peer_up(&mut self, id: PeerId, which: Which, negotiated: &Arc<Negotiated>) {
         if which == Which::Second {
             self.promote_or_drop_second(id);
         }
@@ -31,6 +33,7 @@ impl Speaker {
         }
         let peer = self.peer_name(id);
         self.notice(Notice::PeerUp { peer, asn: negotiated.asn });
+        self.note_told(id);
         self.advance_restart();
     }
 
@@ -45,6 +48,7 @@ impl Speaker {
         peer.last_failure = Some(failure);
         let peer = self.peer_name(id);
         self.notice(Notice::PeerDown { peer, reason });
+        self.note_told(id);
         self.keep_over_fall(id, fall);
     }
 
@@ -81,7 +85,7 @@ impl Speaker {
     }
 
     /// Closes what a session that is no longer wanted has open, with a Cease if the peer knows of it.
-    pub(super) fn discard(&mut self, id: PeerId, mut slot: Slot) {
+    pub(super) fn discard(&mut self, id: PeerId, mut slot: Box<Slot>) {
         slot.session.handle_collision_dump(self.now);
         while let Some(output) = slot.session.poll_output() {
             if let (Output::Send(octets), Some(connection)) = (output, &slot.connection) {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::Speaker;
 use super::intent::{Intent, PeerIntent};
@@ -25,7 +26,7 @@ pub struct LinkPeer {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     found: BTreeMap<String, LinkPeer>,
-    pub(super) asked: Option<Intent>,
+    pub(super) asked: Option<Arc<Intent>>,
 }
 
 impl Links {
@@ -38,10 +39,14 @@ impl Links {
     }
 
     /// The configuration with all those peers who can be reached.
-    pub(super) fn resolve_all(&self, mut intent: Intent) -> Intent {
-        let peers = intent.peers.into_iter();
+    pub(super) fn resolve_all(&self, intent: Arc<Intent>) -> Arc<Intent> {
+        if !intent.peers.values().any(PeerIntent::is_unnumbered) {
+            return intent;
+        }
+        let mut intent = Arc::unwrap_or_clone(intent);
+        let peers = std::mem::take(&mut intent.peers).into_iter();
         intent.peers = peers.filter_map(|(name, peer)| Some((name, self.resolve(peer)?))).collect();
-        intent
+        Arc::new(intent)
     }
 
     /// Whether a peer is still to be found.

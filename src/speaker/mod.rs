@@ -28,6 +28,7 @@
 //! | `rehoming` | other nodes reflect: sessions of the former mesh go last |
 //! | `stale` | paths that a peer is yet to announce again |
 //! | `aftermath` | what a failure leaves to be done to the table |
+//! | `standing` | what the decision process asks of a path's peer and next hop |
 //! | `settle` | decide dirty prefixes, tell the FIB, and set what groups of peers are to be told |
 //! | `groups` | which peers are told the same |
 //! | `telling`, `sheet` | what groups should know, encoded once and handed to sessions |
@@ -68,6 +69,7 @@ mod shares;
 mod sheet;
 mod show;
 mod stale;
+mod standing;
 mod telling;
 mod trouble;
 mod updates;
@@ -75,6 +77,7 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use action::{Action, ConnectionId, Notice, Terms, Transport};
 pub use drain::{DrainStage, DrainTerms, DrainView};
@@ -89,6 +92,7 @@ pub use retreat::{Extent, Retreat, RetreatView};
 use crate::bfd;
 use crate::bgp::session::Timer;
 use crate::fib::{BatchId, Difference, Fib, Found, Group, Refusal, Route};
+use crate::prefix::hash::Seed;
 use crate::prefix::{Family, Prefix};
 use crate::rib::next_hop::{NextHops, Underlay, UnderlayRoute};
 use crate::rib::{Interner, LocRib, PeerId};
@@ -98,9 +102,11 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Speaker {
     seed: u64,
-    intent: Option<Intent>,
+    intent: Option<Arc<Intent>>,
     peers: BTreeMap<PeerId, Peer>,
     names: BTreeMap<String, PeerId>,
+    /// [`Peer::intent`]'s address of all, in order.
+    by_address: BTreeSet<(IpAddr, PeerId)>,
     ranges: BTreeMap<String, dynamic::Range>,
     links: link_peers::Links,
     connections: BTreeMap<ConnectionId, PeerId>,
@@ -138,7 +144,8 @@ pub struct Speaker {
     gate: gate::Gate,
     /// Sessions of the mesh that the intent has no more.
     rehoming: rehoming::Rehoming,
-    /// When each peer's sessions are next due: [`Peer::wake`] of all, in order.
+    /// When each peer's sessions are to be looked at next: [`Peer::wake`] of all, in order. A timer that is
+    /// put off stays noted where it was until then: most are put off by each message.
     wakes: BTreeSet<(Instant, PeerId, Timer)>,
     /// When what has outlived its session is let go: [`Peer::kept`] of all, in order.
     keeps: BTreeSet<(Instant, PeerId, Family)>,
@@ -179,13 +186,14 @@ impl Speaker {
             intent: None,
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
+            by_address: BTreeSet::new(),
             ranges: BTreeMap::new(),
             links: link_peers::Links::default(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_peer: 0,
             interner: Interner::default(),
-            rib: LocRib::default(),
+            rib: LocRib::new(Seed::new(seed)),
             groups: groups::Groups::default(),
             next_hops: NextHops::default(),
             fib: Fib::default(),
@@ -303,9 +311,7 @@ impl Speaker {
             self.advance_restart();
         }
         self.let_go_overdue();
-        let due: Vec<PeerId> =
-            self.wakes.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, _)| *id).collect();
-        for id in due {
+        for id in self.take_due(now) {
             self.handle_session_timeouts(id);
         }
     }
@@ -339,7 +345,8 @@ impl Speaker {
         self.actions.pop_front()
     }
 
-    /// When [`Speaker::handle_timeout`] is next due, and why.
+    /// When [`Speaker::handle_timeout`] is next due, and why. A session's timer may prove to have been put
+    /// off by then.
     pub fn poll_timeout(&self) -> Option<(Instant, Wake)> {
         let session = self.wakes.first().map(|(at, id, timer)| (*at, Wake::Session(*id, *timer)));
         let retry = self.fib.poll_timeout().map(|at| (at, Wake::RouteRetry));

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{ConnectionId, Terms, Transport};
@@ -38,11 +39,12 @@ const COLLISION_OVER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
+    pub(super) name: String,
     pub(super) intent: PeerIntent,
     /// The range it has come from, if it is dynamic.
     pub(super) range: Option<String>,
-    pub(super) first: Slot,
-    pub(super) second: Option<Slot>,
+    pub(super) first: Box<Slot>,
+    pub(super) second: Option<Box<Slot>>,
     /// What it has been told of families with path identifiers. Of others, see its group.
     pub(super) out: PathsOut,
     /// Of these, families whose table is still to be walked for this peer, and how far the walk has come.
@@ -64,7 +66,7 @@ pub(super) struct Peer {
     /// Families whose paths have outlived their session.
     pub(super) kept: BTreeMap<Family, Kept>,
     /// What the session agreed on that is up, or was last: that of all paths of the peer.
-    pub(super) agreed: Option<Negotiated>,
+    pub(super) agreed: Option<Arc<Negotiated>>,
     /// What OPENs say of our forwarding.
     restart_bits: RestartBits,
     /// Counters of sessions that are gone.
@@ -81,7 +83,7 @@ pub(super) struct Peer {
     pub(super) path: Option<crate::bfd::Change>,
     /// BFD has come up with its session established.
     pub(super) path_is_new: bool,
-    /// When its sessions are next due, as the speaker has noted it.
+    /// When its sessions are next due, as the speaker has noted it: then, or later.
     pub(super) wake: Option<(Instant, Timer)>,
     /// How many sessions this peer has had: makes each one's jitter its own.
     sessions: u64,
@@ -127,13 +129,15 @@ pub(super) enum Collision {
 }
 
 impl Peer {
-    pub(super) fn new(id: PeerId, intent: PeerIntent, local: &Intent, seed: u64) -> Peer {
-        let session = Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.0) << 32));
+    pub(super) fn new(id: PeerId, name: String, intent: PeerIntent, local: &Intent, seed: u64) -> Peer {
+        let session =
+            Session::new(session_config(local, &intent), seed.wrapping_add(u64::from(id.number()) << 32));
         Peer {
             id,
+            name,
             intent,
             range: None,
-            first: Slot { session, connection: None },
+            first: Box::new(Slot { session, connection: None }),
             second: None,
             out: PathsOut::default(),
             walks: BTreeMap::new(),
@@ -162,7 +166,7 @@ impl Peer {
     /// A further session for an incoming connection, or for a changed configuration.
     pub(super) fn new_session(&mut self, local: &Intent, seed: u64) -> Session {
         self.sessions += 1;
-        let seed = seed.wrapping_add(u64::from(self.id.0) << 32).wrapping_add(self.sessions);
+        let seed = seed.wrapping_add(u64::from(self.id.number()) << 32).wrapping_add(self.sessions);
         let mut session = Session::new(session_config(local, &self.intent), seed);
         session.set_restart_bits(self.restart_bits);
         session
@@ -185,7 +189,7 @@ impl Peer {
     pub(super) fn slot(&mut self, which: Which) -> Option<&mut Slot> {
         match which {
             Which::First => Some(&mut self.first),
-            Which::Second => self.second.as_mut(),
+            Which::Second => self.second.as_deref_mut(),
         }
     }
 
@@ -282,11 +286,11 @@ impl Peer {
     }
 
     /// What its Established session asks of its connection.
-    pub(super) fn terms(&self, negotiated: &Negotiated) -> Terms {
+    pub(super) fn terms(&self, negotiated: &Arc<Negotiated>) -> Terms {
         // No sooner than the send hold timer, unless asked for: a peer that talks and takes nothing for a
         // while is slow, and the kernel counts that, too.
         let user_timeout = self.intent.timers.user_timeout.or(send_hold(negotiated.hold));
-        Terms { keepalive: negotiated.keepalive, user_timeout }
+        Terms { keepalive: negotiated.keepalive, user_timeout, agreed: negotiated.clone() }
     }
 
     /// What this peer's sockets must have.

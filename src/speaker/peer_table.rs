@@ -151,12 +151,7 @@ impl Speaker {
     }
 
     fn facts(&self) -> Option<Facts<'_>> {
-        Some(Facts {
-            intent: self.intent.as_ref()?,
-            peers: &self.peers,
-            next_hops: &self.next_hops,
-            presence: self.presence(),
-        })
+        Some(Facts::new(self.intent.as_ref()?, &self.peers, &self.next_hops, self.presence()))
     }
 }
 

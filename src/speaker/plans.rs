@@ -14,7 +14,7 @@ use crate::rib::{Path, PeerId, Source};
 
 /// What next hops depend on that a peer alone offers to a family.
 pub(super) fn fate(peer: PeerId, family: Family) -> Fate {
-    Fate(peer.0 << 1 | u32::from(family == Family::Ipv6Unicast))
+    Fate(peer.number() << 1 | u32::from(family == Family::Ipv6Unicast))
 }
 
 impl Facts<'_> {

@@ -143,8 +143,9 @@ impl Speaker {
             self.busy.extend(self.peers.keys());
         }
         let Some(sweep_at) = self.restart.sweep_at else { return };
+        // Asked after every input: of thousands of peers, mostly one of the first has not told yet.
         let told =
-            !self.peers.is_empty() && !self.links.are_searched() && self.peers.values().all(has_told_all);
+            !self.peers.is_empty() && self.peers.values().all(has_told_all) && !self.links.are_searched();
         if sweep_at <= self.now || (told && !self.restart.is_deferring()) {
             // What the peers told must be desired before the rest is let go.
             while self.settle_dirty() {}

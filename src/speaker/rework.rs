@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use super::Speaker;
 use super::intent::{Intent, Policy};
 use super::updates::import;
+use crate::prefix::Prefix;
 use crate::rib::policy::{PrefixRule, PrefixSet};
-use crate::rib::{PeerId, Source};
+use crate::rib::{Path, PeerId, Source};
 
 /// Two intents, and what of their difference concerns every peer.
 pub(super) struct Change<'a> {
@@ -18,6 +19,8 @@ pub(super) struct Change<'a> {
     pub(super) new: &'a Intent,
     /// Whatever peers have announced may be used, or not be, for other reasons than before.
     pub(super) import: bool,
+    /// So may what lies inside these.
+    protected: Vec<PrefixRule>,
     /// Whatever peers are told may look otherwise than before.
     pub(super) export: bool,
 }
@@ -27,7 +30,9 @@ impl<'a> Change<'a> {
         // A session under another AS of ours outlives a change of the real one.
         let ours = |intent: &'a Intent| (intent.asn, &intent.addresses, intent.cluster_id);
         let export = ours(old) != ours(new);
-        Change { old, new, import: export || old.protected != new.protected, export }
+        let protected = old.protected.symmetric_difference(&new.protected);
+        let protected = protected.map(|prefix| PrefixRule::within(*prefix)).collect();
+        Change { old, new, import: export, protected, export }
     }
 }
 
@@ -57,6 +62,8 @@ pub(super) fn sharing(old: &Intent, mut new: Intent) -> Intent {
 pub(super) struct Rework {
     /// Peers whose paths are judged again.
     pub(super) judged: BTreeSet<PeerId>,
+    /// What is judged again of all peers' paths.
+    judged_prefixes: Vec<PrefixRule>,
     /// Peers whose paths others are told of, or no longer.
     pub(super) retold: BTreeSet<PeerId>,
     /// Peers that may now have more prefixes than they may, or other timers.
@@ -70,6 +77,11 @@ pub(super) struct Rework {
 }
 
 impl Rework {
+    /// What the peers have in common.
+    pub(super) fn of(change: &Change<'_>) -> Rework {
+        Rework { judged_prefixes: change.protected.clone(), ..Rework::default() }
+    }
+
     /// What two export policies may differ about that has not been noted; `None` where that may be anything.
     pub(super) fn compared(&mut self, old: &Policy, new: &Policy) -> Option<Vec<PrefixRule>> {
         // Shared lists are compared by where they are.
@@ -85,8 +97,10 @@ impl Rework {
 impl Speaker {
     /// Does what is left.
     pub(super) fn rework(&mut self, rework: Rework) {
-        self.judge_all_again(&rework.judged);
-        for id in rework.judged {
+        let all = !rework.judged_prefixes.is_empty();
+        self.judge_all_again(&rework.judged, rework.judged_prefixes.into_iter().collect());
+        let kept = self.peers.values().filter(|peer| all && !peer.kept.is_empty()).map(|peer| peer.id);
+        for id in kept.chain(rework.judged.iter().copied()).collect::<BTreeSet<PeerId>>() {
             self.mark_last_resorts(id);
         }
         if !rework.retold.is_empty() {
@@ -106,16 +120,19 @@ impl Speaker {
         }
     }
 
-    /// Judges by the policy of today what these peers have announced.
-    fn judge_all_again(&mut self, concerned: &BTreeSet<PeerId>) {
-        let Some(intent) = self.intent.as_ref().filter(|_| !concerned.is_empty()) else { return };
+    /// Judges by the policy of today what these peers have announced, and what all have of these prefixes.
+    fn judge_all_again(&mut self, concerned: &BTreeSet<PeerId>, prefixes: PrefixSet) {
+        let Some(intent) = &self.intent else { return };
         let (peers, interner) = (&self.peers, &mut self.interner);
         let is_of = |source| matches!(source, Source::Peer(id) if concerned.contains(&id));
-        self.rib.reconsider(is_of, |prefix, path| {
+        let judge = |prefix: Prefix, path: &Path| {
             let Source::Peer(id) = path.source else { return path.clone() };
             let Some(peer) = peers.get(&id) else { return path.clone() };
             let import = import(intent, &peer.intent, peer.shown_asn());
             import.arrival(path.source, path.received().clone()).path(prefix, interner)
-        });
+        };
+        if !concerned.is_empty() || !prefixes.is_empty() {
+            self.rib.reconsider(|prefix, source| is_of(source) || prefixes.matches(prefix), judge);
+        }
     }
 }

@@ -25,7 +25,9 @@ impl Speaker {
             return None;
         }
         let is_it = |p: &&Peer| p.matches(local.ip(), remote.ip()) && self.links.is_on_link(p, remote);
-        let known = self.peers.values().find(is_it).map(|p| p.id);
+        let at_address = (remote.ip(), PeerId::new(0))..;
+        let there = self.by_address.range(at_address).take_while(|(address, _)| *address == remote.ip());
+        let known = there.filter_map(|(_, id)| self.peers.get(id)).find(is_it).map(|p| p.id);
         let id = match known {
             Some(id) => id,
             None => match self.admit(local, remote)? {
@@ -45,7 +47,7 @@ impl Speaker {
             _ => {
                 let mut session = peer.new_session(intent, self.seed);
                 session.handle_start_passive(now);
-                peer.second = Some(Slot { session, connection: None });
+                peer.second = Some(Box::new(Slot { session, connection: None }));
                 Which::Second
             }
         };
@@ -90,26 +92,23 @@ impl Speaker {
         slots.filter_map(|slot| Some(slot.connection.as_ref()?.id))
     }
 
-    /// The peer said something at that time which is still to be handed in: its silence is ours.
-    pub fn handle_heard(&mut self, connection: ConnectionId, at: Instant) {
-        let Some(id) = self.connections.get(&connection).copied() else { return };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(which) = peer.which(connection) else { return };
-        if let Some(slot) = peer.slot(which) {
-            slot.session.handle_heard(at);
+    /// The peer said something at that time which is still to be handed in, or is not to be: so many
+    /// KEEPALIVEs, in an Established session. Its silence is ours.
+    pub fn handle_heard(&mut self, connection: ConnectionId, at: Instant, keepalives: u64) {
+        if let Some((_, slot)) = self.slot_of(connection) {
+            // A timer is put off by it, and no more.
+            slot.session.handle_heard(at, keepalives);
         }
-        self.note_wake(id);
     }
 
     /// The kernel has taken this many octets of what was to be sent.
     pub fn handle_sent(&mut self, now: Instant, connection: ConnectionId, octets: usize) {
-        self.with_session(now, connection, |slot| {
-            if let Some(connection) = &mut slot.connection {
-                connection.unsent = connection.unsent.saturating_sub(octets);
-            }
-            slot.session.handle_sent(now);
-        });
-        self.busy.extend(self.connections.get(&connection));
+        self.now = now;
+        let Some((id, slot)) = self.slot_of(connection) else { return };
+        slot.session.handle_sent(now);
+        let Some(connection) = &mut slot.connection else { return };
+        connection.unsent = connection.unsent.saturating_sub(octets);
+        self.busy.insert(id);
     }
 
     /// One whole message arrived, as [`crate::bgp::header::message_length_within`] cut it out, or bytes that
@@ -120,12 +119,25 @@ impl Speaker {
         connection: ConnectionId,
         frame: Result<&[u8], MessageError>,
     ) {
+        let Some((_, slot)) = self.slot_of(connection) else { return };
+        let message = frame.and_then(|octets| slot.session.decode(octets));
+        self.handle_message(now, connection, message);
+    }
+
+    /// The same of a message that has been decoded already, by what the session has agreed on
+    /// ([`super::Terms::agreed`]).
+    pub fn handle_message(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        message: Result<Message, MessageError>,
+    ) {
         self.now = now;
         let Some(id) = self.connections.get(&connection).copied() else { return };
         let (Some(peer), Some(intent)) = (self.peers.get_mut(&id), &self.intent) else { return };
         let Some(which) = peer.which(connection) else { return };
         let Some(slot) = peer.slot(which) else { return };
-        let message = match frame.and_then(|bytes| slot.session.decode(bytes)) {
+        let message = match message {
             Ok(message) => message,
             Err(error) => {
                 slot.session.handle_message_error(now, error);
@@ -207,13 +219,18 @@ impl Speaker {
 
     fn with_session(&mut self, now: Instant, connection: ConnectionId, f: impl FnOnce(&mut Slot)) {
         self.now = now;
-        let Some(id) = self.connections.get(&connection).copied() else { return };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(which) = peer.which(connection) else { return };
-        if let Some(slot) = peer.slot(which) {
+        if let Some((id, slot)) = self.slot_of(connection) {
             f(slot);
+            self.drain(id);
         }
-        self.drain(id);
+    }
+
+    /// The session that holds a connection, and whose it is.
+    fn slot_of(&mut self, connection: ConnectionId) -> Option<(PeerId, &mut Slot)> {
+        let id = *self.connections.get(&connection)?;
+        let peer = self.peers.get_mut(&id)?;
+        let which = peer.which(connection)?;
+        Some((id, peer.slot(which)?))
     }
 
     /// Carries out what a peer's sessions want done, then tidies up after collisions.
@@ -227,15 +244,33 @@ impl Speaker {
         self.forget_if_left(id);
     }
 
-    /// Notes when a peer's sessions are next due. Only what ends in [`Speaker::drain`] moves a timer.
+    /// Notes when a peer's sessions are next due, unless they are to be looked at before. Only what ends in
+    /// [`Speaker::drain`] moves a timer to an earlier time.
     fn note_wake(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let wake = peer.poll_timeout();
-        let noted = std::mem::replace(&mut peer.wake, wake);
-        if noted != wake {
-            self.forget_wake(id, noted);
-            self.wakes.extend(wake.map(|(at, timer)| (at, id, timer)));
+        if let (Some((noted, _)), Some((at, _))) = (peer.wake, wake)
+            && noted <= at
+        {
+            return;
         }
+        let noted = std::mem::replace(&mut peer.wake, wake);
+        self.forget_wake(id, noted);
+        self.wakes.extend(wake.map(|(at, timer)| (at, id, timer)));
+    }
+
+    /// Peers whose sessions are to be looked at now; they are noted no more.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<PeerId> {
+        let mut due = vec![];
+        while let Some(first) = self.wakes.first().copied().filter(|(at, ..)| *at <= now) {
+            self.wakes.remove(&first);
+            let (_, id, _) = first;
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.wake = None;
+                due.push(id);
+            }
+        }
+        due
     }
 
     pub(super) fn forget_wake(&mut self, id: PeerId, noted: Option<(Instant, Timer)>) {
@@ -302,7 +337,6 @@ impl Speaker {
     }
 
     pub(super) fn peer_name(&self, id: PeerId) -> String {
-        let found = self.names.iter().find(|(_, i)| **i == id);
-        found.map_or_else(|| format!("#{}", id.0), |(name, _)| name.clone())
+        self.peers.get(&id).map_or_else(|| format!("#{}", id.number()), |peer| peer.name.clone())
     }
 }

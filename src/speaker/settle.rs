@@ -11,8 +11,9 @@ use super::audience::{Exported, ToldPaths};
 use super::groups::{GroupId, Groups};
 use super::intent::{Intent, SendPaths};
 use super::peer::Peer;
+use super::standing::Recent;
 use super::{Action, Speaker};
-use crate::rib::decision::{Candidate, Decision, Kind, Rule, decide};
+use crate::rib::decision::{Candidate, Decision, Kind, decide};
 use crate::rib::export::Presence;
 use crate::rib::loc_rib::{Destination, Place};
 use crate::rib::next_hop::{NextHops, OnLink, is_link_local};
@@ -42,15 +43,17 @@ impl Speaker {
         let told = self.tell_groups() | self.tell_busy();
         self.let_places_go();
         // What is told may be no more than an end, of a table or of a refresh.
-        decided || changed || walked || told || !self.actions.is_empty()
+        decided || changed || walked || told || !self.actions.is_empty() || self.interner.tidy()
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
         self.regroup();
         let Some(intent) = &self.intent else { return false };
+        let walked = !self.rib.is_busy() && self.rib.advance();
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();
-        let any = !places.is_empty();
+        let any = walked || !places.is_empty();
+        self.interner.note_changes(places.len());
         let put_off: Vec<Place> = places.extract_if(.., |place| !self.may_decide(*place)).collect();
         self.groups.retract(&put_off);
         let mut resolved = None;
@@ -60,8 +63,7 @@ impl Speaker {
                 self.next_hops.resolve(next_hop);
             }
         }
-        let facts =
-            Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence: self.presence() };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, self.presence());
         for place in &places {
             let (prefix, destination) = self.rib.at_mut(*place);
             let decision = facts.decide(destination);
@@ -84,7 +86,7 @@ impl Speaker {
     pub(super) fn export(&mut self, places: &[Place], to: Option<GroupId>) {
         let presence = self.presence();
         let Some(intent) = self.intent.as_ref().filter(|_| !places.is_empty()) else { return };
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
         let Groups { all, holds, .. } = &mut self.groups;
         let mut paths = vec![];
         for (_, group) in all.iter_mut().filter(|(id, _)| to.is_none_or(|to| to == **id)) {
@@ -136,7 +138,7 @@ impl Speaker {
         let portion = self.rib.walk(family, after, PORTION);
         let presence = self.presence();
         let Some(intent) = self.intent.as_ref() else { return false };
-        let facts = Facts { intent, peers: &self.peers, next_hops: &self.next_hops, presence };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
         let mut told = vec![];
         if let Some(terms) = facts.terms(id)
             && let Some(Some(send)) = terms.tells(family)
@@ -188,16 +190,32 @@ pub(super) struct Facts<'a> {
     pub(super) peers: &'a BTreeMap<PeerId, Peer>,
     pub(super) next_hops: &'a NextHops,
     pub(super) presence: Presence,
+    /// What was found out last about the paths looked at.
+    pub(super) recent: Recent,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        intent: &'a Intent,
+        peers: &'a BTreeMap<PeerId, Peer>,
+        next_hops: &'a NextHops,
+        presence: Presence,
+    ) -> Facts<'a> {
+        Facts { intent, peers, next_hops, presence, recent: Recent::default() }
+    }
     /// Decides among the eligible paths of a destination, whose next hops have been resolved. Indexes
     /// refer to the destination's paths.
     pub(super) fn decide(&self, destination: &Destination) -> Option<Decision> {
         let paths = destination.paths();
-        if let [path] = paths {
-            self.candidate(path).ok()?;
-            return Some(Decision { best: 0, rule: Rule::OnlyPath, equal: vec![0] });
+        // Most destinations have one path or two, and need no lists.
+        match paths {
+            [path] => return decide(&[self.candidate(path).ok()?]),
+            [one, other] => {
+                if let (Ok(one), Ok(other)) = (self.candidate(one), self.candidate(other)) {
+                    return decide(&[one, other]);
+                }
+            }
+            _ => {}
         }
         let (indexes, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
             paths.iter().enumerate().filter_map(|(i, p)| Some((i, self.candidate(p).ok()?))).unzip();
@@ -243,16 +261,13 @@ impl Facts<'_> {
                 path_id: path.path_id,
             });
         };
-        let resolution = self.next_hops.resolved(next_hop(self.peers, path));
-        let interior_cost = resolution.ok_or("its next hop is unreachable")?.cost;
-        let peer = self.peers.get(&id).ok_or("its peer is gone")?;
-        let negotiated = peer.agreed.as_ref().ok_or("its session is down")?;
+        let standing = self.standing(id, path)?;
         Ok(Candidate {
             attributes,
-            kind: if negotiated.external() { Kind::External } else { Kind::Internal },
-            interior_cost,
-            router_id: negotiated.router_id,
-            peer_address: Some(peer.intent.address),
+            kind: standing.kind,
+            interior_cost: standing.interior_cost,
+            router_id: standing.router_id,
+            peer_address: Some(standing.peer_address),
             path_id: path.path_id,
         })
     }

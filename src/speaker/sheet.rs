@@ -158,7 +158,7 @@ mod tests {
             assert_eq!((prefixes.len(), rest.len()), (count, 0));
             prefixes
         };
-        copies.of(PeerId(peer)).map(piece).collect()
+        copies.of(PeerId::new(peer)).map(piece).collect()
     }
 
     #[test]
@@ -170,19 +170,19 @@ mod tests {
             let news = News { attributes: None, family: Family::Ipv4Unicast, places: vec![], audience };
             assert!(sheet.write(&codec(), &news, &prefixes));
         };
-        let all_but = |peers: &[u32]| Audience::AllBut(peers.iter().map(|id| PeerId(*id)).collect());
+        let all_but = |peers: &[u32]| Audience::AllBut(peers.iter().map(|id| PeerId::new(*id)).collect());
         write(1, all_but(&[1]));
         write(2, all_but(&[1, 2]));
-        write(9, Audience::Only(PeerId(2)));
+        write(9, Audience::Only(PeerId::new(2)));
         write(3, Audience::All);
         write(4, all_but(&[3]));
-        write(8, Audience::Only(PeerId(2)));
+        write(8, Audience::Only(PeerId::new(2)));
         let copies = sheet.finish();
         assert_eq!(heard(&copies, 1), [[3, 4]]);
         assert_eq!(heard(&copies, 2), [vec![1], vec![3, 4], vec![9, 8]]);
         assert_eq!(heard(&copies, 3), [[1, 2, 3]]);
         assert_eq!(heard(&copies, 4), [[1, 2, 3, 4]]);
-        let [whole, other] = [4, 5].map(|peer| copies.of(PeerId(peer)).next().unwrap().0);
+        let [whole, other] = [4, 5].map(|peer| copies.of(PeerId::new(peer)).next().unwrap().0);
         assert_eq!(whole.as_ptr(), other.as_ptr(), "one copy");
     }
 }

@@ -194,15 +194,10 @@ impl Speaker {
         destination: &Destination,
         named: bool,
     ) -> Option<RouteView> {
-        let facts = Facts {
-            intent: self.intent.as_ref()?,
-            peers: &self.peers,
-            next_hops: &self.next_hops,
-            presence: self.presence(),
-        };
+        let facts = Facts::new(self.intent.as_ref()?, &self.peers, &self.next_hops, self.presence());
         let decision = facts.decide(destination);
         let best = decision.as_ref().map(|d| d.best);
-        let equal = decision.map(|d| d.equal).unwrap_or_default();
+        let equal = decision.map(|d| d.equal.to_vec()).unwrap_or_default();
         let most = usize::from(facts.intent.fib.max_paths.max(1));
         let mut paths: Vec<PathView> = destination
             .paths()

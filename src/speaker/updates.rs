@@ -20,6 +20,7 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.confirm(&update);
         }
+        self.rib.look_ahead(update.withdrawn.iter().copied());
         for prefix in &update.withdrawn {
             self.rib.withdraw(*prefix, source, PathId::NONE);
         }
@@ -30,6 +31,7 @@ impl Speaker {
             let import = import(intent, &peer.intent, peer.shown_asn());
             for Announcement { attributes, prefixes, paths } in update.announced {
                 let mut arrival = import.arrival(source, self.interner.intern(attributes));
+                self.rib.look_ahead(prefixes.iter().copied());
                 let prefixes = prefixes.into_iter().map(|prefix| (prefix, PathId::NONE));
                 for (prefix, path_id) in prefixes.chain(paths.into_iter().map(|path| (path.prefix, path.id)))
                 {
@@ -48,6 +50,7 @@ impl Speaker {
             && let Some(peer) = self.peers.get_mut(&id)
         {
             peer.end_of_rib_seen.insert(family);
+            self.note_told(id);
             self.let_go_stale(id, family);
             self.advance_restart();
         }

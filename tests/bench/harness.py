@@ -38,10 +38,10 @@ def options(timeout=300, quiet=0, churn=0):
 
 
 def allow_descriptors(count):
-    """The generator has a descriptor for each session; what runs below inherits the limit of this process."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    """The generator has a descriptor for each session, and what runs below inherits the limit of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
 
 
 class Results:

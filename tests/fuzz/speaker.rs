@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use routelet::bfd::{Change as PathChange, Diagnostic, Path, State};
@@ -166,7 +167,7 @@ struct Wire {
 struct Shell {
     speaker: Speaker,
     now: Instant,
-    intents: Vec<Intent>,
+    intents: Vec<Arc<Intent>>,
     wires: BTreeMap<ConnectionId, Wire>,
     batches: Vec<Batch>,
     /// What BFD is to watch.
@@ -194,14 +195,14 @@ fn play(program: &[u8], features: &mut Features) -> String {
 }
 
 /// The whole cluster, the same with a smaller import, without `tor`, and with nothing but the nodes.
-fn intents() -> Vec<Intent> {
+fn intents() -> Vec<Arc<Intent>> {
     let nodes = include_str!("../../containerlab/manifests/nodes.yaml");
     let compiled = |text: &str| {
         let reading = manifests::parse([("nodes", nodes), ("cluster", text)]).unwrap();
         intent::compile(&reading.objects, "node1").unwrap().intent
     };
     thread_local! {
-        static INTENTS: std::cell::OnceCell<Vec<Intent>> = const { std::cell::OnceCell::new() };
+        static INTENTS: std::cell::OnceCell<Vec<Arc<Intent>>> = const { std::cell::OnceCell::new() };
     }
     let make = || {
         let without_tor = CLUSTER.replacen("address: 192.168.1.1\n", "address: 192.168.1.9\n", 1);

@@ -1,5 +1,8 @@
-//! What thousands of nodes cost one of them. By hand, for it measures time:
-//! `cargo test --release --test sim scale -- --ignored --nocapture`.
+//! What thousands of nodes cost one of them, and what they say to each other. By hand, as far as it takes long:
+//! `cargo test --release --test sim scale -- --ignored --nocapture --test-threads 1`.
+
+mod crowd;
+mod mesh;
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use crate::plan::Plan;
 fn cluster(count: usize, mesh: &str) -> ObjectSet {
     let mut text = format!(
         "{{apiVersion: routelet.dev/v1alpha1, kind: BgpConfiguration, metadata: {{name: default}}, spec: {{mesh: {mesh}, \
-         reflectors: {{nodeSelector: {{matchLabels: {{reflects: 'true'}}}}}}}}}}\n"
+         reflectors: {{nodeSelector: {{matchLabels: {{reflects: 'true'}}}}, clusterId: 192.168.0.2}}}}}}\n"
     );
     for i in 1..=count {
         let (high, low, reflects) = (i / 250, 1 + i % 250, i <= 3);

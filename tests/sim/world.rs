@@ -9,13 +9,16 @@ mod bfd;
 mod faults;
 mod kernel;
 mod look;
+mod played;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use routelet::bfd::{Arrival, Bfd};
-use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::fib::{Batch, BatchId, Refusal};
 use routelet::rib::next_hop::UnderlayRoute;
 use routelet::speaker::{Action, ConnectionId, Intent, Speaker};
@@ -23,6 +26,8 @@ use routelet::time::Instant;
 
 use kernel::Groups;
 pub use kernel::Kernel;
+pub use played::{Answer, Crowd, Heard};
+use streams::hear;
 
 use crate::plan::Plan;
 
@@ -34,7 +39,7 @@ type End = (&'static str, ConnectionId);
 enum Event {
     Dialled { from: End, local: SocketAddr, remote: SocketAddr },
     Connected { end: End, local: SocketAddr },
-    Octets { to: End, octets: Vec<u8> },
+    Octets { to: End, octets: Bytes },
     Closed { end: End, why: &'static str },
     RouteAnswer { name: &'static str, batch: BatchId, refusals: Vec<Refusal> },
     Datagram { to: &'static str, arrival: Arrival, octets: Vec<u8> },
@@ -44,7 +49,7 @@ enum Event {
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub addresses: Vec<IpAddr>,
-    pub intent: Intent,
+    pub intent: Arc<Intent>,
     pub underlay: Vec<UnderlayRoute>,
 }
 
@@ -91,6 +96,12 @@ pub struct World {
     isolated: BTreeSet<&'static str>,
     /// What waits for the end of a partition.
     held: Vec<Event>,
+    /// When members want to be woken.
+    wakes: BTreeSet<(Instant, &'static str)>,
+    /// Routers without a speaker, and who plays them.
+    crowd: Option<Box<dyn Crowd>>,
+    /// Between which addresses they dialled.
+    dialled: BTreeMap<End, (SocketAddr, SocketAddr)>,
     /// Ends that do not read, until when.
     stalled: BTreeMap<End, Instant>,
     /// Streams are cut into pieces.
@@ -136,7 +147,7 @@ impl World {
     pub fn new(plan: &Plan, seed: u64) -> World {
         let setup = |m: &crate::plan::Member| Setup {
             addresses: m.addresses.clone(),
-            intent: plan.intent(m.name),
+            intent: plan.intent(m.name).into(),
             underlay: Plan::underlay(),
         };
         let mut world = World::of(plan.members.iter().map(|m| (m.name, setup(m))), seed);
@@ -163,6 +174,9 @@ impl World {
             datagrams: BTreeMap::new(),
             isolated: BTreeSet::new(),
             held: vec![],
+            wakes: BTreeSet::new(),
+            crowd: None,
+            dialled: BTreeMap::new(),
             stalled: BTreeMap::new(),
             pieces: false,
             watcher: None,
@@ -175,6 +189,11 @@ impl World {
     pub fn watch(&mut self, watcher: Box<dyn Watcher>) {
         self.watcher = Some(watcher);
         self.pieces = true;
+    }
+
+    /// Shows every action from here on, and delivers streams as they are sent.
+    pub fn observe(&mut self, watcher: Box<dyn Watcher>) {
+        self.watcher = Some(watcher);
     }
 
     /// Starts every member, one after another at random distances up to two seconds.
@@ -215,7 +234,8 @@ impl World {
         let name = self.name(name);
         let member = self.members.get_mut(name).unwrap();
         member.speaker = None;
-        member.wake = None;
+        self.wake_at(name, None);
+        let member = self.members.get_mut(name).unwrap();
         member.partial.clear();
         member.unsent.clear();
         let ends: Vec<End> = self.streams.keys().copied().filter(|(n, _)| *n == name).collect();
@@ -232,7 +252,8 @@ impl World {
     }
 
     /// Gives a member another intent, from its next start on if it does not run.
-    pub fn configure(&mut self, name: &str, intent: Intent) {
+    pub fn configure(&mut self, name: &str, intent: impl Into<Arc<Intent>>) {
+        let intent = intent.into();
         self.tell(name, |speaker, now, setup| {
             setup.intent = intent.clone();
             speaker.into_iter().for_each(|speaker| speaker.handle_intent(now, intent.clone()));
@@ -248,7 +269,10 @@ impl World {
                 let event = entry.remove();
                 self.deliver(event);
             }
-            for name in self.names() {
+            let due = self.wakes.iter().take_while(|(at, _)| *at <= self.now);
+            let mut due: Vec<&'static str> = due.map(|(_, name)| *name).collect();
+            due.sort_unstable();
+            for name in due {
                 let member = self.members.get_mut(name).unwrap();
                 if member.wake.is_some_and(|at| at <= self.now)
                     && let Some(speaker) = &mut member.speaker
@@ -272,7 +296,16 @@ impl World {
 
     fn next_wake(&self) -> Option<Instant> {
         let event = self.events.keys().next().map(|(at, _)| *at);
-        event.into_iter().chain(self.members.values().filter_map(|m| m.wake)).min()
+        event.into_iter().chain(self.wakes.first().map(|(at, _)| *at)).min()
+    }
+
+    fn wake_at(&mut self, name: &'static str, at: Option<Instant>) {
+        let member = self.members.get_mut(name).unwrap();
+        let before = std::mem::replace(&mut member.wake, at);
+        if before != at {
+            before.map(|before| self.wakes.remove(&(before, name)));
+            at.map(|at| self.wakes.insert((at, name)));
+        }
     }
 
     fn deliver(&mut self, event: Event) {
@@ -301,6 +334,9 @@ impl World {
             }
             self.stalled.remove(end);
             self.drain_unsent(*end);
+        }
+        if !self.members.contains_key(to) {
+            return self.hear_by_crowd(to, event);
         }
         let Some(mut speaker) = self.members.get_mut(to).unwrap().speaker.take() else {
             if let Event::Dialled { from, .. } = event {
@@ -374,7 +410,7 @@ impl World {
                     } else {
                         speaker.handle_sent(self.now, connection, count);
                     }
-                    self.send((name, connection), octets.to_vec());
+                    self.send((name, connection), octets);
                 }
                 Action::Close { connection } => self.break_stream((name, connection)),
                 Action::ChangeRoutes(batch) => self.change_routes(name, &batch),
@@ -388,40 +424,9 @@ impl World {
         assert_eq!(speaker.poll_action(), None, "nothing is left undone");
         let member = self.members.get_mut(name).unwrap();
         let bfd = member.bfd.poll_timeout();
-        member.wake = speaker.poll_timeout().map(|(at, _)| at).into_iter().chain(bfd).min();
+        let at = speaker.poll_timeout().map(|(at, _)| at).into_iter().chain(bfd).min();
         member.speaker = Some(speaker);
-    }
-
-    fn dial(&mut self, from: End, remote: SocketAddr) {
-        let own = &self.members[from.0].setup.addresses;
-        let local = own.iter().copied().find(|a| a.is_ipv4() == remote.is_ipv4()).unwrap();
-        let local = SocketAddr::new(local, 40_000 + from.1.0 as u16);
-        let delay = self.delay();
-        self.attempts.insert(from);
-        self.schedule(self.now + delay, Event::Dialled { from, local, remote });
-    }
-
-    fn send(&mut self, from: End, octets: Vec<u8>) {
-        if let Some(to) = self.streams.get(&from).copied() {
-            let mut rest = octets;
-            while self.pieces && rest.len() > 1 && self.draw(4) == 0 {
-                let piece = 1 + self.draw(rest.len() as u64 - 1) as usize;
-                let after = rest.split_off(piece);
-                let at = self.arrival_at(to);
-                self.schedule(at, Event::Octets { to, octets: std::mem::replace(&mut rest, after) });
-            }
-            let at = self.arrival_at(to);
-            self.schedule(at, Event::Octets { to, octets: rest });
-        }
-    }
-
-    /// Closes a stream from one end; the other learns of it after what was sent before.
-    fn break_stream(&mut self, end: End) {
-        self.attempts.remove(&end);
-        if let Some(other) = self.streams.remove(&end) {
-            let at = self.arrival_at(other);
-            self.schedule(at, Event::Closed { end: other, why: "the peer closed the connection" });
-        }
+        self.wake_at(name, at);
     }
 
     fn change_routes(&mut self, name: &'static str, batch: &Batch) {
@@ -436,13 +441,6 @@ impl World {
         self.events.insert((at, self.sequence), event);
     }
 
-    fn arrival_at(&mut self, to: End) -> Instant {
-        let at = self.now + self.delay();
-        let last = self.arrival.entry(to).or_insert(at);
-        *last = at.max(*last);
-        *last
-    }
-
     fn delay(&mut self) -> Duration {
         Duration::from_micros(50 + self.draw(2_000))
     }
@@ -455,23 +453,5 @@ impl World {
         z ^= z >> 7;
         z ^= z << 17;
         z % bound
-    }
-}
-
-/// Hands a speaker the messages that have arrived in full.
-fn hear(speaker: &mut Speaker, now: Instant, connection: ConnectionId, partial: &mut Vec<u8>) {
-    loop {
-        match message_length_within(MAX_EXTENDED_LENGTH, partial) {
-            Ok(Some(length)) => {
-                let frame: Vec<u8> = partial.drain(..length).collect();
-                speaker.handle_frame(now, connection, Ok(&frame));
-            }
-            Ok(None) => return,
-            Err(error) => {
-                partial.clear();
-                speaker.handle_frame(now, connection, Err(error));
-                return;
-            }
-        }
     }
 }

@@ -91,8 +91,8 @@ impl AsPath {
     /// What RFC 7606 §7.2 calls malformed, and AS 0 (RFC 7607 §2), in words.
     pub(in crate::bgp) fn decode(value: &[u8], width: AsWidth) -> Result<AsPath, String> {
         let mut cursor = Cursor::new(value);
-        // No more than so many words: the head of a segment stands for two octets.
-        let mut words = Vec::with_capacity(value.len() / width.octets() + 1);
+        // Exact for a path of one segment, whose head stands for two octets.
+        let mut words = Vec::with_capacity(value.len().div_ceil(width.octets()));
         while let Some(kind) = cursor.u8() {
             let Some(count) = cursor.u8() else {
                 return Err("one octet is left after the last segment".into());

@@ -8,14 +8,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use zettabgp::message::attributes::BgpAttrItem;
 use zettabgp::message::attributes::extcommunity::BgpExtCommunity;
-use zettabgp::message::attributes::origin::BgpAttrOrigin;
 use zettabgp::{BgpSessionParams, BgpTransportMode};
 
 use super::multiprotocol::{Foreign, Reach, Unreach, is_host_address};
 use super::rules::{Accepted, Category, Rule, code, flag, rule};
 use super::walk::{Overrun, RawAttribute, Walk, fault};
 use super::{
-    Aggregator, Community, LargeCommunity, Origin, PathAttributes, RareAttributes, UnknownAttribute,
+    Aggregator, Community, ExactList, LargeCommunity, Origin, PathAttributes, RareAttributes,
+    UnknownAttribute,
 };
 use crate::bgp::as_path::AsWidth;
 use crate::bgp::cursor::Cursor;
@@ -172,6 +172,11 @@ impl AttributeBlock {
                 self.as4_aggregator = Some(aggregator(raw.value, AsWidth::Four)?);
             }
             code::ONLY_TO_CUSTOMER => self.rare.only_to_customer = Cursor::new(raw.value).u32(),
+            code::ORIGIN => self.attributes.origin = origin(raw.value)?,
+            code::NEXT_HOP => self.next_hop = raw.value.as_array().map(|octets| Ipv4Addr::from(*octets)),
+            code::MULTI_EXIT_DISC => self.attributes.med = Cursor::new(raw.value).u32(),
+            code::LOCAL_PREF => self.attributes.local_pref = Cursor::new(raw.value).u32(),
+            code::COMMUNITIES => self.attributes.communities = communities(raw.value),
             _ => self.zettabgp_value(raw)?,
         }
         // RFC 4271 §5: who passes an attribute on must not clear the Partial bit that another set.
@@ -187,22 +192,8 @@ impl AttributeBlock {
     fn zettabgp_value(&mut self, raw: &RawAttribute) -> Result<(), String> {
         let params = zettabgp_params();
         let item = BgpAttrItem::decode_from(&params, raw.code, raw.flags, raw.value.len(), raw.value);
-        let attributes = &mut self.attributes;
-        // Of values whose length is right, only an ORIGIN can be refused.
+        // None of these values is refused when its length is right.
         match item.map_err(|_| format!("value {:?} is undefined", raw.value))? {
-            BgpAttrItem::Origin(origin) => {
-                attributes.origin = match origin.value {
-                    BgpAttrOrigin::Igp => Origin::Igp,
-                    BgpAttrOrigin::Egp => Origin::Egp,
-                    BgpAttrOrigin::Incomplete => Origin::Incomplete,
-                }
-            }
-            BgpAttrItem::NextHop(next_hop) => self.next_hop = ipv4(next_hop.value),
-            BgpAttrItem::MED(med) => attributes.med = Some(med.value),
-            BgpAttrItem::LocalPref(local_pref) => attributes.local_pref = Some(local_pref.value),
-            BgpAttrItem::CommunityList(list) => {
-                attributes.communities = list.value.iter().map(|c| Community(c.value)).collect();
-            }
             BgpAttrItem::OriginatorID(originator) => self.rare.originator_id = ipv4(originator.value),
             BgpAttrItem::ClusterList(list) => {
                 self.rare.cluster_list = list.value.into_iter().filter_map(ipv4).collect();
@@ -312,6 +303,26 @@ impl AttributeBlock {
             self.attributes.as_path = std::mem::take(&mut self.attributes.as_path).merged(&tail);
         }
     }
+}
+
+fn origin(value: &[u8]) -> Result<Origin, String> {
+    match value {
+        [0] => Ok(Origin::Igp),
+        [1] => Ok(Origin::Egp),
+        [2] => Ok(Origin::Incomplete),
+        _ => Err(format!("value {value:?} is undefined")),
+    }
+}
+
+/// Communities, ascending and each once, as most senders write them anyway.
+fn communities(value: &[u8]) -> ExactList<Community> {
+    let (fours, _) = value.as_chunks::<4>();
+    let mut list: Vec<Community> = fours.iter().map(|four| Community(u32::from_be_bytes(*four))).collect();
+    if !list.is_sorted_by(|a, b| a < b) {
+        list.sort_unstable();
+        list.dedup();
+    }
+    list.into()
 }
 
 fn repeated(raw: &RawAttribute, name: &str) -> AttributeFault {

@@ -1,5 +1,6 @@
 //! What a transition of the FSM asks for, carried out: messages sent, timers set, the owner told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fsm::{Effect, Event, State, transition};
@@ -65,7 +66,7 @@ impl Session {
             Effect::Negotiate => {
                 if let Payload::Negotiated(negotiated) = std::mem::take(payload) {
                     self.codec = negotiated.codec.clone();
-                    self.negotiated = Some(negotiated);
+                    self.negotiated = Some(Arc::new(negotiated));
                     // The peer sends none before it has read the KEEPALIVE that follows.
                     if self.codec.extended_messages {
                         self.outputs.push_back(Output::AcceptExtended);
@@ -176,8 +177,8 @@ impl Session {
     fn start_keepalive_timer(&mut self, now: Instant) {
         match self.negotiated.as_ref().map(|n| n.keepalive) {
             Some(interval) if !interval.is_zero() => {
-                let interval = self.timers.jittered(interval);
-                self.timers.start(Timer::Keepalive, now + interval);
+                let at = self.timers.jittered_in_company(now, interval);
+                self.timers.start(Timer::Keepalive, at);
             }
             _ => self.timers.stop(Timer::Keepalive),
         }

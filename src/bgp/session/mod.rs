@@ -17,6 +17,7 @@ mod tests;
 mod timers;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,7 +46,7 @@ pub enum Output {
     /// Both sides speak extended messages: take up to 65,535 octets from here on (RFC 8654).
     AcceptExtended,
     /// Established: UPDATEs may flow.
-    Up(Negotiated),
+    Up(Arc<Negotiated>),
     /// No longer Established.
     Down(Fall),
     /// The session failed before it was Established, after the peer had been reached.
@@ -101,7 +102,7 @@ pub struct Session {
     state: State,
     timers: Timers,
     codec: Codec,
-    negotiated: Option<Negotiated>,
+    negotiated: Option<Arc<Negotiated>>,
     established_at: Option<Instant>,
     failures: u32,
     rest: Rest,
@@ -211,7 +212,7 @@ impl Session {
     /// As a Hard Reset, where that is needed for the peer to let our routes go.
     fn hardened(&self, notification: Notification) -> Notification {
         let ours = self.config.graceful_restart.is_some();
-        let theirs = self.negotiated.as_ref().and_then(|n| n.graceful_restart());
+        let theirs = self.negotiated().and_then(Negotiated::graceful_restart);
         let keeps_routes = ours && theirs.is_some_and(|restart| restart.notification);
         if keeps_routes && notification.reason().is_final() {
             notification.into_hard_reset()
@@ -243,8 +244,10 @@ impl Session {
         }
     }
 
-    /// The peer has said something that is still on its way here: it is not silent, however late we are.
-    pub fn handle_heard(&mut self, at: Instant) {
+    /// The peer has said something that is still on its way here, or that does not come here at all: so
+    /// many KEEPALIVEs. It is not silent, however late we are.
+    pub fn handle_heard(&mut self, at: Instant, keepalives: u64) {
+        self.counters.messages_in += keepalives;
         let connected = matches!(self.state, State::OpenConfirm | State::Established);
         if connected && self.timers.deadline(Timer::Hold).is_some_and(|deadline| deadline < at + self.hold())
         {
@@ -413,7 +416,7 @@ impl Session {
 
     /// What the OPENs agreed on; `None` before and after.
     pub fn negotiated(&self) -> Option<&Negotiated> {
-        self.negotiated.as_ref()
+        self.negotiated.as_deref()
     }
 
     /// When the session became Established, while it is.

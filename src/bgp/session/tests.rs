@@ -203,22 +203,22 @@ fn silence_ends_a_session_and_words_keep_it() {
 #[test]
 fn words_that_are_still_to_be_handed_in_keep_a_session() {
     let mut session = established();
-    session.handle_heard(at(8.0));
+    session.handle_heard(at(8.0), 0);
     // Older words, handed in late, do not take back what is known since.
     session.handle_message(at(4.0), Message::Keepalive);
-    session.handle_heard(at(8.0));
+    session.handle_heard(at(8.0), 0);
     session.handle_timeout(at(16.9));
     assert_eq!(outputs(&mut session), ["KEEPALIVE"]);
     session.handle_timeout(at(17.1));
     assert_eq!(outputs(&mut session), ["NOTIFICATION 4/0", "Close", "Down(Notification)"]);
-    session.handle_heard(at(17.2));
+    session.handle_heard(at(17.2), 0);
     assert!(session.poll_timeout().is_none_or(|(_, timer)| timer != Timer::Hold));
 
     // Before the OPENs agree, nothing is to be prolonged.
     let mut session = Session::new(config(), 1);
     session.handle_start(at(0.0));
     session.handle_connected(at(0.1));
-    session.handle_heard(at(100.0));
+    session.handle_heard(at(100.0), 0);
     session.handle_timeout(at(240.2));
     assert_eq!(outputs(&mut session), ["Dial", "OPEN", "NOTIFICATION 4/0", "Close", "Failed"]);
 }

@@ -34,6 +34,9 @@ impl Timer {
         [Timer::IdleHold, Timer::ConnectRetry, Timer::Hold, Timer::Keepalive, Timer::SendHold];
 }
 
+/// So many moments there are in the length of a timer at which it may run out in company.
+const COMPANY: u32 = 32;
+
 /// Deadlines of all timers, with the source of their jitter.
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -72,6 +75,16 @@ impl Timers {
     pub(super) fn jittered(&mut self, full: Duration) -> Duration {
         self.jitter.scaled(full, 0.75, 1.0)
     }
+
+    /// When that time has passed from `now`, with the same jitter. Timers of equal length that run out at
+    /// nearly the same time do so at the same: the owner of a thousand sessions is woken for many at once.
+    pub(super) fn jittered_in_company(&mut self, now: Instant, full: Duration) -> Instant {
+        let at = now + self.jitter.scaled(full, 0.75 + 1.0 / f64::from(COMPANY), 1.0);
+        let grain = (full / COMPANY).as_nanos().max(1);
+        let beyond = (at - Instant::ORIGIN).as_nanos() % grain;
+        // Less than the grain, which is far from what 64 bits hold.
+        at.before(Duration::from_nanos(beyond as u64))
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +115,19 @@ mod tests {
         assert!(drawn.iter().max() > Some(&Duration::from_millis(3950)));
         assert_eq!(drawn, draw(7));
         assert_ne!(drawn, draw(8));
+    }
+
+    #[test]
+    fn many_timers_run_out_together_and_all_in_the_range_of_the_rfc() {
+        let full = Duration::from_secs(30);
+        let draw = |seed| {
+            let now = Instant::ORIGIN + Duration::from_millis(seed * 7);
+            let at = Timers::new(seed).jittered_in_company(now, full);
+            assert!((22.5..=30.0).contains(&(at - now).as_secs_f64()), "{now:?} {at:?}");
+            at
+        };
+        let moments: std::collections::BTreeSet<Instant> = (0..1000).map(draw).collect();
+        // All lie within 14.5 s, of which each 30/32 s has one.
+        assert!((8..=17).contains(&moments.len()), "{moments:?}");
     }
 }

@@ -19,6 +19,9 @@ const REACH_FIXED: usize = 4 + 5;
 /// Octets of MP_UNREACH_NLRI beside prefixes: attribute header, AFI, SAFI.
 const UNREACH_FIXED: usize = 4 + 3;
 
+/// Octets that most attribute sets fit into.
+const ORDINARY_BLOCK: usize = 256;
+
 /// Encodes announcements; see [`Codec::encode_announcements`].
 pub(in crate::bgp) fn encode_announcements<T: Nlri>(
     codec: &Codec,
@@ -29,7 +32,7 @@ pub(in crate::bgp) fn encode_announcements<T: Nlri>(
     let Some(family) = family_of(codec, prefixes) else {
         return 0;
     };
-    let mut block = vec![];
+    let mut block = Vec::with_capacity(ORDINARY_BLOCK);
     match (family, attributes.next_hop) {
         (Family::Ipv4Unicast, IpAddr::V4(next_hop)) => {
             attribute::encode(attributes, Some(next_hop), codec.as_width(), &mut block);
@@ -44,7 +47,8 @@ pub(in crate::bgp) fn encode_announcements<T: Nlri>(
         }
         (_, IpAddr::V6(global)) if family == Family::Ipv6Unicast || codec.extended_next_hop => {
             attribute::encode(attributes, None, codec.as_width(), &mut block);
-            let next_hop = next_hop_field(global, attributes.rare.link_local_next_hop);
+            let mut field = [0; 32];
+            let next_hop = next_hop_field(global, attributes.rare.link_local_next_hop, &mut field);
             let Some(room) = room_for::<T>(codec, family, FIXED + block.len() + REACH_FIXED + next_hop.len())
             else {
                 return 0;
@@ -55,7 +59,7 @@ pub(in crate::bgp) fn encode_announcements<T: Nlri>(
                     let rest = multiprotocol(code::MP_REACH_NLRI, family, out, |out| {
                         // Sixteen or thirty-two octets.
                         out.push(next_hop.len() as u8);
-                        out.extend_from_slice(&next_hop);
+                        out.extend_from_slice(next_hop);
                         out.push(0);
                         nlri::encode(prefixes, room, out)
                     });
@@ -157,9 +161,10 @@ fn multiprotocol<T>(
     })
 }
 
-/// The next hop field of MP_REACH_NLRI for IPv6 (RFC 2545 §3).
-fn next_hop_field(global: Ipv6Addr, link_local: Option<Ipv6Addr>) -> Vec<u8> {
-    let mut field = global.octets().to_vec();
-    field.extend(link_local.iter().flat_map(Ipv6Addr::octets));
-    field
+/// The next hop field of MP_REACH_NLRI for IPv6 (RFC 2545 §3), put together in `space`.
+fn next_hop_field(global: Ipv6Addr, link_local: Option<Ipv6Addr>, space: &mut [u8; 32]) -> &[u8] {
+    space[..16].copy_from_slice(&global.octets());
+    let Some(link_local) = link_local else { return &space[..16] };
+    space[16..].copy_from_slice(&link_local.octets());
+    space
 }

@@ -6,6 +6,7 @@
 //! stay as they were last, and everything else goes on. Where there were none, there is no Intent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Compiled, compile};
 use crate::cluster::objects::{BgpConfigurationSpec, Node, ObjectSet};
@@ -103,7 +104,7 @@ fn peer_of(finding: &Finding) -> Option<&str> {
 /// Takes a peer over as it was, unless somebody else has come to its place. The session of the mesh that has come
 /// there because the peer was left out is nobody else: it makes way again.
 fn keep(name: &str, last: &Compiled, compiled: &mut Compiled) {
-    let intent = &mut compiled.intent;
+    let intent = Arc::make_mut(&mut compiled.intent);
     let last_peer = last.intent.peers.get(name).filter(|peer| peer.origin != PeerOrigin::Mesh);
     if let Some(peer) = last_peer {
         let taken = |other: &PeerIntent| other.address == peer.address && other.interface == peer.interface;

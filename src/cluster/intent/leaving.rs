@@ -15,6 +15,8 @@
 //! that is gone altogether holds on to nothing: nobody would ever tell it that another one has it by now, and what it
 //! holds back with them, its pod CIDRs, would be announced twice.
 
+use std::sync::Arc;
+
 use super::Compiled;
 use crate::cluster::objects::Node;
 use crate::cluster::objects::node::Leaving;
@@ -36,8 +38,9 @@ impl Compiled {
         let why = "the Node is gone".to_owned();
         let retreat = Some(Retreat { extent: Extent::Everything, why, ends_daemon: true });
         let mut left = self.clone();
-        left.intent.retreat = retreat;
-        left.intent.last_announced.clear();
+        let intent = Arc::make_mut(&mut left.intent);
+        intent.retreat = retreat;
+        intent.last_announced.clear();
         left
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -333,7 +334,7 @@ proptest! {
         default in 0..3usize,
     ) {
         let objects = objects(&random_cluster(&nodes, default));
-        let intents: BTreeMap<&String, Intent> =
+        let intents: BTreeMap<&String, Arc<Intent>> =
             objects.nodes.keys().map(|name| (name, compile(&objects, name).unwrap().intent)).collect();
         for (own, intent) in &intents {
             for (name, theirs) in intents.iter().filter(|(name, _)| name != &own) {

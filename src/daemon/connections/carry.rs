@@ -1,86 +1,29 @@
-//! One connection: what arrives is cut into messages, what is to be sent is written.
+//! One connection: its two halves together, from the first octet to the last.
 //!
 //! A connection keeps itself up while the driver is busy with a table, however long that takes. It
 //! notes when the peer was last heard, for the driver to ask before it takes the peer for dead; and it
 //! says KEEPALIVE by itself when the driver is late with one. Only for so long, though: a driver that
 //! has stood still for good must not look alive.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
-use tokio::sync::oneshot;
-use tracing::debug;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::super::clock::Clock;
 use super::super::input::Input;
 use super::break_of;
-use crate::bgp::header::{MAX_MESSAGE_LENGTH, message_length_within};
-use crate::bgp::session::{Break, Failure};
-use crate::bgp::{Codec, MessageError};
-use crate::kernel::socket;
-use crate::speaker::{ConnectionId, Terms};
-use crate::time::Instant;
+use super::read::{Outlet, discard, read};
+use super::shared::Shared;
+use super::write::{Order, write};
+use crate::bgp::session::Failure;
+use crate::speaker::ConnectionId;
 
-/// Octets asked of the kernel in one read.
-const READ_SIZE: usize = 64 * 1024;
 /// How long a closed connection is kept to let its last message reach the peer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// How long KEEPALIVEs go out without the driver, at least three of them.
-const DRIVER_MISSED: Duration = Duration::from_secs(60);
-
-/// What the driver asks of a connection.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Send these octets.
-    Send(Bytes),
-    /// Keep the connection up by these terms.
-    Keep(Terms),
-}
-
-/// What a connection and the driver tell each other without a queue between.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// The most octets that one of the peer's messages may have.
-    pub(super) most: AtomicUsize,
-    /// When the last message arrived: nanoseconds since the clock's origin. Zero before the first.
-    heard: AtomicU64,
-    /// What arrived waits for room in the driver's queue, and more may wait in the socket.
-    held_up: AtomicBool,
-}
-
-impl Shared {
-    pub(super) fn new() -> Arc<Shared> {
-        Arc::new(Shared {
-            most: AtomicUsize::new(MAX_MESSAGE_LENGTH),
-            heard: AtomicU64::new(0),
-            held_up: AtomicBool::new(false),
-        })
-    }
-
-    /// When the peer was last heard, whether or not the driver has taken what it said.
-    pub(super) fn heard(&self, now: Instant) -> Option<Instant> {
-        if self.held_up.load(Ordering::Relaxed) {
-            return Some(now);
-        }
-        let nanos = self.heard.load(Ordering::Relaxed);
-        (nanos > 0).then(|| Instant::ORIGIN + Duration::from_nanos(nanos))
-    }
-
-    fn hear(&self, at: Instant) {
-        // Fits for 584 years.
-        let nanos = (at - Instant::ORIGIN).as_nanos() as u64;
-        self.heard.store(nanos, Ordering::Relaxed);
-    }
-}
 
 /// The connection's ties to the driver.
 pub(super) struct Ties {
@@ -90,15 +33,18 @@ pub(super) struct Ties {
     pub(super) closing: oneshot::Receiver<()>,
     pub(super) shared: Arc<Shared>,
     pub(super) inputs: Sender<Input>,
+    /// Room for octets that wait for the driver.
+    pub(super) room: Arc<Semaphore>,
     pub(super) clock: Clock,
 }
 
 /// Reads and writes one connection until either side ends it.
 pub(super) async fn carry(stream: TcpStream, ties: Ties) {
-    let Ties { connection, orders, closing, shared, inputs, clock } = ties;
+    let Ties { connection, orders, closing, shared, inputs, room, clock } = ties;
     let (mut reader, writer) = stream.into_split();
     let ended = {
-        let mut reading = pin!(read(connection, &mut reader, (&inputs, clock), &shared));
+        let outlet = Outlet { connection, inputs: &inputs, room: &room, shared: &shared, clock };
+        let mut reading = pin!(read(&mut reader, LINGER, outlet));
         tokio::select! {
             why = &mut reading => Err(why),
             written = write(connection, writer, orders, &inputs) => match written {
@@ -114,7 +60,7 @@ pub(super) async fn carry(stream: TcpStream, ties: Ties) {
         }
     };
     match ended {
-        Ok(()) => drain(&mut reader).await,
+        Ok(()) => discard(&mut reader, LINGER).await,
         Err(why) => {
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(Input::Closed { connection, why }).await;
@@ -129,164 +75,20 @@ async fn linger(closing: oneshot::Receiver<()>) {
     tokio::time::sleep(LINGER * 2).await;
 }
 
-/// Hands whole messages to the driver until the stream ends, and says why it did.
-async fn read(
-    connection: ConnectionId,
-    reader: &mut OwnedReadHalf,
-    (inputs, clock): (&Sender<Input>, Clock),
-    shared: &Shared,
-) -> Failure {
-    let mut stream: Vec<u8> = Vec::with_capacity(READ_SIZE);
-    loop {
-        stream.reserve(READ_SIZE);
-        match reader.read_buf(&mut stream).await {
-            Ok(0) => return Failure::broken(Break::Closed, "the peer closed the connection"),
-            Ok(_) => {}
-            Err(error) => return Failure::broken(break_of(&error), error.to_string()),
-        }
-        let (whole, error) = whole_messages(shared.most.load(Ordering::Relaxed), &stream);
-        if whole == 0 && error.is_none() {
-            continue;
-        }
-        // A copy of its exact size: what waits in the driver's queue must not hold a buffer each.
-        let octets = stream[..whole].to_vec();
-        stream.drain(..whole);
-        let (at, unreadable) = (clock.now(), error.is_some());
-        shared.hear(at);
-        let frames = Input::Frames { connection, at, octets, error };
-        if !hand_over(frames, inputs, shared).await || unreadable {
-            // The driver answers with a NOTIFICATION and closes; until then the rest is discarded.
-            drain(reader).await;
-            return "the stream was unreadable".into();
-        }
-    }
-}
-
-/// Waits for room in the driver's queue; `false` if the driver is gone.
-async fn hand_over(frames: Input, inputs: &Sender<Input>, shared: &Shared) -> bool {
-    match inputs.try_send(frames) {
-        Ok(()) => true,
-        Err(TrySendError::Closed(_)) => false,
-        Err(TrySendError::Full(frames)) => {
-            shared.held_up.store(true, Ordering::Relaxed);
-            let taken = inputs.send(frames).await.is_ok();
-            shared.held_up.store(false, Ordering::Relaxed);
-            taken
-        }
-    }
-}
-
-/// How many octets at the start of `stream` are whole messages, and what stops the next from being
-/// one, if it is wrong and not merely incomplete.
-fn whole_messages(most: usize, stream: &[u8]) -> (usize, Option<MessageError>) {
-    let mut at = 0;
-    loop {
-        match message_length_within(most, &stream[at..]) {
-            Ok(Some(length)) => at += length,
-            Ok(None) => return (at, None),
-            Err(error) => return (at, Some(error)),
-        }
-    }
-}
-
-/// Writes what is ordered until the orders end, then ends our half of the stream.
-async fn write(
-    connection: ConnectionId,
-    mut writer: OwnedWriteHalf,
-    mut orders: UnboundedReceiver<Order>,
-    inputs: &Sender<Input>,
-) -> io::Result<()> {
-    let mut silence = Silence::new();
-    // Reported as soon as the driver has room for it: until then it must not keep us from writing.
-    let mut unreported = 0;
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.recv() => match order {
-                Some(Order::Send(octets)) => {
-                    writer.write_all(&octets).await?;
-                    silence.broken_by_driver();
-                    unreported += octets.len();
-                    if inputs.try_send(Input::Sent { connection, octets: unreported }).is_ok() {
-                        unreported = 0;
-                    }
-                }
-                Some(Order::Keep(terms)) => {
-                    silence.keepalive = terms.keepalive;
-                    if let Err(error) = socket::set_user_timeout(writer.as_ref(), terms.user_timeout) {
-                        debug!("{error}");
-                    }
-                }
-                None => return writer.shutdown().await,
-            },
-            room = inputs.reserve(), if unreported > 0 => {
-                if let Ok(room) = room {
-                    room.send(Input::Sent { connection, octets: unreported });
-                }
-                unreported = 0;
-            }
-            () = silence.too_long() => {
-                writer.write_all(&Codec::initial().encode_keepalive()).await?;
-                silence.broken();
-            }
-        }
-    }
-}
-
-/// How long we have said nothing.
-struct Silence {
-    /// The longest that it should last; zero for any length.
-    keepalive: Duration,
-    since: tokio::time::Instant,
-    /// When the driver last said something.
-    driver: tokio::time::Instant,
-}
-
-impl Silence {
-    fn new() -> Silence {
-        let now = tokio::time::Instant::now();
-        Silence { keepalive: Duration::ZERO, since: now, driver: now }
-    }
-
-    fn broken(&mut self) {
-        self.since = tokio::time::Instant::now();
-    }
-
-    fn broken_by_driver(&mut self) {
-        self.broken();
-        self.driver = self.since;
-    }
-
-    /// Waits until the driver is late with its KEEPALIVE.
-    async fn too_long(&self) {
-        match self.due() {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// When the driver is late by a quarter of the interval; never where it has been for too long.
-    fn due(&self) -> Option<tokio::time::Instant> {
-        let due = self.since + self.keepalive * 5 / 4;
-        let for_good = due - self.driver > DRIVER_MISSED.max(self.keepalive * 4);
-        (!self.keepalive.is_zero() && !for_good).then_some(due)
-    }
-}
-
-/// Reads and discards until the peer has ended its half too: a socket closed with unread octets is
-/// reset, and the reset can overtake a NOTIFICATION.
-async fn drain(reader: &mut OwnedReadHalf) {
-    let mut discarded = vec![0; READ_SIZE];
-    let end = async { while reader.read(&mut discarded).await.is_ok_and(|n| n > 0) {} };
-    let _ = tokio::time::timeout(LINGER, end).await;
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
+    use tokio::sync::mpsc::{Receiver, UnboundedSender, channel, unbounded_channel};
 
+    use super::super::read::WAITING_MOST;
+    use super::super::shared::Heard;
     use super::*;
+    use crate::bgp::session::Negotiated;
+    use crate::bgp::{Codec, Message};
+    use crate::daemon::input::Said;
+    use crate::prefix::Family;
+    use crate::speaker::Terms;
 
     /// A connection under test, and what its owner has of it.
     struct Owned {
@@ -294,7 +96,7 @@ mod tests {
         stream: TcpStream,
         ties: Ties,
         orders: UnboundedSender<Order>,
-        heard: tokio::sync::mpsc::Receiver<Input>,
+        heard: Receiver<Input>,
         _open: oneshot::Sender<()>,
     }
 
@@ -306,8 +108,26 @@ mod tests {
         let (inputs, heard) = channel(queue);
         let (_open, closing) = oneshot::channel();
         let (connection, shared, clock) = (ConnectionId(1), Shared::new(), Clock::start());
-        let ties = Ties { connection, orders: ordered, closing, shared, inputs, clock };
+        let room = Arc::new(Semaphore::new(WAITING_MOST));
+        let ties = Ties { connection, orders: ordered, closing, shared, inputs, room, clock };
         Owned { peer, stream, ties, orders, heard, _open }
+    }
+
+    fn agreed() -> Arc<Negotiated> {
+        let codec = Codec { four_octet_as: true, families: Family::ALL.into(), ..Codec::initial() };
+        Arc::new(Negotiated {
+            codec,
+            asn: 65000,
+            router_id: [192, 168, 1, 1].into(),
+            hold: Duration::from_secs(90),
+            keepalive: Duration::from_secs(30),
+            route_refresh: false,
+            capabilities: vec![],
+        })
+    }
+
+    async fn next(heard: &mut Receiver<Input>) -> Input {
+        tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.unwrap().unwrap()
     }
 
     /// A peer that says why and resets the connection, with words of ours on the way, is heard.
@@ -324,7 +144,7 @@ mod tests {
             carry(stream, ties).await;
             let mut last_words = vec![];
             while let Ok(input) = heard.try_recv() {
-                if let Input::Frames { octets, .. } = input {
+                if let Input::Heard { said: Said::Octets(octets), .. } = input {
                     last_words = octets;
                 }
             }
@@ -339,7 +159,8 @@ mod tests {
         let (shared, clock) = (ties.shared.clone(), ties.clock);
         let keepalive = Codec::initial().encode_keepalive();
         let interval = Duration::from_millis(20);
-        orders.send(Order::Keep(Terms { keepalive: interval, user_timeout: None })).unwrap();
+        let terms = Terms { keepalive: interval, user_timeout: None, agreed: agreed() };
+        orders.send(Order::Keep(terms)).unwrap();
         orders.send(Order::Send(keepalive.clone().into())).unwrap();
         let carried = tokio::spawn(carry(stream, ties));
         for _ in 0..10 {
@@ -349,23 +170,47 @@ mod tests {
             peer.write_all(&keepalive).await.unwrap();
         }
         let late = clock.now() + Duration::from_secs(3600);
-        assert_eq!(shared.heard(late), Some(late), "it waits for room, and may have said more meanwhile");
+        let heard_at = shared.heard(late).map(|heard| heard.at);
+        assert_eq!(heard_at, Some(late), "it waits for room, and may have said more meanwhile");
         drop((heard, orders, peer));
         carried.await.unwrap();
     }
 
-    #[test]
-    fn a_driver_that_is_gone_for_good_is_not_stood_in_for() {
-        let stood_in = |keepalive: u64| {
-            let mut silence = Silence::new();
-            silence.keepalive = Duration::from_secs(keepalive);
-            let mut times = 0;
-            while let Some(due) = silence.due() {
-                silence.since = due;
-                times += 1;
-            }
-            times
+    /// In an Established session the driver is handed what the table is about, decoded; that the peer is
+    /// there it finds out by asking.
+    #[tokio::test(flavor = "current_thread")]
+    async fn keepalives_are_counted_and_wake_nobody() {
+        let Owned { mut peer, stream, ties, orders, mut heard, _open } = connection(16).await;
+        let (shared, room) = (ties.shared.clone(), ties.room.clone());
+        let carried = tokio::spawn(carry(stream, ties));
+        let codec = agreed().codec.clone();
+        let keepalive = codec.encode_keepalive();
+        peer.write_all(&keepalive).await.unwrap();
+        let Input::Heard { said, .. } = next(&mut heard).await else { panic!("no message") };
+        assert_eq!(said, Said::Octets(keepalive.clone()), "not Established yet");
+        shared.agreed.set(agreed()).unwrap();
+        let refresh = codec.encode_route_refresh(Family::Ipv6Unicast);
+        // Cut where no message ends.
+        let stream = [&keepalive[..], &keepalive, &refresh, &keepalive, &refresh[..20]].concat();
+        peer.write_all(&stream).await.unwrap();
+        let asked = Message::RouteRefresh(Family::Ipv6Unicast);
+        let Input::Heard { said, room: held, .. } = next(&mut heard).await else { panic!("no message") };
+        assert_eq!(said, Said::Messages(vec![asked.clone()]));
+        let Some(Heard { keepalives: 3, .. }) = shared.heard(Clock::start().now()) else {
+            panic!("not three")
         };
-        assert_eq!([0, 1, 10, 30, 600].map(stood_in), [0, 48, 4, 3, 3]);
+        assert_eq!(room.available_permits(), WAITING_MOST - stream.len() + 20);
+        drop(held);
+        assert_eq!(room.available_permits(), WAITING_MOST);
+        peer.write_all(&[&refresh[20..], &keepalive].concat()).await.unwrap();
+        let Input::Heard { said, .. } = next(&mut heard).await else { panic!("no message") };
+        assert_eq!(said, Said::Messages(vec![asked]));
+        // What is before an unreadable message is handed in with what is wrong with that.
+        peer.write_all(&[&refresh[..], &[0xff; 18], &[9]].concat()).await.unwrap();
+        let Input::Heard { said, error, .. } = next(&mut heard).await else { panic!("no message") };
+        assert!(matches!(said, Said::Messages(messages) if messages.len() == 1));
+        assert_eq!(error.unwrap().notification.code, 1);
+        drop((orders, peer));
+        carried.await.unwrap();
     }
 }

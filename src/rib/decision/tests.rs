@@ -35,6 +35,7 @@ fn decide_permuted(candidates: &[Candidate<'_>]) -> (usize, Rule, Vec<usize>) {
     let mut outcomes = permutations(candidates.len()).into_iter().map(|order| {
         let shuffled: Vec<_> = order.iter().map(|i| candidates[*i]).collect();
         let decision = decide(&shuffled).unwrap();
+        assert_eq!(decision, decide_among(&shuffled), "however many, by the same rules");
         let equal: Vec<usize> = decision.equal.iter().map(|i| order[*i]).collect();
         (order[decision.best], decision.rule, equal)
     });

@@ -60,9 +60,18 @@ pub struct CommunityMatch {
 impl Match {
     /// Whether a path is meant.
     pub fn matches(&self, prefix: Prefix, attributes: &PathAttributes) -> bool {
-        let next_hop = || Prefix::host(attributes.next_hop);
+        self.matches_prefix(prefix) && self.matches_but_for_prefix(attributes)
+    }
+
+    /// Whether paths to a prefix can be meant.
+    pub(super) fn matches_prefix(&self, prefix: Prefix) -> bool {
         self.prefixes.as_ref().is_none_or(|set| set.matches(prefix))
-            && self.as_path.matches(&attributes.as_path)
+    }
+
+    /// Whether paths with these attributes can be meant.
+    pub(super) fn matches_but_for_prefix(&self, attributes: &PathAttributes) -> bool {
+        let next_hop = || Prefix::host(attributes.next_hop);
+        self.as_path.matches(&attributes.as_path)
             && self.communities.matches(attributes)
             && self.next_hop.as_ref().is_none_or(|set| set.matches(next_hop()))
     }

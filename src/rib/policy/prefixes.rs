@@ -1,10 +1,10 @@
-//! Prefix lists with bounds on the length, indexed so that a lookup costs a binary search for each
-//! length that occurs in the list, and not a look at each entry.
+//! Prefix lists with bounds on the length, indexed so that a lookup costs one binary search, and not a
+//! look at each entry.
 
 use std::sync::Arc;
 
-use super::work;
-use crate::prefix::{Family, Prefix};
+use super::spans::{Lengths, Spans};
+use crate::prefix::Prefix;
 
 /// Matches prefixes inside `prefix` whose length lies in `ge..=le`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,22 +40,30 @@ impl PrefixRule {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PrefixSet(Arc<Index>);
 
-#[derive(Debug, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 struct Index {
     /// Ascending by prefix; those of one prefix have bounds that neither overlap nor touch.
     rules: Vec<PrefixRule>,
-    /// Lengths of the prefixes in `rules`, ascending, by family.
-    lengths: [Vec<u8>; 2],
+    /// What they match, by family.
+    v4: Spans<u32>,
+    v6: Spans<u128>,
 }
+
+impl PartialEq for Index {
+    fn eq(&self, other: &Index) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Index {}
 
 impl PrefixSet {
     /// Whether any rule matches.
     pub fn matches(&self, prefix: Prefix) -> bool {
-        let lengths = self.0.lengths[prefix.family() as usize].iter();
-        lengths
-            .take_while(|length| **length <= prefix.length())
-            .filter_map(|length| Prefix::new(prefix.address(), *length))
-            .any(|cover| self.of(cover).any(|rule| (rule.ge..=rule.le).contains(&prefix.length())))
+        match prefix {
+            Prefix::V4(net) => self.0.v4.at(net.address().to_bits()).contains(net.length()),
+            Prefix::V6(net) => self.0.v6.at(net.address().to_bits()).contains(net.length()),
+        }
     }
 
     /// Whether nothing matches.
@@ -91,16 +99,6 @@ impl PrefixSet {
         apart.extend(ours.iter().chain(theirs));
         apart
     }
-
-    /// The rules of exactly this covering prefix.
-    fn of(&self, cover: Prefix) -> impl Iterator<Item = &PrefixRule> {
-        let compared = move |rule: &PrefixRule| {
-            work::step();
-            rule.prefix.cmp(&cover)
-        };
-        let first = self.0.rules.partition_point(|rule| compared(rule).is_lt());
-        self.0.rules[first..].iter().take_while(move |rule| compared(rule).is_eq())
-    }
 }
 
 impl FromIterator<PrefixRule> for PrefixSet {
@@ -116,12 +114,21 @@ impl FromIterator<PrefixRule> for PrefixSet {
                 _ => rules.push(rule),
             }
         }
-        let lengths = Family::ALL.map(|family| {
-            let of_family = rules.iter().map(|rule| rule.prefix).filter(|prefix| prefix.family() == family);
-            let lengths: std::collections::BTreeSet<u8> = of_family.map(Prefix::length).collect();
-            lengths.into_iter().collect()
+        let lengths = |rule: &PrefixRule| Lengths::between(rule.ge, rule.le);
+        let v4 = rules.iter().filter_map(|rule| {
+            let Prefix::V4(net) = rule.prefix else { return None };
+            let first = net.address().to_bits();
+            let behind = u32::MAX.checked_shr(net.length().into()).unwrap_or(0);
+            Some((first, first | behind, lengths(rule)))
         });
-        PrefixSet(Arc::new(Index { rules, lengths }))
+        let v6 = rules.iter().filter_map(|rule| {
+            let Prefix::V6(net) = rule.prefix else { return None };
+            let first = net.address().to_bits();
+            let behind = u128::MAX.checked_shr(net.length().into()).unwrap_or(0);
+            Some((first, first | behind, lengths(rule)))
+        });
+        let (v4, v6) = (v4.collect(), v6.collect());
+        PrefixSet(Arc::new(Index { rules, v4, v6 }))
     }
 }
 

@@ -24,7 +24,10 @@ pub struct Set {
 impl Set {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        *self == Set::default()
+        // Field by field: every prefix asks, and a set to compare with would be made for each.
+        let Set { local_pref, med, remove_communities, add_communities, prepend } = self;
+        let numbers = local_pref.is_none() && med.is_none() && *prepend == 0;
+        numbers && remove_communities.is_empty() && add_communities.is_empty()
     }
 
     /// Makes the changes.
@@ -60,7 +63,7 @@ impl Set {
                 AnyCommunity::Kind(_) => {}
             }
         }
-        if let Some(asn) = nearest {
+        if let Some(asn) = nearest.filter(|_| self.prepend > 0) {
             attributes.as_path = attributes.as_path.prepended(asn, usize::from(self.prepend));
         }
     }

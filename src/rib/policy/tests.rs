@@ -239,6 +239,20 @@ proptest! {
     }
 
     #[test]
+    fn prefixes_judged_together_fare_as_each_by_itself(
+        policy in policy(),
+        prefixes in vec(prefix(), 1..8),
+        path in attributes(),
+    ) {
+        let judged = policy.judged(&path);
+        let mut changes = Changes::default();
+        for prefix in prefixes {
+            let accepted = judged.accepts(prefix, &mut changes).then(|| changes.clone());
+            prop_assert_eq!(accepted, policy.judge(prefix, &path));
+        }
+    }
+
+    #[test]
     fn the_index_of_a_prefix_set_finds_what_a_scan_finds(
         rules in vec(prefix_rule(), 0..40),
         prefixes in vec(prefix(), 1..40),
@@ -333,18 +347,22 @@ fn long_policies_take_few_steps() {
     };
     let mut policy = Policy { rules: (0..100).map(tagged).collect() };
     let listed = |i: u32| Prefix::new(std::net::Ipv4Addr::from(10 << 24 | i << 8).into(), 24).unwrap();
-    policy.accept((0..1000).map(listed).map(PrefixRule::within));
+    policy.accept((0..1000).map(|i| listed(2 * i)).map(PrefixRule::within));
     let path = PathAttributes {
         communities: BORNE.map(Community).into(),
         ..PathAttributes::originated("192.0.2.1".parse().unwrap())
     };
+    // A binary search among the beginnings and ends of a thousand takes eleven comparisons or twelve.
+    let search = 2000_usize.ilog2() as usize + 2;
+    let (once, verdict) = work::steps_of(|| policy.judged(&path));
+    let each = |i| work::steps_of(|| verdict.accepts(listed(i), &mut Changes::default())).0;
+    let most_each = (0..20_000).map(each).max();
+    assert!(once >= 100 * (BORNE.len() - 1), "{once} steps");
+    assert!(most_each.is_some_and(|most| (1..=search).contains(&most)), "{most_each:?} steps");
     let judged = |i| work::steps_of(|| policy.judge(listed(i), &path).is_some());
     let verdicts: Vec<(usize, bool)> = (0..20_000).map(judged).collect();
     assert_eq!(verdicts.iter().filter(|(_, accepted)| *accepted).count(), 1000);
     let most = verdicts.iter().map(|(steps, _)| *steps).max();
-    // A binary search among a thousand takes ten comparisons or eleven; then there is one with what is
-    // behind the entry found.
-    let search = 1000_usize.ilog2() as usize + 4;
     let least = 100 * (BORNE.len() - 1);
     assert!(most.is_some_and(|most| (least..=100 * BORNE.len() + search).contains(&most)), "{most:?} steps");
 }

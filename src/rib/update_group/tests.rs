@@ -21,7 +21,7 @@ struct Rig {
 }
 
 fn peer(id: u32) -> Source {
-    Source::Peer(PeerId(id))
+    Source::Peer(PeerId::new(id))
 }
 
 impl Rig {
@@ -39,9 +39,9 @@ impl Rig {
     }
 
     fn join(&mut self, id: u32) {
-        self.group.join(PeerId(id));
-        self.believed.insert(PeerId(id), BTreeMap::new());
-        self.heard.insert(PeerId(id), 0);
+        self.group.join(PeerId::new(id));
+        self.believed.insert(PeerId::new(id), BTreeMap::new());
+        self.heard.insert(PeerId::new(id), 0);
     }
 
     fn set(&mut self, at: u32, told: Option<(u32, Source)>) {
@@ -79,8 +79,8 @@ impl Rig {
     }
 
     fn tell_alone(&mut self, id: u32, most: usize) {
-        let news = self.group.poll_member(PeerId(id), most, &mut self.holds);
-        self.hear(news, &[PeerId(id)]);
+        let news = self.group.poll_member(PeerId::new(id), most, &mut self.holds);
+        self.hear(news, &[PeerId::new(id)]);
         self.group.fall_in(|_| true);
     }
 
@@ -88,7 +88,7 @@ impl Rig {
     fn settle(&mut self) {
         self.tell_crowd(usize::MAX);
         for id in self.group.apart().collect::<Vec<_>>() {
-            self.tell_alone(id.0, usize::MAX);
+            self.tell_alone(id.number(), usize::MAX);
         }
         self.check();
     }
@@ -111,7 +111,7 @@ impl Rig {
     }
 
     fn heard(&self, id: u32) -> usize {
-        self.heard[&PeerId(id)]
+        self.heard[&PeerId::new(id)]
     }
 }
 
@@ -159,19 +159,22 @@ fn a_slow_member_holds_nobody_and_hears_the_latest_alone() {
     rig.set(0, Some((0, Source::Local)));
     rig.settle();
     rig.set(1, Some((5, Source::Local)));
-    rig.group.fall_behind(PeerId(2), &mut rig.holds);
+    rig.group.fall_behind(PeerId::new(2), &mut rig.holds);
     for round in 0..1000 {
         for at in 0..10 {
             rig.set(at, Some(((round + at) % 7, peer(1 + round % 3))));
         }
         rig.tell_crowd(usize::MAX);
-        assert!(rig.group.waiting() == 0 && rig.group.apart[&PeerId(2)].len() <= 10);
+        assert!(rig.group.waiting() == 0 && rig.group.apart[&PeerId::new(2)].len() <= 10);
     }
-    assert!(rig.group.apart[&PeerId(2)].mentioned() <= 100, "nor is anything kept of what was to be told");
+    assert!(
+        rig.group.apart[&PeerId::new(2)].mentioned() <= 100,
+        "nor is anything kept of what was to be told"
+    );
     let (heard, fast) = (rig.heard(2), rig.heard(3));
     rig.settle();
     assert!(fast > 6000 && rig.heard(2) - heard <= 10, "{fast}");
-    assert!(!rig.group.is_apart(PeerId(2)), "it is in step again");
+    assert!(!rig.group.is_apart(PeerId::new(2)), "it is in step again");
     rig.set(0, None);
     rig.settle();
 }
@@ -205,7 +208,7 @@ fn whoever_comes_later_walks_through_what_is_known() {
     rig.set(2, Some((7, Source::Local)));
     rig.set(17, Some((8, Source::Local)));
     rig.settle();
-    assert!(!rig.group.is_apart(PeerId(3)));
+    assert!(!rig.group.is_apart(PeerId::new(3)));
     assert!(rig.heard(3) <= 20);
 }
 
@@ -215,8 +218,8 @@ fn a_refresh_tells_one_member_again_and_withdraws_what_goes_meanwhile() {
     (0..10).for_each(|at| rig.set(at, Some((at % 3, peer(1 + at % 3)))));
     rig.settle();
     let (first, second) = (rig.heard(1), rig.heard(2));
-    rig.group.tell_again(PeerId(2), FAMILY, &mut rig.holds);
-    assert_eq!(rig.group.len(PeerId(2), FAMILY), second as u64);
+    rig.group.tell_again(PeerId::new(2), FAMILY, &mut rig.holds);
+    assert_eq!(rig.group.len(PeerId::new(2), FAMILY), second as u64);
     rig.tell_alone(2, 3);
     rig.set(0, None);
     rig.set(9, None);
@@ -226,9 +229,9 @@ fn a_refresh_tells_one_member_again_and_withdraws_what_goes_meanwhile() {
     assert_eq!(rig.heard(1) - first, 2, "the other is told the news alone, but for what it said itself");
     assert!(rig.heard(2) - second >= second, "all again");
     // Once more, from the middle of it.
-    rig.group.tell_again(PeerId(2), FAMILY, &mut rig.holds);
+    rig.group.tell_again(PeerId::new(2), FAMILY, &mut rig.holds);
     rig.tell_alone(2, 3);
-    rig.group.tell_again(PeerId(2), FAMILY, &mut rig.holds);
+    rig.group.tell_again(PeerId::new(2), FAMILY, &mut rig.holds);
     rig.settle();
 }
 
@@ -237,15 +240,15 @@ fn a_group_splits_with_what_each_has_been_told() {
     let mut rig = Rig::new(4);
     (0..10).for_each(|at| rig.set(at, Some((at % 3, peer(1 + at % 4)))));
     rig.settle();
-    rig.group.fall_behind(PeerId(4), &mut rig.holds);
+    rig.group.fall_behind(PeerId::new(4), &mut rig.holds);
     rig.set(0, Some((5, Source::Local)));
     rig.set(1, None);
     rig.set(2, Some((2, peer(2))));
-    let other = rig.group.split(&[PeerId(2), PeerId(4)], &mut rig.holds);
+    let other = rig.group.split(&[PeerId::new(2), PeerId::new(4)], &mut rig.holds);
     let mut second = Rig { group: other, ..Rig::new(0) };
     second.wordings.clone_from(&rig.wordings);
     second.wanted = rig.wanted.clone();
-    for id in [2, 4].map(PeerId) {
+    for id in [2, 4].map(PeerId::new) {
         second.believed.insert(id, rig.believed.remove(&id).unwrap());
         second.heard.insert(id, 0);
     }
@@ -257,7 +260,7 @@ fn a_group_splits_with_what_each_has_been_told() {
     second.set(3, None);
     second.settle();
     assert_eq!(second.group.apart().count(), 0);
-    assert_eq!(second.heard[&PeerId(2)], 3, "what had changed, and no more: one it had said itself");
+    assert_eq!(second.heard[&PeerId::new(2)], 3, "what had changed, and no more: one it had said itself");
     rig.tell_crowd(usize::MAX);
     rig.holds = Holds::default();
     rig.check();
@@ -268,11 +271,11 @@ fn who_leaves_holds_nothing() {
     let mut rig = Rig::new(2);
     (0..10).for_each(|at| rig.set(at, Some((1, Source::Local))));
     rig.settle();
-    rig.group.fall_behind(PeerId(1), &mut rig.holds);
+    rig.group.fall_behind(PeerId::new(1), &mut rig.holds);
     (0..10).for_each(|at| rig.set(at, None));
-    rig.group.leave(PeerId(2), &mut rig.holds);
+    rig.group.leave(PeerId::new(2), &mut rig.holds);
     assert!(rig.holds.has(Place::new(FAMILY, 0)));
-    rig.group.leave(PeerId(1), &mut rig.holds);
+    rig.group.leave(PeerId::new(1), &mut rig.holds);
     assert_eq!(rig.holds.take_freed().len(), 10);
     assert_eq!(rig.group.statements.len(), 0);
 }

@@ -138,7 +138,7 @@ impl Net {
     pub fn setup(&self, node: usize) -> Setup {
         Setup {
             addresses: self.nodes[node].addresses.clone(),
-            intent: self.intent(node),
+            intent: self.intent(node).into(),
             underlay: self.underlay(node),
         }
     }

@@ -70,7 +70,7 @@ impl World {
 
     /// What a member is to do from its next start on.
     pub fn set_intent(&mut self, name: &str, intent: Intent) {
-        self.members.get_mut(self.name(name)).unwrap().setup.intent = intent;
+        self.members.get_mut(self.name(name)).unwrap().setup.intent = intent.into();
     }
 
     pub fn isolate(&mut self, name: &str) {
@@ -115,7 +115,7 @@ impl World {
 
     /// Puts octets into a stream, as if this end had sent them.
     pub fn inject(&mut self, from: End, octets: Vec<u8>) {
-        self.send(from, octets);
+        self.send(from, octets.into());
     }
 
     /// The other end of a stream.
