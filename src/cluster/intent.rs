@@ -131,7 +131,9 @@ pub fn compile(objects: &ObjectSet, node_name: &str) -> Result<Compiled, Error> 
             .collect(),
         listen: own.listen.clone(),
         fib: own.fib.clone(),
-        cluster_id: own.cluster_id,
+        // Told to all nodes, and meant for those that reflect: a client that went by it would take every
+        // path that a reflector passes on for one of its own (RFC 4456 §8).
+        cluster_id: own.cluster_id.filter(|_| peers.values().any(|peer| peer.route_reflector_client)),
         gate: own.readiness.gate(peers.len()),
         peers,
         ranges,
