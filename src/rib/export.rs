@@ -7,7 +7,7 @@ use super::as_path_rules::AsPathRules;
 use super::decision::{DEFAULT_LOCAL_PREF, Kind};
 use super::next_hop::{Underlay, is_link_local};
 use super::only_to_customer::OnlyToCustomer;
-use super::policy::{Changes, Policy};
+use super::policy::{Changes, Judged, Policy};
 use super::well_known::{GRACEFUL_SHUTDOWN, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, bears};
 use crate::bgp::{Community, ExactList, ExtendedCommunity, PathAttributes};
 use crate::prefix::{Family, Prefix};
@@ -100,24 +100,32 @@ pub struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    /// Whether scope and policy let the peer be told of `prefix` at all, and with which changes. `local`
-    /// says that the path begins here.
-    pub fn permits(&self, prefix: Prefix, received: &PathAttributes, local: bool) -> Option<Changes<'a>> {
+    /// Whether scope and policy let the peer be told of `prefix` at all, and with which changes; these have
+    /// no meaning where it is not. `local` says that the path begins here, `policy` what the peer's has left
+    /// to ask of prefixes with its attributes.
+    pub fn permits(
+        &self,
+        prefix: Prefix,
+        local: bool,
+        policy: &Judged<'a>,
+        changes: &mut Changes<'a>,
+    ) -> bool {
         if self.presence == Presence::Gone {
-            return None;
+            return false;
         }
         let shared = self.scopes.get(&prefix).map(|scope| &**scope);
         let own = local.then(|| self.originations.get(&prefix)).flatten().map(|own| &own.scope);
-        let Some(scope) = own.or(shared) else { return self.policy.judge(prefix, received) };
+        let Some(scope) = own.or(shared) else { return policy.accepts(prefix, changes) };
         if !scope.tells(self.listener) {
-            return None;
+            return false;
         }
-        match self.listener.exchange {
-            Exchange::ByPolicy => self.policy.judge(prefix, received),
-            // Nobody in the mesh accepts what is not shared, a cluster address, say.
-            Exchange::Own => (local && shared.is_some()).then(Changes::default),
-            Exchange::All => shared.is_some().then(Changes::default),
+        let exchange = self.listener.exchange;
+        if exchange == Exchange::ByPolicy {
+            return policy.accepts(prefix, changes);
         }
+        *changes = Changes::default();
+        // Nobody in the mesh accepts what is not shared, a cluster address, say.
+        shared.is_some() && (exchange == Exchange::All || local)
     }
 
     /// The attributes to announce a prefix of `family` with, which are the same for all prefixes that

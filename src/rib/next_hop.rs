@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::prefix::Prefix;
+use crate::prefix::{Family, Prefix};
 
 /// A kernel route that is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Resolution {
 pub struct Underlay {
     /// By prefix; of several routes for one prefix the kernel's choice.
     routes: BTreeMap<Prefix, UnderlayRoute>,
+    /// The lengths there are of these prefixes, by family. They are few.
+    lengths: [BTreeSet<u8>; 2],
     /// Interfaces with a connected link-local subnet: every link has the same one.
     link_local: BTreeSet<u32>,
 }
@@ -84,7 +86,11 @@ impl Underlay {
                 *kept = route;
             }
         }
-        Underlay { routes, link_local }
+        let mut lengths = <[BTreeSet<u8>; 2]>::default();
+        for prefix in routes.keys() {
+            lengths[prefix.family() as usize].insert(prefix.length());
+        }
+        Underlay { routes, lengths, link_local }
     }
 
     /// How `next_hop` is reached, if at all.
@@ -129,11 +135,9 @@ impl Underlay {
     }
 
     fn longest_match(&self, address: IpAddr) -> Option<&UnderlayRoute> {
-        let host = Prefix::host(address);
-        (0..=host.length())
-            .rev()
-            .filter_map(|length| Prefix::new(address, length))
-            .find_map(|prefix| self.routes.get(&prefix))
+        let lengths = self.lengths[Family::of(address) as usize].iter().rev();
+        let mut prefixes = lengths.filter_map(|length| Prefix::new(address, *length));
+        prefixes.find_map(|prefix| self.routes.get(&prefix))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::rib::anycast::Listener;
 use crate::rib::decision::Kind;
 use crate::rib::export::{Export, Provenance};
 use crate::rib::loc_rib::Destination;
-use crate::rib::policy::Changes;
+use crate::rib::policy::{Changes, Judged};
 use crate::rib::{Interner, Path, PeerId, Source};
 
 /// What peers have in common that are told the same, but for what they have said themselves.
@@ -70,6 +70,10 @@ pub(super) struct Exported<'a> {
     facts: &'a Facts<'a>,
     export: &'a Export<'a>,
     interner: &'a mut Interner,
+    /// The attributes last looked at, and what policy has left to ask of prefixes that bring them along.
+    judged: Option<(&'a Arc<PathAttributes>, Judged<'a>)>,
+    /// What the prefix last looked at is to undergo.
+    changes: Changes<'a>,
     /// The latest last.
     recent: VecDeque<Rewrite<'a>>,
 }
@@ -90,7 +94,8 @@ impl<'a> Exported<'a> {
         terms: &'a Terms<'a>,
         interner: &'a mut Interner,
     ) -> Exported<'a> {
-        Exported { facts, export: &terms.export, interner, recent: VecDeque::new() }
+        let (changes, recent) = (Changes::default(), VecDeque::new());
+        Exported { facts, export: &terms.export, interner, judged: None, changes, recent }
     }
 
     /// What is announced of a destination with path identifiers.
@@ -103,32 +108,41 @@ impl<'a> Exported<'a> {
         // The table may have run out of names.
         let named = self.facts.best_of(destination, send).into_iter().filter(|path| path.told_as != 0);
         let told = |path: &'a Path| {
-            let attributes = self.announced(prefix, path)?;
+            let attributes = self.announced(prefix, path)?.clone();
             Some(ToldPath { id: PathId(path.told_as.into()), source: path.source, attributes })
         };
         ToldPaths { prefix, paths: named.filter_map(told).collect() }
     }
 
     /// What is announced of a path, if it is.
-    pub(super) fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<Arc<PathAttributes>> {
-        let local = path.source == Source::Local;
-        let changes = self.export.permits(prefix, &path.attributes, local)?;
-        let anycast = self.export.scopes.contains_key(&prefix);
-        let known = self.recent.iter().rev().find(|recent| {
-            Arc::ptr_eq(recent.received, &path.attributes)
-                && (recent.family, recent.source, recent.anycast) == (prefix.family(), path.source, anycast)
-                && recent.changes == changes
-        });
-        if let Some(known) = known {
-            return known.announced.clone();
+    pub(super) fn announced(&mut self, prefix: Prefix, path: &'a Path) -> Option<&Arc<PathAttributes>> {
+        let received = &path.attributes;
+        let judged = self.judged.take().filter(|(last, _)| Arc::ptr_eq(last, received));
+        let (_, judged) =
+            self.judged.insert(judged.unwrap_or_else(|| (received, self.export.policy.judged(received))));
+        if !self.export.permits(prefix, path.source == Source::Local, judged, &mut self.changes) {
+            return None;
         }
+        let anycast = self.export.scopes.contains_key(&prefix);
+        let known = self.recent.iter().rposition(|recent| {
+            Arc::ptr_eq(recent.received, received)
+                && (recent.family, recent.source, recent.anycast) == (prefix.family(), path.source, anycast)
+                && recent.changes == self.changes
+        });
+        let at = known.unwrap_or_else(|| self.remember(prefix.family(), path, anycast));
+        self.recent[at].announced.as_ref()
+    }
+
+    /// Works out what becomes of a path, in place of what was worked out the longest ago. Returns its place
+    /// among the recent.
+    fn remember(&mut self, family: Family, path: &'a Path, anycast: bool) -> usize {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        let rewrite = self.rewrite(prefix.family(), path, changes, anycast);
-        let announced = rewrite.announced.clone();
+        let changes = self.changes.clone();
+        let rewrite = self.rewrite(family, path, changes, anycast);
         self.recent.push_back(rewrite);
-        announced
+        self.recent.len() - 1
     }
 
     fn rewrite(

@@ -98,10 +98,9 @@ impl Speaker {
                 let (prefix, destination) = self.rib.at(*place);
                 match terms.tells(place.family()) {
                     Some(None) => {
-                        let told = destination
-                            .best()
-                            .and_then(|best| Some((exported.announced(prefix, best)?, best.source)));
-                        let told = told.as_ref().map(|(attributes, source)| (attributes, *source));
+                        let best = destination.best();
+                        let told =
+                            best.and_then(|best| Some((exported.announced(prefix, best)?, best.source)));
                         group.out.set(*place, told, holds);
                     }
                     Some(Some(send)) if to.is_none() => named.push(exported.paths(prefix, destination, send)),

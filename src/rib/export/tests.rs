@@ -43,9 +43,17 @@ fn export_by(
 ) -> Option<PathAttributes> {
     with_export(policy, &Scopes::new(), |mut export| {
         change(&mut export);
-        let changes = export.permits(PREFIX.parse().unwrap(), received, from.kind == Kind::Local)?;
+        let changes = permitted(&export, received, from.kind)?;
         export.attributes(Family::Ipv4Unicast, received, from, &changes)
     })
+}
+
+/// The changes that the prefix of all these tests undergoes, if it may be told of.
+fn permitted<'a>(export: &Export<'a>, received: &PathAttributes, kind: Kind) -> Option<Changes<'a>> {
+    let mut changes = Changes::default();
+    let policy = export.policy.judged(received);
+    let permitted = export.permits(PREFIX.parse().unwrap(), kind == Kind::Local, &policy, &mut changes);
+    permitted.then_some(changes)
 }
 
 fn with_export<T>(policy: &Policy, scopes: &Scopes, use_it: impl FnOnce(Export<'_>) -> T) -> T {
@@ -164,7 +172,7 @@ fn the_scope_of_an_anycast_prefix_comes_before_policy() {
         let policy = if exchange == Exchange::ByPolicy { any() } else { Policy::default() };
         with_export(&policy, scopes, |mut export| {
             export.listener = Listener { exchange, name };
-            export.permits(PREFIX.parse().unwrap(), &received(), kind == Kind::Local).is_some()
+            permitted(&export, &received(), kind).is_some()
         })
     };
     let (by_policy, own, all) = (Exchange::ByPolicy, Exchange::Own, Exchange::All);

@@ -14,11 +14,16 @@ pub enum Dress {
 
 /// One UPDATE that announces `count` prefixes of 16 to 24 bits with the attributes of set `set`.
 pub fn message(dress: Dress, set: u32, count: usize) -> Vec<u8> {
+    message_of(dress, set, 0, count)
+}
+
+/// The same for prefixes from a certain one on.
+pub fn message_of(dress: Dress, set: u32, first: u32, count: usize) -> Vec<u8> {
     let attributes = attributes(dress, set);
     let mut body = vec![0, 0];
     body.extend((attributes.len() as u16).to_be_bytes());
     body.extend(attributes);
-    (0..count).for_each(|index| prefix(index as u32, &mut body));
+    (0..count).for_each(|index| prefix(first + index as u32, &mut body));
     let mut message = vec![0xff; 16];
     message.extend((19 + body.len() as u16).to_be_bytes());
     message.push(2);

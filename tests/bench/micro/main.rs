@@ -9,6 +9,7 @@
 //! ```
 
 mod feed;
+mod pipeline;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -125,7 +126,7 @@ mod export {
     use routelet::rib::export::{Export, NextHopRule, Presence, Provenance};
     use routelet::rib::next_hop::Underlay;
     use routelet::rib::only_to_customer::OnlyToCustomer;
-    use routelet::rib::policy::{Policy, PrefixRule};
+    use routelet::rib::policy::{Changes, Policy, PrefixRule};
 
     use super::*;
 
@@ -162,7 +163,8 @@ mod export {
         let sets = sets(64);
         bencher.bench_local(|| {
             for received in black_box(&sets) {
-                let changes = export.permits(everything, received, false).expect("all is permitted");
+                let (policy, mut changes) = (export.policy.judged(received), Changes::default());
+                assert!(export.permits(everything, false, &policy, &mut changes));
                 black_box(export.attributes(Family::Ipv4Unicast, received, from, &changes));
             }
         });
