@@ -265,8 +265,8 @@ fn keep_least<K: Ord>(left: &mut Vec<usize>, key: impl Fn(usize) -> K) {
     }
 }
 
-/// RFC 4271 §9.1.2.2 c: a path goes when another of the same neighbouring AS has a lower MED. A path with no neighbouring AS (local, or originated
-/// inside our AS) is compared with its like.
+/// RFC 4271 §9.1.2.2 c: a path goes when another of the same neighbouring AS has a lower MED. A path with no
+/// neighbouring AS (local, or originated inside our AS) is compared with its like.
 fn keep_lowest_med_of_each_as(left: &mut Vec<usize>, candidates: &[Candidate<'_>]) {
     let neighbor = |i: usize| candidates[i].attributes.as_path.neighbor();
     let med = |i: usize| candidates[i].med();

@@ -39,10 +39,11 @@ impl Destination {
         self.paths.as_slice()
     }
 
-    /// The best path as of the last decision.
+    /// The best path as of the last decision; where its source has replaced it since, the other one. None where
+    /// policy has rejected that, for nobody must be told of it until the next decision.
     pub fn best(&self) -> Option<&Path> {
         self.decided_by?;
-        self.paths().get(self.best as usize)
+        self.paths().get(self.best as usize).filter(|best| best.rejected.is_none())
     }
 
     /// The rule that chose the best path.

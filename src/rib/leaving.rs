@@ -16,6 +16,8 @@ pub(super) struct Leaving {
     sources: Vec<Source>,
     /// The place to go on at.
     at: usize,
+    /// What they have lies before this place: the table may grow meanwhile, but not by anything of theirs.
+    end: usize,
     /// Places to be looked at until it is over.
     left: usize,
 }
@@ -31,7 +33,7 @@ impl Leaving {
         if let Err(at) = self.sources.binary_search(&source) {
             self.sources.insert(at, source);
         }
-        self.left = places;
+        (self.end, self.left) = (places, places);
     }
 
     /// Whether a source is leaving.
@@ -42,13 +44,14 @@ impl Leaving {
     /// The next places to be looked at in a table of so many. Whoever takes them looks at them; there
     /// are none behind the last.
     pub(super) fn next(&mut self, places: usize) -> std::ops::Range<usize> {
+        // The table may have become shorter, too.
+        let places = places.min(self.end);
         if self.at >= places {
             self.at = 0;
         }
         if places == 0 {
             self.left = 0;
         }
-        // The table may have become shorter, or longer by what does not concern anybody here.
         let end = places.min(self.at + PORTION.min(self.left));
         let next = self.at..end;
         self.left -= next.len();
@@ -93,6 +96,21 @@ mod tests {
         }
         assert_eq!(seen, [1, 2, 0]);
         assert!(leaving.is_empty() && !leaving.has(source(1)));
+    }
+
+    /// What grows at the end must not be looked at in place of what lies before the walk.
+    #[test]
+    fn a_table_that_grows_meanwhile_is_walked_all_round() {
+        let source = |number| Source::Peer(PeerId::new(number));
+        let mut leaving = Leaving::default();
+        leaving.join(source(1), 2 * PORTION);
+        assert_eq!(leaving.next(2 * PORTION), 0..PORTION);
+        leaving.join(source(2), 2 * PORTION);
+        let mut seen = vec![];
+        while !leaving.end_if_done() {
+            seen.push(leaving.next(4 * PORTION).start / PORTION);
+        }
+        assert_eq!(seen, [1, 0]);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!
 //! This file owns the rules and their order; `judged` what can be said of attributes before there is a prefix,
 //! `prefixes` and `spans` the index of prefix lists, `matching` what a rule asks for, `set` what it changes,
-//! `work` how much looking that takes. Where received paths are kept so
-//! that they can be judged again is the table's business.
+//! `work` how much looking that takes. Where received paths are kept so that they can be judged again is the
+//! table's business.
 
 mod judged;
 mod matching;

@@ -44,7 +44,7 @@ pub(super) async fn carry(stream: TcpStream, ties: Ties) {
     let (mut reader, writer) = stream.into_split();
     let ended = {
         let outlet = Outlet { connection, inputs: &inputs, room: &room, shared: &shared, clock };
-        let mut reading = pin!(read(&mut reader, LINGER, outlet));
+        let mut reading = pin!(read(&mut reader, outlet));
         tokio::select! {
             why = &mut reading => Err(why),
             written = write(connection, writer, orders, &inputs) => match written {
@@ -60,7 +60,9 @@ pub(super) async fn carry(stream: TcpStream, ties: Ties) {
         }
     };
     match ended {
-        Ok(()) => discard(&mut reader, LINGER).await,
+        Ok(()) => {
+            let _ = tokio::time::timeout(LINGER, discard(&mut reader)).await;
+        }
         Err(why) => {
             // The driver is gone only when the daemon stops.
             let _ = inputs.send(Input::Closed { connection, why }).await;
@@ -150,6 +152,27 @@ mod tests {
             }
             assert_eq!(last_words, notification);
         }
+    }
+
+    /// However late the driver answers, and though the peer has nothing more to say.
+    #[tokio::test(flavor = "current_thread")]
+    async fn whoever_says_what_is_unreadable_is_told_so() {
+        let Owned { mut peer, stream, ties, orders, mut heard, _open } = connection(16).await;
+        let carried = tokio::spawn(carry(stream, ties));
+        peer.write_all(&[0; 19]).await.unwrap();
+        peer.shutdown().await.unwrap();
+        let Input::Heard { error: Some(error), .. } = next(&mut heard).await else { panic!("no error") };
+        // The end of the peer's half has been read as well.
+        tokio::task::yield_now().await;
+        assert!(!carried.is_finished());
+        let notification = Codec::initial().encode_notification(&error.notification);
+        orders.send(Order::Send(notification.clone().into())).unwrap();
+        drop(orders);
+        let mut told = vec![];
+        let read = peer.read_to_end(&mut told);
+        tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+        assert_eq!(told, notification);
+        carried.await.unwrap();
     }
 
     /// The driver takes nothing and says nothing: the peer hears KEEPALIVEs, and is not thought silent.

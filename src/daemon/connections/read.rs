@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
@@ -62,8 +61,9 @@ struct Brought {
     error: Option<MessageError>,
 }
 
-/// Hands messages to the driver until the stream ends, and says why it did.
-pub(super) async fn read(reader: &mut OwnedReadHalf, linger: Duration, outlet: Outlet<'_>) -> Failure {
+/// Hands messages to the driver until the stream ends, and says why it did. One that is unreadable is for the
+/// driver to end.
+pub(super) async fn read(reader: &mut OwnedReadHalf, outlet: Outlet<'_>) -> Failure {
     // The beginning of a message whose rest has not arrived.
     let mut begun = vec![];
     loop {
@@ -76,20 +76,23 @@ pub(super) async fn read(reader: &mut OwnedReadHalf, linger: Duration, outlet: O
             continue;
         }
         let unreadable = brought.error.is_some();
-        if !outlet.hand_in(brought).await || unreadable {
-            // The driver answers with a NOTIFICATION and closes; until then the rest is discarded.
-            discard(reader, linger).await;
-            return "the stream was unreadable".into();
+        if !outlet.hand_in(brought).await {
+            return "the daemon stops".into();
+        }
+        if unreadable {
+            // The driver answers with a NOTIFICATION and closes, when its turn comes; until then the rest
+            // is discarded.
+            discard(reader).await;
+            return std::future::pending().await;
         }
     }
 }
 
-/// Reads and discards until the peer has ended its half too, but for no longer than that: a socket closed
-/// with unread octets is reset, and the reset can overtake a NOTIFICATION.
-pub(super) async fn discard(reader: &mut OwnedReadHalf, linger: Duration) {
+/// Reads and discards until the peer has ended its half too: a socket closed with unread octets is reset, and
+/// the reset can overtake a NOTIFICATION.
+pub(super) async fn discard(reader: &mut OwnedReadHalf) {
     let mut once = |cx: &mut Context<'_>| BUFFER.with_borrow_mut(|buffer| poll_read(reader, cx, buffer));
-    let end = async { while poll_fn(&mut once).await.is_ok_and(|count| count > 0) {} };
-    let _ = tokio::time::timeout(linger, end).await;
+    while poll_fn(&mut once).await.is_ok_and(|count| count > 0) {}
 }
 
 fn poll_read(reader: &mut OwnedReadHalf, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -166,6 +166,10 @@ fn the_best_path_stays_best_until_it_goes() {
     assert_eq!(best(&rib), Some(B));
     rib.withdraw(prefix, A, PathId::NONE);
     assert_eq!(best(&rib), Some(B));
+    rib.insert(prefix, Path { rejected: Some(Rejection::AsLoop), ..path(B, 1) });
+    assert_eq!(best(&rib), None, "what has come in its place may not be told to anybody");
+    rib.insert(prefix, path(B, 2));
+    assert_eq!(best(&rib), Some(B));
     rib.insert(prefix, path(A, 2));
     rib.withdraw(prefix, B, PathId::NONE);
     assert_eq!(best(&rib), None, "nobody has decided for the other one yet");
@@ -203,6 +207,22 @@ fn a_source_that_leaves_is_gone_wherever_anybody_looks_before_the_walk_is_over()
     assert_eq!(rib.count(A, Family::Ipv4Unicast), Count { received: 1, accepted: 1 });
     assert_eq!(rib.count(B, Family::Ipv4Unicast), Count::default());
     assert!(rib.is_settled());
+}
+
+#[test]
+fn who_joins_a_walk_half_way_leaves_all_of_a_table_that_grows() {
+    let mut rib = LocRib::default();
+    let prefix = |i: u32| Prefix::new(Ipv4Addr::from_bits(i << 8).into(), 24).unwrap();
+    (0..10_000).for_each(|i| rib.insert(prefix(i), path(B, 1)));
+    rib.insert(prefix(9_999), path(A, 1));
+    drain(&mut rib);
+    rib.withdraw_all(A);
+    assert!(rib.advance());
+    rib.withdraw_all(B);
+    let grown = Source::Peer(PeerId::new(3));
+    (10_000..30_000).for_each(|i| rib.insert(prefix(i), path(grown, 1)));
+    drain(&mut rib);
+    assert_eq!(rib.len(Family::Ipv4Unicast), 20_000);
 }
 
 #[test]
