@@ -144,8 +144,9 @@ impl Follower {
         let (family, at) = (place.family(), place.number());
         let ahead = self.walks[family as usize].filter(|walk| at >= walk.next);
         let withdrawn = after == StatementId::NOTHING;
-        // Where a walk still comes by, what comes or goes of all that is told again has to be remembered.
-        let left_to_walk = |walk: Walk| at >= walk.known_to || !(withdrawn || before == StatementId::NOTHING);
+        // Where a walk still comes by and nothing is known, it finds out what to tell. What changes of all
+        // that is told again has to be remembered: what is wanted says no more what is known.
+        let left_to_walk = |walk: Walk| at >= walk.known_to;
         match entry(&mut self.known[family as usize], at) {
             Entry::Occupied(known) => {
                 if before == StatementId::NOTHING {

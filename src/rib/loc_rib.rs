@@ -181,6 +181,11 @@ impl LocRib {
         self.dirty.is_empty() && self.leaving.iter().all(Leaving::is_empty)
     }
 
+    /// Whether the destination at a place is still to be settled.
+    pub fn is_dirty(&self, place: Place) -> bool {
+        self.at(place).1.state == State::Dirty
+    }
+
     /// Whether so many destinations are dirty that finding more of them can wait.
     pub fn is_busy(&self) -> bool {
         self.dirty.len() >= BUSY

@@ -140,25 +140,22 @@ impl UpdateGroup {
         }
     }
 
-    /// Members that have caught up and have `room` for more are told together with the others again, once
-    /// those have been told all.
-    pub fn fall_in(&mut self, room: impl Fn(PeerId) -> bool) {
-        if self.apart.is_empty() || !self.crowd.is_in_step() {
+    /// Members that are told each by itself and could be told together with the others.
+    pub fn caught_up(&self) -> impl Iterator<Item = PeerId> {
+        let apart = self.apart.iter().filter(|_| self.crowd.is_in_step());
+        apart.filter(|(_, follower)| follower.is_in_step()).map(|(peer, _)| *peer)
+    }
+
+    /// A member that has caught up is told together with the others again, once those have been told all.
+    pub fn fall_in(&mut self, peer: PeerId) {
+        if !self.crowd.is_in_step() || !self.apart.get(&peer).is_some_and(Follower::is_in_step) {
             return;
         }
-        let caught_up: Vec<PeerId> = self
-            .apart
-            .iter()
-            .filter(|(peer, f)| f.is_in_step() && room(**peer))
-            .map(|(peer, _)| *peer)
-            .collect();
-        if !caught_up.is_empty() && self.in_step.is_empty() {
+        if self.in_step.is_empty() {
             self.count();
         }
-        for peer in caught_up {
-            self.apart.remove(&peer);
-            self.in_step.insert(peer);
-        }
+        self.apart.remove(&peer);
+        self.in_step.insert(peer);
     }
 
     /// Counts what those know who know what they should.
@@ -293,6 +290,34 @@ impl UpdateGroup {
         other.statements.sweep();
         members.iter().for_each(|peer| self.leave(*peer, holds));
         other
+    }
+
+    /// Whether all members are in step and have been told all.
+    pub fn is_quiet(&self) -> bool {
+        self.apart.is_empty() && self.crowd.is_in_step()
+    }
+
+    /// Takes in the members of another group, if both are quiet and know the same. `false` if not.
+    pub fn merge(&mut self, other: &mut UpdateGroup) -> bool {
+        let merged = self.is_quiet() && other.is_quiet() && self.wants_the_same(other);
+        if merged {
+            self.in_step.append(&mut std::mem::take(other).in_step);
+        }
+        merged
+    }
+
+    fn wants_the_same(&self, other: &UpdateGroup) -> bool {
+        let same = |(one, another): (&StatementId, &StatementId)| match (
+            self.statements.wording(*one),
+            other.statements.wording(*another),
+        ) {
+            (Some((one, of)), Some((another, by))) => Arc::ptr_eq(one, another) && of == by,
+            (one, another) => one.is_none() && another.is_none(),
+        };
+        let all_same =
+            |family: &Family| self.wanted.of(*family).iter().zip(other.wanted.of(*family)).all(same);
+        // Where the one has places that the other has not, these are as empty as the counts are the same.
+        self.stated == other.stated && Family::ALL.iter().all(all_same)
     }
 
     /// Ends: nobody is to be told anything any more.

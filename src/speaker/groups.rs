@@ -4,7 +4,8 @@
 //! this hangs on may have changed, and not otherwise: whoever changes such a thing says so by
 //! [`Groups::reconsider`], and nothing is decided or told before [`Speaker::regroup`] has looked. A group whose
 //! members have changed together goes on as it is; of one that is not alike any more, the fewer leave, with a
-//! copy of what they have been told.
+//! copy of what they have been told. Groups that have become alike are merged when both have been told all, so
+//! that peers that are configured one after the other are one group in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub(super) struct Groups {
     unplaced: BTreeSet<PeerId>,
     /// Of these, peers whose group is to be compared with all that it should know.
     walked: BTreeSet<PeerId>,
+    /// Groups that may have become like another.
+    touched: BTreeSet<GroupId>,
     /// Places that somebody is still to be told about.
     pub(super) holds: Holds,
 }
@@ -150,18 +153,41 @@ impl Groups {
         }
     }
 
+    /// Merges a group into another that is alike. Where they are not quiet yet, it stays to be asked again;
+    /// where they are and know different things, nothing is gained by that.
+    fn merge(&mut self, id: GroupId, facts: &Facts<'_>) {
+        let Some(terms) = self.terms(id, facts) else { return };
+        let is_like =
+            |other: &GroupId| self.terms(*other, facts).is_some_and(|others| others.is_like(&terms));
+        let Some(other) = self.all.keys().copied().find(|other| *other != id && is_like(other)) else {
+            return;
+        };
+        let Some(mut group) = self.all.remove(&id) else { return };
+        let members: Vec<PeerId> = group.out.members().collect();
+        let quiet = |group: &Group| group.walks.is_empty() && group.out.is_quiet();
+        let into = self.all.get_mut(&other).filter(|other| quiet(other) && quiet(&group));
+        if into.is_none() {
+            self.touched.insert(id);
+        }
+        if into.is_some_and(|other| other.out.merge(&mut group.out)) {
+            self.of.extend(members.into_iter().map(|peer| (peer, other)));
+            // There may be a third.
+            self.touched.insert(other);
+        } else {
+            self.all.insert(id, group);
+        }
+    }
+
+    /// The terms of a group's members, which are alike.
+    fn terms<'a>(&self, id: GroupId, facts: &Facts<'a>) -> Option<Terms<'a>> {
+        facts.terms(self.all.get(&id)?.out.members().next()?)
+    }
+
     /// Finds the group of a peer that has none.
     fn place(&mut self, id: PeerId, facts: &Facts<'_>) {
         let Some(terms) = facts.terms(id) else { return };
-        let is_it = |group: &Group| {
-            group
-                .out
-                .members()
-                .next()
-                .and_then(|member| facts.terms(member))
-                .is_some_and(|t| t.is_like(&terms))
-        };
-        let found = self.all.iter().find(|(_, group)| is_it(group)).map(|(id, _)| *id);
+        let is_it = |group: &GroupId| self.terms(*group, facts).is_some_and(|others| others.is_like(&terms));
+        let found = self.all.keys().copied().find(is_it);
         let group = found.unwrap_or(GroupId(self.next));
         if found.is_none() {
             self.next += 1;
@@ -186,12 +212,25 @@ impl Speaker {
             if !groups.of.contains_key(&id) {
                 groups.place(id, &facts);
             }
+            groups.touched.extend(groups.of.get(&id));
             self.busy.insert(id);
         }
         for id in std::mem::take(&mut groups.walked) {
             if let Some((group, _)) = groups.of_mut(id) {
                 group.walk_again();
             }
+        }
+    }
+
+    /// Merges groups that have become alike. To be called when nothing is left to be decided or told.
+    pub(super) fn merge_groups(&mut self) {
+        let presence = self.presence();
+        let placed = self.groups.unplaced.is_empty();
+        let is_due = placed && !self.groups.touched.is_empty() && self.rib.is_settled();
+        let Some(intent) = self.intent.as_ref().filter(|_| is_due) else { return };
+        let facts = Facts::new(intent, &self.peers, &self.next_hops, presence);
+        for id in std::mem::take(&mut self.groups.touched) {
+            self.groups.merge(id, &facts);
         }
     }
 

@@ -43,12 +43,18 @@ impl Speaker {
         let told = self.tell_groups() | self.tell_busy();
         self.let_places_go();
         // What is told may be no more than an end, of a table or of a refresh.
-        decided || changed || walked || told || !self.actions.is_empty() || self.interner.tidy()
+        let any = decided || changed || walked || told || !self.actions.is_empty() || self.interner.tidy();
+        if !any {
+            self.merge_groups();
+        }
+        any
     }
 
     /// Decides one portion of the dirty destinations; `false` if there was none.
     pub(super) fn settle_dirty(&mut self) -> bool {
         self.regroup();
+        // Before any of them can be dropped for being empty, and the table shrinks under it.
+        self.let_places_go();
         let Some(intent) = &self.intent else { return false };
         let walked = !self.rib.is_busy() && self.rib.advance();
         let mut places: Vec<Place> = std::iter::from_fn(|| self.rib.pop_dirty()).take(PORTION).collect();

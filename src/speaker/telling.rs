@@ -15,6 +15,7 @@ use super::sheet::{Sheet, encode};
 use super::{Notice, Speaker};
 use crate::bgp::PathAttributes;
 use crate::prefix::{Family, Prefix};
+use crate::rib::loc_rib::Place;
 use crate::rib::{PeerId, Source};
 
 /// A peer is given no more while this many octets wait for its socket.
@@ -43,7 +44,10 @@ impl Speaker {
         let walks: Vec<_> = self.groups.all.iter().filter_map(next).collect();
         for (id, family, after) in &walks {
             let portion = self.rib.walk(*family, *after, PORTION);
-            self.export(&portion, Some(*id));
+            // What is dirty is told once it has been decided: what was best may not be eligible any more.
+            let decided: Vec<Place> =
+                portion.iter().copied().filter(|place| !self.rib.is_dirty(*place)).collect();
+            self.export(&decided, Some(*id));
             if let Some(group) = self.groups.all.get_mut(id) {
                 match portion.last() {
                     Some(last) if portion.len() == PORTION => group.walks.insert(*family, Some(*last)),
@@ -102,7 +106,9 @@ impl Speaker {
             self.note_lost(peer, lost);
         }
         if let Some(group) = self.groups.all.get_mut(&id) {
-            group.out.fall_in(|peer| unsent(&self.peers, peer) <= UNSENT_MOST);
+            let has_room = |peer: &PeerId| unsent(&self.peers, *peer) <= UNSENT_MOST;
+            let back: Vec<PeerId> = group.out.caught_up().filter(has_room).collect();
+            back.into_iter().for_each(|peer| group.out.fall_in(peer));
         }
         true
     }
@@ -148,7 +154,7 @@ impl Speaker {
         walked || told
     }
 
-    /// News of its group for a member that is told by itself.
+    /// News of its group for a member that is told by itself, and has room for them.
     fn write_news(&mut self, id: PeerId, letter: &mut Letter) {
         let rib = &self.rib;
         let Some((group, holds)) = self.groups.of_mut(id) else { return };
@@ -165,7 +171,7 @@ impl Speaker {
                 letter.lost = letter.lost.or(prefixes.first().copied());
             }
         }
-        group.out.fall_in(|peer| unsent(&self.peers, peer) <= UNSENT_MOST);
+        group.out.fall_in(id);
     }
 
     /// Paths with identifiers.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use routelet::bgp::header::{MAX_EXTENDED_LENGTH, message_length_within};
 use routelet::bgp::{AsPath, Capability, Codec, Community, Message, Open, PathAttributes};
 use routelet::prefix::{Family, Prefix};
-use routelet::speaker::intent::{PeerIntent, PeerOrigin, Policy, PrefixRule, RangeIntent, RemoteAs};
+use routelet::speaker::intent::{Intent, PeerIntent, PeerOrigin, Policy, PrefixRule, RangeIntent, RemoteAs};
 use routelet::speaker::{Action, ConnectionId, Speaker};
 use routelet::time::Instant;
 
@@ -40,6 +40,14 @@ const NOW: Instant = Instant::ORIGIN;
 
 impl Rig {
     fn new() -> Rig {
+        let mut speaker = Speaker::new(1);
+        speaker.handle_underlay(NOW, Plan::underlay());
+        speaker.handle_intent(NOW, Rig::intent());
+        let codec = Codec { external: true, families: vec![Family::Ipv4Unicast], ..Codec::initial() };
+        Rig { speaker, codec: Codec { four_octet_as: true, ..codec }, players: BTreeMap::new() }
+    }
+
+    fn intent() -> Intent {
         let mut intent = Plan::reference(Families::Ipv4).intent("node1");
         let all = Policy::accepting([PrefixRule::within("10.0.0.0/8".parse().unwrap())]);
         let template = PeerIntent {
@@ -54,11 +62,7 @@ impl Rig {
         intent.peers.clear();
         let range = "192.168.1.0/24".parse().unwrap();
         intent.ranges.insert("lab".to_owned(), RangeIntent { range, limit: 100, template });
-        let mut speaker = Speaker::new(1);
-        speaker.handle_underlay(NOW, Plan::underlay());
-        speaker.handle_intent(NOW, intent);
-        let codec = Codec { external: true, families: vec![Family::Ipv4Unicast], ..Codec::initial() };
-        Rig { speaker, codec: Codec { four_octet_as: true, ..codec }, players: BTreeMap::new() }
+        intent
     }
 
     /// A peer that brings its session up.
@@ -204,4 +208,66 @@ fn a_peer_that_does_not_read_holds_nobody_and_fills_no_memory() {
     rig.announce(sender, 60, ROUNDS + 1, 1000);
     assert_eq!(rig.player(slow).copy, rig.player(fast).copy, "it is in step again");
     assert_eq!(rig.player(slow).told, rig.player(fast).told);
+}
+
+#[test]
+fn a_place_is_given_back_once_if_who_held_it_leaves_while_it_is_dirty() {
+    let mut rig = Rig::new();
+    let [sender, slow] = [51, 52].map(|host| rig.establish(host));
+    rig.stall(slow);
+    // So much that the socket takes no more; the last place is held by a withdrawal that waits.
+    let mut round = 0;
+    while rig.player(slow).unsent <= 256 * 1024 {
+        round += 1;
+        rig.announce(sender, 60, round, 1000);
+    }
+    // It is told by itself from here on, as it reads.
+    let refresh = rig.codec.encode_route_refresh(Family::Ipv4Unicast);
+    rig.say(slow, &refresh);
+    rig.withdraw(sender, 59);
+    assert!(rig.player(slow).told.contains_key(&prefix(59)), "it waits");
+    let mut flap = vec![];
+    let attributes = PathAttributes {
+        as_path: AsPath::sequence([65000]),
+        ..PathAttributes::originated("192.168.1.1".parse().unwrap())
+    };
+    rig.codec.encode_announcements(&attributes, &[prefix(59)], &mut flap);
+    let announced = flap.len();
+    rig.codec.encode_withdrawals(&[prefix(59)], &mut flap);
+    for frame in [&flap[..announced], &flap[announced..]] {
+        rig.speaker.handle_frame(NOW, sender, Ok(frame));
+    }
+    rig.speaker.handle_closed(NOW, slow, "gone");
+    rig.listen();
+    let late = rig.establish(53);
+    assert_eq!(rig.player(late).told.len(), 59);
+}
+
+#[test]
+fn peers_that_are_configured_one_after_the_other_are_one_group_in_the_end() {
+    let mut rig = Rig::new();
+    let mut intent = Rig::intent();
+    let template = intent.ranges["lab"].template.clone();
+    for host in [61, 62, 63] {
+        let address = [192, 168, 1, host].into();
+        let peer = PeerIntent { origin: PeerOrigin::Configured, address, ..template.clone() };
+        intent.peers.insert(format!("tor{host}"), peer);
+    }
+    rig.speaker.handle_intent(NOW, intent.clone());
+    let sender = rig.establish(51);
+    let [a, b, c] = [61, 62, 63].map(|host| rig.establish(host));
+    rig.announce(sender, 20, 1, 8);
+    assert_eq!(rig.player(a).copy, rig.player(b).copy);
+    for name in ["tor61", "tor62", "tor63"] {
+        intent.peers.get_mut(name).unwrap().export_communities = vec![7];
+        rig.speaker.handle_intent(NOW, intent.clone());
+        rig.listen();
+        rig.announce(sender, 20, 2 + rig.player(a).updates as u32, 8);
+        let copy = rig.player(c).copy;
+        assert_eq!(rig.player(a).copy == copy, name == "tor63", "they are told the same, or not");
+    }
+    assert_eq!(rig.player(a).copy, rig.player(b).copy);
+    assert!([a, b, c].iter().all(|id| rig.player(*id).told.len() == 20));
+    rig.withdraw(sender, 0);
+    assert!([a, b, c].iter().all(|id| rig.player(*id).told.len() == 19));
 }

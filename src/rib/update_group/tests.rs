@@ -75,13 +75,15 @@ impl Rig {
         let news = self.group.poll_crowd(most, &mut self.holds);
         let told: Vec<PeerId> = self.group.in_step().collect();
         self.hear(news, &told);
-        self.group.fall_in(|_| true);
+        for id in self.group.caught_up().collect::<Vec<_>>() {
+            self.group.fall_in(id);
+        }
     }
 
     fn tell_alone(&mut self, id: u32, most: usize) {
         let news = self.group.poll_member(PeerId::new(id), most, &mut self.holds);
         self.hear(news, &[PeerId::new(id)]);
-        self.group.fall_in(|_| true);
+        self.group.fall_in(PeerId::new(id));
     }
 
     /// Tells everybody everything, and looks whether all know what they should.
@@ -236,6 +238,26 @@ fn a_refresh_tells_one_member_again_and_withdraws_what_goes_meanwhile() {
 }
 
 #[test]
+fn what_is_replaced_by_what_fits_into_no_message_ahead_of_a_refresh_is_withdrawn() {
+    let mut rig = Rig::new(2);
+    (0..3).for_each(|at| rig.set(at, Some((1, Source::Local))));
+    rig.settle();
+    rig.group.tell_again(PeerId::new(2), FAMILY, &mut rig.holds);
+    rig.set(1, Some((2, Source::Local)));
+    rig.set(2, Some((2, Source::Local)));
+    let news = rig.group.poll_crowd(usize::MAX, &mut rig.holds);
+    let (_, unfit) = news[0].attributes.clone().unwrap();
+    rig.group.forget(None, unfit, FAMILY, 2);
+    let of_two =
+        |rig: &Rig, at| rig.group.told(PeerId::new(2), Place::new(FAMILY, at)).and_then(|told| told.med);
+    assert_eq!(of_two(&rig, 1), Some(1), "the refresh has not come by yet");
+    rig.set(1, None);
+    rig.set(2, None);
+    rig.believed.insert(PeerId::new(1), BTreeMap::from([(0, 1)]));
+    rig.settle();
+}
+
+#[test]
 fn a_group_splits_with_what_each_has_been_told() {
     let mut rig = Rig::new(4);
     (0..10).for_each(|at| rig.set(at, Some((at % 3, peer(1 + at % 4)))));
@@ -278,4 +300,28 @@ fn who_leaves_holds_nothing() {
     rig.group.leave(PeerId::new(1), &mut rig.holds);
     assert_eq!(rig.holds.take_freed().len(), 10);
     assert_eq!(rig.group.statements.len(), 0);
+}
+
+#[test]
+fn groups_merge_once_both_know_the_same() {
+    let mut rig = Rig::new(3);
+    (0..6).for_each(|at| rig.set(at, Some((at % 3, peer(1 + at % 3)))));
+    rig.settle();
+    let mut other = rig.group.split(&[PeerId::new(2)], &mut rig.holds);
+    rig.set(5, Some((9, Source::Local)));
+    assert!(!rig.group.merge(&mut other), "it is still to be told");
+    rig.tell_crowd(usize::MAX);
+    assert!(!rig.group.merge(&mut other), "the other is not to know it yet");
+    let told = (&rig.wordings[9].clone(), Source::Local);
+    other.set(Place::new(FAMILY, 5), Some(told), &mut rig.holds);
+    let news = other.poll_crowd(usize::MAX, &mut rig.holds);
+    rig.hear(news, &[PeerId::new(2)]);
+    // A place that only one of them has had is no difference.
+    other.set(Place::new(FAMILY, 9), Some(told), &mut rig.holds);
+    other.set(Place::new(FAMILY, 9), None, &mut rig.holds);
+    assert!(rig.group.merge(&mut other));
+    rig.check();
+    rig.set(0, Some((7, peer(2))));
+    rig.set(1, None);
+    rig.settle();
 }
