@@ -2,7 +2,7 @@
 //! told of it. The Adj-RIB-Out (RFC 4271 §3.2) of all of them, kept once.
 //!
 //! The group holds what its members should know, by place: four octets a prefix. Nobody is told what it has
-//! said itself, so who has said it is part of that. Members that are in step are one [`Follower`] and are told
+//! said itself, so who has said it is part of that. Members that are in step are one follower and are told
 //! together, but for those that have said, or had said, what is told. A member that has fallen behind, has
 //! just come or has asked for everything again is a follower of its own until it has caught up.
 //!
