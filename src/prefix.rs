@@ -136,6 +136,7 @@ impl<A: Address> Net<A> {
 
 /// Word by word: tables of a million prefixes are looked up by this.
 impl<A: Address> Hash for Net<A> {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [high, low] = self.address.words();
         if A::BITS > 64 {

@@ -27,6 +27,7 @@ impl Seed {
     }
 
     /// The hash of one value under this seed.
+    #[inline]
     pub(crate) fn hash(self, value: &impl Hash) -> u64 {
         let mut hasher = self.0;
         value.hash(&mut hasher);
@@ -35,6 +36,7 @@ impl Seed {
 }
 
 /// The hash of one value.
+#[inline]
 pub(crate) fn hash_of(value: &impl Hash) -> u64 {
     let mut hasher = Folded::default();
     value.hash(&mut hasher);
@@ -42,6 +44,7 @@ pub(crate) fn hash_of(value: &impl Hash) -> u64 {
 }
 
 impl Folded {
+    #[inline]
     fn fold(&mut self, word: u64) {
         // The rotation keeps a zero product from forgetting that there was a word.
         let product = u128::from(self.0.rotate_left(23) ^ word ^ MULTIPLIER) * u128::from(MULTIPLIER);
@@ -58,22 +61,27 @@ impl Hasher for Folded {
         }
     }
 
+    #[inline]
     fn write_u8(&mut self, value: u8) {
         self.fold(value.into());
     }
 
+    #[inline]
     fn write_u32(&mut self, value: u32) {
         self.fold(value.into());
     }
 
+    #[inline]
     fn write_u64(&mut self, value: u64) {
         self.fold(value);
     }
 
+    #[inline]
     fn write_usize(&mut self, value: usize) {
         self.fold(value as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         // Tables look at both ends of a hash, products vary most in the middle.
         let product = self.0.wrapping_mul(MULTIPLIER);

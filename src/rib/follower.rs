@@ -28,6 +28,11 @@ use crate::prefix::hash::hash_of;
 
 /// Mentions are left alone by tidying while they are this few.
 const TIDY_FROM: usize = 64;
+/// Memory for so many places is kept, for the next that change, where it serves many.
+const KEPT: usize = 1024;
+
+/// Room for places that are told the same, before there is known to be more.
+const FEW: usize = 8;
 
 /// What the followers of a group have in common.
 pub(super) struct Shared<'a> {
@@ -219,13 +224,13 @@ impl Follower {
     /// must release what has been known.
     pub(super) fn pop(&mut self, most: usize, shared: &mut Shared<'_>) -> Option<Taken> {
         while let Some((family, statement)) = self.order.front().copied().filter(|_| most > 0) {
-            let mut places = vec![];
             let key = (family, statement);
             let queue = self.queues.find_mut(hash_of(&key), |(known, _)| *known == key);
             let Some((_, queue)) = queue else {
                 self.order.pop_front();
                 continue;
             };
+            let mut places = Vec::with_capacity(queue.len().min(most));
             while places.len() < most
                 && let Some(at) = queue.pop_front()
             {
@@ -332,7 +337,9 @@ impl Follower {
         match self.queues.entry(hash_of(&key), is_it, |(known, _)| hash_of(known)) {
             Entry::Occupied(mut queue) => queue.get_mut().1.push_back(at),
             Entry::Vacant(free) => {
-                free.insert((key, VecDeque::from([at])));
+                let mut queue = VecDeque::with_capacity(FEW);
+                queue.push_back(at);
+                free.insert((key, queue));
                 self.order.push_back(key);
             }
         }
@@ -346,11 +353,20 @@ impl Follower {
     }
 
     fn forget_mentions_if_empty(&mut self) {
-        if self.is_empty() && self.mentions > 0 {
-            (self.order, self.queues, self.mentions) = (VecDeque::new(), HashTable::new(), 0);
+        if !self.is_empty() {
+            return;
         }
-        if self.is_empty() && self.known.iter().any(|known| known.capacity() > TIDY_FROM) {
-            self.known = Default::default();
+        if self.mentions > 0 {
+            self.order.clear();
+            self.queues.clear();
+            self.mentions = 0;
+        }
+        let kept = if self.alone.is_some() { TIDY_FROM } else { KEPT };
+        if self.queues.capacity() > kept {
+            (self.order, self.queues) = (VecDeque::new(), HashTable::new());
+        }
+        for known in self.known.iter_mut().filter(|known| known.capacity() > 2 * kept) {
+            *known = HashTable::new();
         }
     }
 

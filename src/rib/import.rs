@@ -172,10 +172,22 @@ fn is_multicast(prefix: Prefix) -> bool {
     }
 }
 
-/// Whether any of `covers` contains `prefix`. Looks from the nearest in order to ever shorter ones:
-/// whatever contains `prefix` and stands before the one found contains that one too, and so their
-/// common part. That takes one or two steps for a prefix that nothing covers, however many there are.
+/// So few prefixes are looked at one by one sooner than the nearest of them is found.
+const FEW: usize = 8;
+
+/// Whether any of `covers` contains `prefix`.
 fn covers(covers: &BTreeSet<Prefix>, prefix: Prefix) -> bool {
+    if covers.len() <= FEW {
+        covers.iter().any(|cover| cover.contains(prefix))
+    } else {
+        nearest_covers(covers, prefix)
+    }
+}
+
+/// The same, looking from the nearest in order to ever shorter ones: whatever contains `prefix` and stands
+/// before the one found contains that one too, and so their common part. That takes one or two steps for a
+/// prefix that nothing covers, however many there are.
+fn nearest_covers(covers: &BTreeSet<Prefix>, prefix: Prefix) -> bool {
     let mut before = prefix;
     while let Some(found) = covers.range(..=before).next_back() {
         if found.contains(prefix) {
@@ -288,7 +300,9 @@ mod tests {
             (false, "0.0.0.0/0"),
             (false, "fd00::/64"),
         ] {
-            assert_eq!(covers(&protected, text.parse().unwrap()), covered, "{text}");
+            let prefix = text.parse().unwrap();
+            assert_eq!(covers(&protected, prefix), covered, "{text}");
+            assert_eq!(nearest_covers(&protected, prefix), covered, "{text}");
         }
     }
 
