@@ -1,3 +1,5 @@
+//! What members of a group believe after what they have been told, whoever says what and falls behind when.
+
 use super::*;
 use crate::bgp::PathAttributes;
 
