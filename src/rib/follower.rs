@@ -30,7 +30,6 @@ use crate::prefix::hash::hash_of;
 const TIDY_FROM: usize = 64;
 /// Memory for so many places is kept, for the next that change, where it serves many.
 const KEPT: usize = 1024;
-
 /// Room for places that are told the same, before there is known to be more.
 const FEW: usize = 8;
 

@@ -1,7 +1,7 @@
-//! What is still to be sent to a peer: prefixes, or paths by their identifiers, grouped by what is to be
-//! said of them.
+//! What is still to be sent to a peer of a family with path identifiers, grouped by what is to be said of it.
+//! Other families have [`super::follower`], which goes by places of the table.
 //!
-//! A prefix belongs to one group, that of its latest state. Moving to another leaves a stale mention
+//! A path, or prefix, belongs to one group, that of its latest state. Moving to another leaves a stale mention
 //! in the old one, which costs less than searching for it; mentions that are stale never outnumber
 //! those that are not for long.
 
